@@ -34,6 +34,7 @@ class Starter:
         self._nursery = nursery
         self._nursery_command = nursery_command if nursery is not None else ()
         self._settled = asyncio.Event()  # a nursery is there, or could not begin
+        self._left = 0  # times that what was there, or on its way, has been left
 
     async def start(self, program: Program, descriptors: Mapping[str, int]) -> Process | Child:
         """Start it, with these descriptors of its own. Raises ``OSError``."""
@@ -55,9 +56,10 @@ class Starter:
         )
 
     def leave_nursery(self) -> None:
-        """From now on start programs, until another nursery follows, if one does."""
+        """From now on start programs, until another nursery follows, if one does: none that has begun already."""
+        self._left += 1
+        self._settled.clear()
         if self._nursery is not None:
-            self._settled.clear()
             self._nursery.close()
             self._nursery = None
 
@@ -65,13 +67,22 @@ class Starter:
         """Have one that is gone followed by another, until cancelled."""
         log, time, born = get_logger(), asyncio.get_running_loop().time, float("-inf")
         while self._nursery_command:
-            if self._nursery is not None:
-                await self._nursery.gone()
-                self.leave_nursery()
-            await asyncio.sleep(max(0.0, born + AGAIN - time()))
-            born = time()
             try:
-                self._nursery = await Nursery.anew(self._nursery_command, ANEW_WITHIN)
+                if self._nursery is not None:
+                    await self._nursery.gone()
+                    self.leave_nursery()
+            except OSError as exc:  # of descriptors or memory, which passes
+                log.warning("nobody can see whether the nursery ends", reason=str(exc))
+                await asyncio.sleep(AGAIN)
+                continue
+            await asyncio.sleep(max(0.0, born + AGAIN - time()))
+            born, left = time(), self._left
+            try:
+                made = await Nursery.anew(self._nursery_command, ANEW_WITHIN)
+                if left != self._left:  # meanwhile an upgrade wants one that is new
+                    made.close()
+                    continue
+                self._nursery = made
                 log.info("another nursery forks processes")
             except (OSError, TimeoutError) as exc:
                 log.warning("no nursery can begin, and processes share no memory", reason=str(exc) or "it takes long")

@@ -21,9 +21,13 @@ _GUARDED = _OF_HOST, _OF_PATH = "__Host-", "__Secure-"
 
 
 def cookie_of(request: web.Request, name: str) -> str:
-    """The value of our cookie of this name; empty without one."""
-    called = _called(request, name)
-    return next((value for found, value in _sent(request) if found == called), "")
+    """The value of our cookie of this name; empty without one.
+
+    One that a browser takes by TLS alone is no less ours where a proxy does not say that this request came so.
+    """
+    sent = list(_sent(request))
+    wanted = (_guarded(request, name),) if is_secure(request) else (_guarded(request, name), name)
+    return next((value for called in wanted for found, value in sent if found == called), "")
 
 
 def cookies_of(request: web.Request, name: str) -> list[str]:
@@ -57,8 +61,10 @@ def _sent(request: web.Request) -> Iterator[tuple[str, str]]:
 
 def _called(request: web.Request, name: str) -> str:
     """The name by which a browser has a cookie of ours."""
-    if not is_secure(request):
-        return name
+    return _guarded(request, name) if is_secure(request) else name
+
+
+def _guarded(request: web.Request, name: str) -> str:
     return f"{_OF_PATH if prefix_of(request) else _OF_HOST}{name}"
 
 

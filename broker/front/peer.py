@@ -74,7 +74,8 @@ def host_of(request: web.Request) -> str | None:
 def is_secure(request: web.Request) -> bool:
     """Whether the browser asked by TLS."""
     forwarded = request.headers.get(hdrs.X_FORWARDED_PROTO, "").partition(",")[0].strip().lower()
-    return forwarded == "https" if trusted(request) and forwarded else request.secure
+    # Traefik calls it wss where a WebSocket begins.
+    return forwarded in ("https", "wss") if trusted(request) and forwarded else request.secure
 
 
 def prefix_of(request: web.Request) -> str:

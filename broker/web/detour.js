@@ -146,6 +146,7 @@ export class Detour {
 
   #goBack(session) {
     this.#trying = null;
+    this.#dark = false; // where it was, a picture has come
     this.connected();
     this.#player.goBack(session);
   }

@@ -46,6 +46,7 @@ const RETRY_PERMANENT = 10000; // ms after an error that only somebody's action 
 const STEADY_AFTER = 5000; // ms of playing after which the next failure is a new one
 const DARK_AFTER = 4000; // ms without a first picture, though WebRTC has connected and all else is well …
 const LOST_AFTER = 1500; // … and where more is lost than comes: then no waiting helps
+const UNSENT_AFTER = 12_000; // ms likewise where nothing at all has come: the camera may be one of a time-lapse
 const LOST = 0.1; // share of packets lost that leaves no picture whole
 const UNDECODED_AFTER = 4000; // ms without a picture although whole ones come
 const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
@@ -169,6 +170,7 @@ export class CamshaftPlayer extends WithAttributes {
     this.#byHttp = false;
     this.#undecoded = false;
     this.#failures = 0;
+    this.#pace = new Pace(); // it may be another camera
     this.#reason = "";
     this.#began = performance.now();
     this.timing = {};
@@ -450,7 +452,7 @@ export class CamshaftPlayer extends WithAttributes {
     const heard = sum.bytes > this.#seen.bytes;
     this.#arrives = sum.received > this.#seen.received;
     this.#seen = sum;
-    if (pictured) this.#pace.pictured(now);
+    if (pictured && !asleep) this.#pace.pictured(now);
     if (this.#playback.displaced) this.#playback.restore();
     else if (this.#playback.paused && (pictured || heard)) this.#playback.resume();
     else if (pictured) this.#moved();
@@ -510,9 +512,9 @@ export class CamshaftPlayer extends WithAttributes {
 
   /** Whether WebRTC has connected and no picture comes, because it does not arrive. */
   #isDark(now) {
-    const { frames, lost, packets } = this.#seen;
-    const arrives = this.#arrives && lost < LOST * (lost + packets); // else it is the browser that cannot decode it
-    const patience = lost > packets ? LOST_AFTER : DARK_AFTER;
+    const { frames, received, lost, packets } = this.#seen;
+    const arrives = received > 0 && lost < LOST * (lost + packets); // else it is the browser that cannot decode it
+    const patience = lost > packets ? LOST_AFTER : packets ? DARK_AFTER : UNSENT_AFTER;
     return frames === 0 && !arrives && now - this.#connectedAt > patience && this.#detour.failsOver;
   }
 

@@ -27,6 +27,7 @@ fetchWithin(REQUEST_TIMEOUT, below(HOME, "api/login"), { cache: "no-store" })
   .then((response) => response.json())
   .then((ways) => {
     if (ways.first && !code) tell(WITHOUT_LINK);
+    if (code && !ways.first) tell("There is an admin already, and this link makes no other. Sign in without it.");
     const elsewhere = document.getElementById("elsewhere");
     const link = elsewhere.querySelector("a");
     form.hidden = !ways.password && !code;

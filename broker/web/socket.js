@@ -323,6 +323,7 @@ export class SocketSignalling extends EventTarget {
         this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
         break;
       case "error":
+        if (message.code === "rate_limited") this.#pings = []; // it may be a ping that gets no pong
         this.#refused(message);
         break;
     }

@@ -31,7 +31,7 @@ export class WhepSignalling {
     });
     const [location, answer] = [response.headers.get("Location"), await response.text()];
     if (/^\s*</.test(answer)) throw notOurs(); // a page
-    if (location === null) throw new SignallingError("no_location", NO_LOCATION);
+    if (location === null) throw new SignallingError("no_location", NO_LOCATION, true);
     // By its name below our own address: a proxy that has the server below a path may not have changed the Location.
     const name = new URL(location, response.url).pathname.split("/").pop();
     const session = below(this.#base, `${path}/${name}`).href;

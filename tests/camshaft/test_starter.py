@@ -1,0 +1,81 @@
+"""Which nursery forks processes, and when another follows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from camshaft import starter
+from camshaft.nursery import Nursery
+from camshaft.starter import Starter
+
+
+class Played:
+    """A nursery that is as old as it was made."""
+
+    made: list[Played]
+    slow: asyncio.Event
+    unseen = 0  # times that nobody can look whether it ends
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.end = asyncio.Event()
+
+    @classmethod
+    async def anew(cls, command: Sequence[str], within: float) -> Played:
+        cls.made.append(made := cls())
+        await cls.slow.wait()
+        return made
+
+    async def gone(self) -> None:
+        if Played.unseen:
+            Played.unseen -= 1
+            raise OSError("Too many open files")
+        await self.end.wait()
+
+    def close(self) -> None:
+        self.closed = True
+        self.end.set()
+
+
+@pytest.fixture(autouse=True)
+def played(monkeypatch: pytest.MonkeyPatch) -> None:
+    Played.made, Played.slow, Played.unseen = [], asyncio.Event(), 0
+    monkeypatch.setattr(Nursery, "anew", Played.anew)
+    monkeypatch.setattr(starter, "AGAIN", 0.01)
+
+
+async def test_an_upgrade_takes_no_nursery_that_began_before_it() -> None:
+    first = Played()
+    made = Starter(["true"], {}, first, ["nursery"])  # type: ignore[arg-type]
+    keeping = asyncio.create_task(made.keep_nursery())
+    first.end.set()
+    await until(lambda: len(Played.made) == 1)
+    made.leave_nursery()  # an upgrade: what is being imported now is what was installed before
+    Played.slow.set()
+    async with asyncio.timeout(5.0):
+        await made.nursery_followed()
+    assert [each.closed for each in Played.made] == [True, False]
+    keeping.cancel()
+
+
+async def test_a_nursery_that_cannot_be_watched_for_now_is_watched_later() -> None:
+    first = Played()
+    Played.unseen = 2
+    Played.slow.set()
+    made = Starter(["true"], {}, first, ["nursery"])  # type: ignore[arg-type]
+    keeping = asyncio.create_task(made.keep_nursery())
+    await until(lambda: not Played.unseen)
+    assert not first.closed
+    assert not Played.made
+    first.end.set()
+    await until(lambda: len(Played.made) == 1)
+    keeping.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5.0):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
