@@ -119,7 +119,7 @@ class PictureConverter:
             if not self._kind.hardware:
                 raise
             self._kind, self._encoder = SOFTWARE, None
-            frame = self._prepared(frame)
+            frame = frame.reformat(format=self._kind.samples)  # it is prepared, but for another encoder
             frame.pts, frame.time_base = pts, MICROSECONDS
             return self._packets(frame, unit)
 

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from common.cameras import CameraName
+from common.cameras import CameraName, split_stream
 from common.clock import unix_ns
 from common.config_limits import LimitsConfig
 from common.control import Measured
@@ -93,8 +93,9 @@ class Streams:
     def renew(self, camera: CameraName, revision: int) -> None:
         """Keep nothing of the camera that is of another revision and that nobody watches: it is another's by now."""
         if self._revisions.get(camera, revision) != revision:
+            main, _ = split_stream(camera)
             for rendition in self._unused_since:
-                if camera_of(rendition) == camera:
+                if split_stream(camera_of(rendition))[0] == main:
                     self._end(rendition)
         self._revisions[camera] = revision
 

@@ -22,6 +22,8 @@ BUILT = lib is not None
 LIBRARY = ffi.string(lib.camshaft_library()).decode() if BUILT else ""  # that encrypts, with its version
 NEEDS = "a C compiler and the headers of Python and OpenSSL (Debian: gcc python3-dev libssl-dev)"
 
+_WORD = 0xFFFFFFFF  # of which a timestamp is made
+
 Cipher = Any
 """AES-GCM with one viewer's key: ``struct camshaft_cipher *``."""
 Lane = Any
@@ -106,7 +108,8 @@ class Audience:
         """
         sent, errors = self._sent, self._errors
         refused = lib.camshaft_pass_on(
-            *(frame, len(frame), at, named, len(named), MAX_PAYLOAD, packets, *due, header, len(header), offset, first),
+            *(frame, len(frame), at, named, len(named), MAX_PAYLOAD, packets, *due),
+            *(header, len(header), offset & _WORD, first),
             *(self._lanes, self._routes, sent, errors, self.size, _found),
         )
         if refused < 0:

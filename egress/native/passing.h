@@ -12,7 +12,7 @@ enum { /* as egress/media/fanout.py has them: what one run may be */
  * most      bytes of a payload, and `packets` how many of them are sent at once
  * epoch, sequence, oldest_ns: the picture's epoch and number, and when it was read from the camera at the earliest
  * header    of its packets, of PLAIN_HEADER bytes at least: number and timestamp are still to be filled in, and the marker
- * offset    what the timestamp out is more than the batch's
+ * offset    what the timestamp out is more than the batch's, of which 32 bits count
  * found     gets what camshaft_read_batch says of the batch
  *
  * The others are camshaft_fan_out's. Returns how often something was refused; -1, and nothing is sent, if it is another. */

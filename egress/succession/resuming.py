@@ -17,6 +17,7 @@ from egress.media.feed import Feed, Timeline
 from egress.negotiation import Section
 from egress.path.playout import element
 from egress.path.quality import LOSSY_FOR, MOST_PLAYOUT_DELAY
+from egress.probing import Probing
 from egress.retransmission import RetransmissionStats
 from egress.sender import Sender
 from egress.showing import Renditions
@@ -98,6 +99,7 @@ def viewer_of(state: SessionState, here: Here, now: float) -> Viewer:
     way.settle()
     viewer.reach.aim(way)
     _path(viewer, state, way, now)
+    viewer.probing = Probing(agent, viewer._quality, viewer.feedback)
     for section in sections:
         feed = streams[section.kind].feeds[section.kind]
         sender = Sender(feed, section, srtp, way, viewer._pace, here.on_behind)

@@ -121,12 +121,15 @@ class H265(Frames):
         return super().unseen or (not self.keyframes and self._irap_seen and bool(self._sets.missing))
 
     def _continues(self, packet: bytes, start: int, end: int) -> bool:
-        if end - start <= _HEADER + 1:
+        number = 2 if self._numbered else 0  # bytes of the decoding order number, before the slice
+        if end - start <= _HEADER + number + 1:
             return False
-        kind, begin = packet[start] >> 1 & 0x3F, packet[start + _HEADER]
+        kind, at = packet[start] >> 1 & 0x3F, start + _HEADER
         if kind == _FRAGMENT:
-            return begin < 0x80 or (begin & 0x3F in SLICES and packet[start + _HEADER + 1] < 0x80)
-        return kind in SLICES and begin < 0x80  # first_slice_segment_in_pic_flag is not set, H.265 7.3.6.1
+            begin = packet[at]
+            return begin < 0x80 or (begin & 0x3F in SLICES and packet[at + number + 1] < 0x80)
+        # first_slice_segment_in_pic_flag is not set, H.265 7.3.6.1
+        return kind in SLICES and packet[at + number] < 0x80
 
     def expects_picture(self, arrival_ns: int) -> bool:
         """See ``Frames``."""

@@ -18,7 +18,8 @@ FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TC
 LATE = 1.0  # seconds between two checks after which this process itself stood still: what came meanwhile is unread
 LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as something else than H.264
 MOST_PATIENCE = 8  # times as long as that: a picture in forty seconds
-BRISK = 2.5  # seconds between two pictures, below which silence is none of the camera's pace
+BRISK = 2.5  # seconds between two pictures, below which silence is none of the camera's pace …
+BRISK_ONES = 3  # … where that many come so: one that is sent at PLAY may precede the regular one shortly
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 
 
@@ -34,6 +35,11 @@ class Pace:
     """The silence that one camera bears, learnt over its sessions."""
 
     patience: int = 1  # times ``SILENCE_TIMEOUT``
+    pictured: bool = False  # whether a picture has ever come
+
+    def wait_longer(self) -> None:
+        """Have the next session be given twice as long."""
+        self.patience = min(2 * self.patience, MOST_PATIENCE)
 
 
 class Silence:
@@ -47,7 +53,7 @@ class Silence:
         self._seen = 0  # packets of the first track
         self._seen_at = 0.0
         self._playing_at = self._checked_at = 0.0
-        self._brisk = False  # two pictures came shortly after each other
+        self._brisk = 0  # pictures in a row that came shortly after the one before
         self._late = False  # the last check was; before the one after that, sockets are read
 
     def begin(self, now: float) -> None:
@@ -73,13 +79,15 @@ class Silence:
                 raise media.nothing_playable
             return
         if not first.packets:
-            if silence >= (FIRST_PACKET_TIMEOUT if media.udp else timeout):
+            if silence >= (FIRST_PACKET_TIMEOUT * self._pace.patience if media.udp else timeout):
+                if self._pace.pictured and not media.udp:  # over UDP a firewall may be in the way
+                    self._pace.wait_longer()
                 raise NoMediaError(self._nothing_came(first))
         elif first.said_goodbye and silence >= GOODBYE_TIMEOUT:
             raise CameraError(CameraState.CLOSED, "the camera said goodbye (RTCP BYE)")
         elif silence >= timeout:
-            if not self._brisk:
-                self._pace.patience = min(2 * self._pace.patience, MOST_PATIENCE)
+            if self._brisk < BRISK_ONES:
+                self._pace.wait_longer()
             still = " while its sound goes on" if any(other.packets for other in others) else ""
             raise CameraError(CameraState.SILENT, f"no {first.kind} for {timeout:g} s{still}")
 
@@ -87,8 +95,11 @@ class Silence:
         """Packets have come, the last of them of the picture with that timestamp."""
         if picture == self._picture:
             return
-        if self._picture >= 0 and now - self._picture_at < BRISK:
-            self._brisk, self._pace.patience = True, 1
+        if self._picture >= 0 and self._brisk < BRISK_ONES:  # what was brisk once is none of its pace later
+            self._brisk = self._brisk + 1 if now - self._picture_at < BRISK else 0
+            if self._brisk == BRISK_ONES:
+                self._pace.patience = 1
+        self._pace.pictured = True
         self._picture, self._picture_at = picture, now
 
     def _nothing_came(self, receiver: TrackReceiver) -> str:

@@ -30,17 +30,19 @@ class Images:
         self._at = 0  # in it: where the image goes on; 0 while none has begun
         self._in_scan = self._scanned = False
         self._out = b""
+        self._given = 0  # bytes of it
 
     def read(self, size: int) -> bytes:
         """At most so many bytes of what is written anew; nothing at the body's end. Raises ``CameraError``."""
-        while not self._out:
+        while self._given >= len(self._out):
             if image := self._image():
-                self._out = _PART % (len(image), image)
+                self._out, self._given = _PART % (len(image), image), 0
             elif data := self._body.read(READ):
                 self._buffer += data
             else:
                 return b""
-        out, self._out = self._out[:size], self._out[size:]
+        out = self._out[self._given : self._given + size]
+        self._given += len(out)
         return out
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from aiortc import rtp
 
 from common.media import Kind
+from egress.feedback import Feedback
 from egress.position import Position
 from egress.succession import parting
 from egress.succession.places import warm
@@ -209,6 +210,17 @@ def test_who_is_still_shaking_hands_cannot_be_moved() -> None:
     assert parting.movable(session.viewer)
     session.viewer.ended = "hung up"
     assert not parting.movable(session.viewer)
+
+
+def test_its_path_is_probed_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Feedback, "unreported", True)
+    session = Session()
+    ready(session).take_over()
+    session.play(1)
+    session.viewer._quality.reliable = False
+    later = session.now + 10.0
+    assert session.viewer.probing.checks(session.now) == []
+    assert session.viewer.probing.checks(later) != [], "its agent is the one that was handed over"
 
 
 def attributes(viewer: Viewer) -> dict[str, set[str]]:

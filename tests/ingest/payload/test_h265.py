@@ -219,8 +219,9 @@ def numbered(payload: bytes, number: int) -> bytes:
     return payload[:at] + number.to_bytes(2) + payload[at:]
 
 
+@pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("size", [60, 1_400])
-def test_decoding_order_numbers_are_left_out(size: int) -> None:
+def test_decoding_order_numbers_are_left_out(size: int, *, marked: bool) -> None:
     camera, sent = Camera({"sprop-max-don-diff": "2"}), encoded()
     sets, *others = sent[0][:3], [sent[0][3:], *sent[1:]]
     first, *more = sets
@@ -231,9 +232,9 @@ def test_decoding_order_numbers_are_left_out(size: int) -> None:
     for number, unit in enumerate(others[0]):
         payloads = [numbered(each, 9) for nal in unit for each in h265_fragments(nal, size)]
         for at, each in enumerate(payloads):
-            camera.format.receive(each, 0, len(each), number * TICKS, at == len(payloads) - 1, 5)
+            camera.format.receive(each, 0, len(each), number * TICKS, marked and at == len(payloads) - 1, 5)
     assert not camera.format.expects_picture(5), "the compiled way knows nothing of them"
-    assert [nals for _, nals in camera.units()][1:] == sent[1:]
+    assert [nals for _, nals in camera.units()][1:] == (sent[1:] if marked else sent[1:-1])
     assert camera.format.dropped == 0
 
 

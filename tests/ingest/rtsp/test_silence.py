@@ -10,7 +10,7 @@ from common.cameras import CameraState
 from common.errors import CameraError
 from ingest.rtsp import silence
 from ingest.rtsp.media import SessionMedia
-from ingest.rtsp.silence import MOST_PATIENCE, NoMediaError, Pace, Silence
+from ingest.rtsp.silence import BRISK_ONES, MOST_PATIENCE, NoMediaError, Pace, Silence
 from ingest.rtsp.url import RtspUrl
 from rigs.camera import FakeCamera, h264_track, pcmu_track
 from rigs.reading import Reading
@@ -134,10 +134,28 @@ def test_a_camera_that_had_pictures_in_a_row_is_given_no_more() -> None:
     pace = Pace(patience=MOST_PATIENCE)
     session = Session(pace)
     session.picture(0.25)
-    session.picture(1.0)
+    for _ in range(BRISK_ONES):
+        session.picture(1.0)
     session.wait()
-    assert session.now == 1_001.25 + silence.SILENCE_TIMEOUT
+    assert session.now == 1_000.25 + BRISK_ONES + silence.SILENCE_TIMEOUT
     assert pace.patience == 1
+
+
+def test_a_picture_at_play_shortly_before_the_regular_one_unlearns_nothing() -> None:
+    pace = Pace(patience=4)
+    session = Session(pace)
+    session.picture(0.25)
+    session.picture(2.0)
+    session.wait()
+    assert session.now == 1_002.25 + 4 * silence.SILENCE_TIMEOUT
+    assert pace.patience == MOST_PATIENCE
+
+
+def test_who_has_sent_pictures_is_waited_for_where_none_has_come_yet() -> None:
+    """A camera of few pictures that sends none at PLAY; one that never sent any is gone."""
+    for pace, patience in ((Pace(), 1), (Pace(pictured=True), 2)):
+        Session(pace).wait()
+        assert pace.patience == patience
 
 
 async def test_goodbye_ends_the_session_sooner(monkeypatch: pytest.MonkeyPatch) -> None:

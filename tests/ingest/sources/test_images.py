@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.sources.images import MAX_IMAGE, Images
 from rigs.codecs import pictures
+from tests.fakes.cost import assert_in_proportion
 
 JPEG = pictures("mjpeg", 3, pixels="yuvj420p")
 IMAGES = [picture.data for picture in JPEG]
@@ -60,6 +62,17 @@ def test_an_endless_one_is_given_up() -> None:
     head = IMAGES[0][: IMAGES[0].index(b"\xff\xda") + 14]
     endless = head + b"\x11" * (MAX_IMAGE + 40_000)
     assert found(endless + IMAGES[1], 65_536) == [IMAGES[1]]
+
+
+def test_a_large_one_is_given_in_time_that_grows_with_it() -> None:
+    head = IMAGES[0][: IMAGES[0].index(b"\xff\xda") + 14]
+
+    def read(size: int) -> None:
+        images = Images(io.BytesIO(head + b"\x11" * size + b"\xff\xd9"))  # type: ignore[arg-type]
+        while images.read(700):
+            pass
+
+    assert_in_proportion(lambda: read(400_000), lambda: read(4_000_000))
 
 
 @given(st.lists(st.sampled_from([*IMAGES, b"\xff\xd8", b"\xff\xd9", b"\xff", b"\xff\xda\0\2", b"text"]), max_size=8))
