@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -22,12 +23,18 @@ def installed(name: str, packages: Sequence[str]) -> Path:
     Raises ``MissingError``.
     """
     place = Path(sys.prefix) / name
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run beside each other, and two of npm's spoil each other's work
+        return _installed(place, packages)
+
+
+def _installed(place: Path, packages: Sequence[str]) -> Path:
     whole, wanted = place / "whole", " ".join(packages)
     if whole.exists() and whole.read_text("utf-8") == wanted:
         return place / "node_modules"
     if shutil.which("npm") is None:
         raise MissingError("npm is missing: apt install npm")
-    place.mkdir(exist_ok=True)
     command = ["npm", "install", *_OPTIONS, "--prefix", str(place), *packages]
     try:
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=PATIENCE, check=False)

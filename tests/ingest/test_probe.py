@@ -115,7 +115,7 @@ async def test_no_keyframe() -> None:
 
 
 async def test_loss() -> None:
-    camera = FakeCamera(mangle=lambda packet: [packet] if packet[3] != 70 else [])
+    camera = FakeCamera(mangle=lambda packet: [packet] if packet[3] != 20 else [])
     result = await look(camera)
     assert result.tracks[0].lost >= 1
     assert any("packets were lost" in problem for problem in result.problems)
