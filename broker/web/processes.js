@@ -79,7 +79,7 @@ function newItem({ node, role }) {
   const item = document.createElement("li");
   item.dataset.node = node;
   item.appendChild(document.createElement("span"));
-  if (role === "broker") return item; // it ends by SIGTERM alone: there is no other that could take its part
+  if (role === "broker" || role === "relay") return item; // they end by SIGTERM alone: no other could take their part
   const button = item.appendChild(document.createElement("button"));
   button.type = "button";
   button.textContent = "Drain";
