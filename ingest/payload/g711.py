@@ -15,6 +15,7 @@ from common.media import Kind, Track
 from common.payload.output import Output
 from ingest.payload.aac import only_adts
 from ingest.payload.resample import Resampler
+from ingest.payload.standalone import Standalone
 
 CLOCK_RATE = 8_000
 CHUNK = 160  # samples in a packet: 20 ms
@@ -26,16 +27,11 @@ _AAC = "its sound is announced as G.711 and comes as AAC; set the camera's sound
 MAX_DEVIATION = 800  # samples a timestamp may be ahead of the count where no packet is missing: 100 ms; more is a gap
 
 
-class G711:
+class G711(Standalone):
     """One camera's PCMU or PCMA track."""
 
     def __init__(self, codec: str, output: Output, *, rate: int = CLOCK_RATE, channels: int = 1) -> None:
-        self.frames = 0  # packets sent
-        self.keyframes = 0
-        self.hindrance = ""
-        self.unseen = False
-        self.dropped = 0
-        self.track = Track(Kind.AUDIO, codec, CLOCK_RATE)
+        super().__init__(Track(Kind.AUDIO, codec, CLOCK_RATE))
         self._output = output
         self._rest = b""
         self._timestamp: int | None = None  # of the first byte of the rest
@@ -44,9 +40,6 @@ class G711:
         self._last: tuple[int, int] | None = None  # timestamp and size of the last packet
         self._proofs = 0
         self._foreign = 0  # packets in a row
-
-    def mark(self) -> None:
-        """Sound has no use for markers."""
 
     def lost(self) -> None:
         """Packets are missing: the next timestamp shows how many."""

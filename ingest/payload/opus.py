@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from common.media import MAX_PAYLOAD, Kind, Track
 from common.payload.output import Output
+from ingest.payload.standalone import Standalone
 
 CLOCK_RATE = 48_000  # RFC 7587 4.1, whatever the encoder's rate
 
@@ -31,26 +32,12 @@ def channel_mapping(parameters: Mapping[str, str]) -> str:
 _SILENT = 255
 
 
-class Opus:
+class Opus(Standalone):
     """One camera's Opus track."""
 
     def __init__(self, output: Output) -> None:
-        self.frames = 0  # packets
-        self.keyframes = 0
-        self.hindrance = ""
-        self.unseen = False
-        self.dropped = 0
-        self.track = Track(Kind.AUDIO, "opus", CLOCK_RATE, 2)  # RFC 7587 7: always announced as two channels
+        super().__init__(Track(Kind.AUDIO, "opus", CLOCK_RATE, 2))  # RFC 7587 7: always announced as two channels
         self._output = output
-
-    def mark(self) -> None:
-        """Sound has no use for markers."""
-
-    def lost(self) -> None:
-        """Packets are missing: the decoder conceals it."""
-
-    def restart(self) -> None:
-        """Begin another stream: nothing to do, as every packet stands for itself."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""

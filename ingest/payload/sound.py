@@ -7,29 +7,16 @@ from __future__ import annotations
 
 from common.media import Track
 from common.payload.output import Output, pieces
+from ingest.payload.standalone import Standalone
 
 
-class Sound:
+class Sound(Standalone):
     """One camera's track. ``header`` is how many bytes stand before the sound in each packet."""
 
     def __init__(self, track: Track, output: Output, *, header: int = 0) -> None:
-        self.frames = 0  # packets
-        self.keyframes = 0
-        self.hindrance = ""
-        self.unseen = False
-        self.dropped = 0
-        self.track = track
+        super().__init__(track)
         self._output = output
         self._header = header
-
-    def mark(self) -> None:
-        """Sound has no use for markers."""
-
-    def lost(self) -> None:
-        """Packets are missing: the converter's timestamps show it."""
-
-    def restart(self) -> None:
-        """Begin another stream: nothing to do, as every packet stands for itself."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""

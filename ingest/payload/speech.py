@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from common.media import Track
 from common.payload.bits import Bits
 from common.payload.output import Output
+from ingest.payload.standalone import Standalone
 
 MAX_FRAMES = 64  # in a packet: more than a second
 
@@ -33,28 +34,14 @@ Split = Callable[[bytes], list[bytes]]
 """From a payload to its frames; an empty one is silence. Raises ``ValueError``."""
 
 
-class Speech:
+class Speech(Standalone):
     """One camera's track; ``parameters`` are those of its session description."""
 
     def __init__(self, track: Track, parameters: Mapping[str, str], output: Output) -> None:
-        self.frames = 0
-        self.keyframes = 0
-        self.hindrance = ""
-        self.unseen = False
-        self.dropped = 0  # packets
-        self.track = track
+        super().__init__(track)
         self._output = output
         self._ticks = TICKS[track.codec]
         self._split = _split(track.codec, parameters)
-
-    def mark(self) -> None:
-        """Sound has no use for markers."""
-
-    def lost(self) -> None:
-        """Packets are missing: the converter's timestamps show it."""
-
-    def restart(self) -> None:
-        """Expect another stream, for which nothing is kept: every packet stands for itself."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """The payload ``packet[start:end]``, in order; ``timestamp`` is extended, that of the first frame."""

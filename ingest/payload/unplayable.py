@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from common.media import Track
+from ingest.payload.standalone import Standalone
 
 
-class Unplayable:
+class Unplayable(Standalone):
     """Counts what it drops; its track says why."""
-
-    def __init__(self, track: Track) -> None:
-        self.frames = 0
-        self.keyframes = 0
-        self.hindrance = ""
-        self.unseen = False
-        self.dropped = 0  # packets
-        self.track = track
-
-    def mark(self) -> None:
-        """Do nothing: the marker ends nothing here."""
-
-    def lost(self) -> None:
-        """Do nothing: the missing packets were of no use either."""
-
-    def restart(self) -> None:
-        """Do nothing: another stream is of no use either."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """Drop it."""
