@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from common.media import Kind
 from egress.formats import Format
-from egress.media.fanout import Group, Lane
 from egress.media.feed import Feed
+from egress.media.group import Group, Lane
 from egress.media.history import ALL
 from egress.media.target import Target
 from egress.negotiation import Section

@@ -7,7 +7,7 @@ ROC (RFC 3711 3.3.1). When a viewer skips, its lane's base changes with it, so t
 
 from __future__ import annotations
 
-from egress.media.fanout import Lane
+from egress.media.group import Lane
 
 MAX_SKIPS = 8  # of which is remembered what numbers before meant: nobody asks for what is older
 _START_MASK = ~0x7FFF

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from common.media import MAX_PAYLOAD
 from egress.cursor import Cursor
-from egress.media.fanout import Audience, Group, Lane, Parcel, fan_out, runs
+from egress.media.fanout import Parcel, fan_out, runs
 from egress.media.feed import Feed
+from egress.media.group import Audience, Group, Lane
 from egress.media.history import Packet
 from egress.path.pace import Pace
 from egress.position import Position

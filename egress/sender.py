@@ -17,8 +17,9 @@ from common.media import MAX_PAYLOAD, Kind
 from egress.cursor import Cursor
 from egress.formats import Format
 from egress.measuring import Measuring
-from egress.media.fanout import Audience, Lane, Parcel, fan_out, runs
+from egress.media.fanout import Parcel, fan_out, runs
 from egress.media.feed import Feed
+from egress.media.group import Audience, Lane
 from egress.media.target import Target
 from egress.negotiation import Section
 from egress.path.pace import Pace

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind, named
 from common.packed import Packed
-from egress.media.fanout import Group, GroupKey, Lane, Parcel, cuts, cuts_of, lacking_of
+from egress.media.fanout import Parcel, cuts, cuts_of, lacking_of
+from egress.media.group import Group, GroupKey, Lane
 from egress.media.history import ALL, WATCHED, Histories, History, Unit
 from egress.media.meter import Meter
 from egress.media.outbox import SLICE, Later, Outbox, at_once

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from egress.media.fanout import Lane, Parcel, fan_out
+from egress.media.fanout import Parcel, fan_out
+from egress.media.group import Lane
 
 SLICE = 1_000  # packets, each to one viewer, that are sent without a pause: 2 to 3 ms, in Python twice that
 

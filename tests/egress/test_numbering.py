@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from common.media import MAX_PAYLOAD, Kind
-from egress.media.fanout import Lane
 from egress.media.feed import Feed
+from egress.media.group import Lane
 from egress.numbering import MAX_SKIPS, Numbering
 from egress.path.pace import LOCAL_BURST
 from tests.fakes.media import gop_stream

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from egress import native
-from egress.media.fanout import Audience, Group, Lane, Parcel, fan_out, runs
+from egress.media.fanout import Parcel, fan_out, runs
+from egress.media.group import Audience, Group, Lane
 from egress.media.history import Packet
 from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget

@@ -66,8 +66,8 @@ def test_a_link_that_leads_nowhere_is_noticed() -> None:
 
 
 def test_a_name_that_is_nowhere_is_noticed() -> None:
-    assert exists("egress.media.fanout.Lane.base")
-    assert not exists("egress.media.fanout.Lane.basis")
+    assert exists("egress.media.group.Lane.base")
+    assert not exists("egress.media.group.Lane.basis")
     assert not exists("egress.fanout")
 
 

@@ -10,18 +10,8 @@ from pylibsrtp import Policy, Session
 
 from common.media import MAX_PAYLOAD
 from egress import native
-from egress.media.fanout import (
-    GCM_TAG_SIZE,
-    HEADER_SIZE,
-    MAX_RUN_BYTES,
-    Audience,
-    Group,
-    Lane,
-    Parcel,
-    cuts_of,
-    fan_out,
-    runs,
-)
+from egress.media.fanout import MAX_RUN_BYTES, Parcel, cuts_of, fan_out, runs
+from egress.media.group import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane
 from egress.media.history import History, Packet, Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element

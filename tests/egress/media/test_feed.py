@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import Kind
-from egress.media.fanout import Group
 from egress.media.feed import PARCELS_KEPT, Feed, Timeline
+from egress.media.group import Group
 from tests.fakes.media import SECOND_NS, audio, video
 
 

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from egress import native
-from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE
+from egress.media.group import GCM_TAG_SIZE, HEADER_SIZE
 from egress.wire.port import MediaSocket
 from tests.fakes.native import Viewer, needs_native
 

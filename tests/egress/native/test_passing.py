@@ -17,8 +17,8 @@ from common.media import MAX_PAYLOAD, Batch, Kind, Rendition, decode_frame, enco
 from common.worker.incoming import MAX_AGE_NS, TRANSIT_WINDOW, Incoming
 from egress import native
 from egress.media import fanout, outbox
-from egress.media.fanout import Group, Lane
 from egress.media.feed import Feed, Source
+from egress.media.group import Group, Lane
 from egress.media.streams import Streams
 from egress.path.playout import element
 from egress.succession.resuming import resume_feed

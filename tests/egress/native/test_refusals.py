@@ -12,7 +12,8 @@ import socket
 import pytest
 
 from egress import native
-from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Lane, fan_out
+from egress.media.fanout import fan_out
+from egress.media.group import GCM_TAG_SIZE, HEADER_SIZE, Audience, Lane
 from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget
 from egress.wire.profiles import SRTP_AEAD_AES_128_GCM

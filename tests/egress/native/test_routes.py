@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from egress import native
-from egress.media.fanout import Audience, Lane, fan_out
+from egress.media.fanout import fan_out
+from egress.media.group import Audience, Lane
 from egress.wire.port import MediaSocket, _from_address
 from egress.wire.profiles import SRTP_AEAD_AES_128_GCM
 from egress.wire.srtp import GcmKeys

@@ -15,7 +15,8 @@ import common.native
 from common.media import MAX_PAYLOAD, Batch, decode_frame, encode_batch, live_topic
 from common.packed import Packed
 from egress import native
-from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane, Parcel, cuts, fan_out
+from egress.media.fanout import Parcel, cuts, fan_out
+from egress.media.group import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane
 from egress.media.history import Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element

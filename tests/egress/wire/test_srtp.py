@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from egress.media.fanout import GCM_TAG_SIZE, HEADER_SIZE
+from egress.media.group import GCM_TAG_SIZE, HEADER_SIZE
 from egress.wire.profiles import (
     SRTP_AEAD_AES_128_GCM,
     SRTP_AEAD_AES_256_GCM,
