@@ -61,7 +61,8 @@ class Images:
                 self._at, self._in_scan, self._scanned = len(_START), False, False
             end = self._end()
             if end > 0:
-                image = bytes(buffer[:end])
+                with memoryview(buffer)[:end] as view:
+                    image = bytes(view)
                 self._forget(end)
                 return image
             if end == _AWAITED and len(buffer) <= MAX_IMAGE:
