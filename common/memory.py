@@ -108,6 +108,28 @@ class Rush:
         return over
 
 
+class GivingBack:
+    """Gives memory back once nothing has come for ``calm`` seconds, in a process that looks at nothing meanwhile."""
+
+    def __init__(self, calm: float = CALM) -> None:
+        self._calm = calm
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self) -> None:
+        """Note that something has ended that took memory for a moment."""
+        self.close()
+        self._timer = asyncio.get_running_loop().call_later(self._calm, self._give_back)
+
+    def close(self) -> None:
+        """Give back nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _give_back(self) -> None:
+        with contextlib.suppress(RuntimeError):  # where there is no memory for a thread
+            asyncio.get_running_loop().run_in_executor(None, give_back)
+
+
 class Shortage:
     """Whether less than ``least`` bytes are left. Times are monotonic seconds."""
 

@@ -43,6 +43,7 @@ from common.media import (
     converted_kind,
     first_epoch,
 )
+from common.memory import GivingBack
 from common.payload.assembler import AccessUnit
 from common.process import memory_limit
 from common.reloader import Reloader
@@ -126,6 +127,7 @@ class Transcoder:
         self._stills = 0  # that are being made
         self._keyframes: dict[Rendition, tuple[AccessUnit, float]] = {}  # of the last stills, and when they came
         self._drawing = drawing  # one at a time: conversions come first
+        self._memory = GivingBack()  # of pictures, which are megabytes each and lie in each thread's part of it
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set."""
@@ -140,6 +142,7 @@ class Transcoder:
         """End every conversion."""
         for rendition in tuple(self._running):
             self._end(rendition)
+        self._memory.close()
 
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""
@@ -221,6 +224,7 @@ class Transcoder:
             self._stills -= 1
             if work.cancelled():
                 return
+            self._memory.note()
             if (error := work.exception()) is not None:
                 self._counters["stills_failed"] += 1
                 self._link.send(SnapshotFailed(order.request, str(error)))
@@ -274,6 +278,7 @@ class Transcoder:
         if running is None:
             return
         running.conversion.close()
+        self._memory.note()
         self._counters.update(running.conversion.counters)
         self._disconnect(as_it_came(camera_of(rendition)), running.track.kind, running.conversion)
         self._publisher.forget(rendition)

@@ -2,13 +2,15 @@ import asyncio
 import ctypes
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from common.memory import READ_INTERVAL, Rush, Shortage, _unwritten, free_bytes, give_back_aside
+from common import memory
+from common.memory import READ_INTERVAL, GivingBack, Rush, Shortage, _unwritten, free_bytes, give_back_aside
 
 MB = 1 << 20
 ROOT = Path(__file__).parents[2]
@@ -117,3 +119,20 @@ async def test_where_no_thread_can_be_started_the_process_goes_on() -> None:
 
     asyncio.get_running_loop().set_default_executor(Full())
     await give_back_aside()
+
+
+async def test_what_looks_at_nothing_gives_back_once_after_the_last_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(time.monotonic()))
+    giving = GivingBack(calm=0.1)
+    for _ in range(5):
+        giving.note()
+        await asyncio.sleep(0.02)
+    noted = time.monotonic()
+    await asyncio.sleep(0.5)
+    [at] = given
+    assert at - noted > 0.05
+    giving.note()
+    giving.close()
+    await asyncio.sleep(0.2)
+    assert len(given) == 1

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import resource
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import av
+import pytest
 
+from common import memory
 from common.config import BrokerConfig, Config, TranscodeConfig
 from common.control import Convert, EndConversion, Leaving, Made, Role, Snapshot, SnapshotFailed, SnapshotTaken
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind, Rendition, Track
@@ -23,6 +27,7 @@ from common.payload.access_unit import access_unit
 from common.payload.output import pieces
 from rigs.codecs import pictures, tone
 from tests.fakes.bus import FakeBroker
+from transcode import worker
 from transcode.worker import Transcoder, run
 
 NODE = "transcode-1"
@@ -184,13 +189,17 @@ async def still(broker: FakeBroker, batches: list[Batch], track: Track = JPEG, h
     return None
 
 
-async def test_a_still_is_drawn_and_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_still_is_drawn_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = threading.Event()
+    monkeypatch.setattr(memory, "give_back", given.set)
+    monkeypatch.setattr(worker, "GivingBack", partial(memory.GivingBack, calm=0.1))
     async with at_work(tmp_path) as broker:
         taken = await still(broker, images(), height=120)
         assert isinstance(taken, SnapshotTaken)
         assert taken.jpeg[:2] == b"\xff\xd8"
         assert abs(taken.captured - time.time()) < 10
         await broker.until(lambda: not broker.watches("door"))
+        assert await asyncio.to_thread(given.wait, 5.0), "what its pictures took goes back to the system"
 
 
 async def test_a_conversion_goes_on_beside_a_still(tmp_path: Path) -> None:
