@@ -13,6 +13,7 @@ import socket
 import stat
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,11 +24,12 @@ from camshaft.children import Children
 from camshaft.plan import Program
 from common.control import Role
 from common.log import get_logger
-from common.succession import MAX_WORD, SUCCESSION, SUPERVISOR, Word
+from common.succession import MAX_WORD, SUCCESSION, SUPERVISOR, Reply, Word
 
 _LINUX: Final = sys.platform == "linux"  # elsewhere sockets of whole messages do not pass others
 PREFIX = "camshaft-"  # of the directory's name
 READ_LIMIT = 16  # words before other work of the loop gets its turn
+MAX_IN_VAIN = 3  # successors in a row that ended before they were ready: what is installed, or configured, has no other
 
 
 class Successions:
@@ -47,7 +49,7 @@ class Successions:
         self._start = start
         self._heirs: dict[str, asyncio.Task[int]] = {}  # that stand by, by the name that they will have
         self._ready: set[str] = set()
-        self._heard: dict[Word, Callable[[str], object]] = {Word.WANTED: self.stand_by, Word.READY: self._is_ready}
+        self._in_vain: Counter[str] = Counter()  # that were started since one was ready, by the same name
         self._directory: Path | None = None
         self._socket: socket.socket | None = None
 
@@ -97,6 +99,7 @@ class Successions:
             return heir_of(name)
         if self.stands_by(name) is None and (heir := self._start(program, heir_of(name))) is not None:
             self._ready.discard(name)
+            self._in_vain[name] += 1
             self._heirs[name] = heir
         return heir_of(name)
 
@@ -111,6 +114,7 @@ class Successions:
         if heir is not None and not heir.done():
             await _first(heir, self._children.begun(heir_of(name)))
         self._heirs.pop(name, None)
+        self._in_vain.pop(name, None)
         if heir is None or heir.done():  # what it ended of is its own: the program has not been tried
             return None
         self._children.rename(heir_of(name), name)
@@ -125,16 +129,27 @@ class Successions:
     def _is_ready(self, name: str) -> None:
         if name in self._heirs:
             self._ready.add(name)
+            self._in_vain.pop(name, None)
+
+    def _wanted(self, name: str) -> Reply:
+        """Have one stand by, unless the last ones could not."""
+        if self.stands_by(name) is None and self._in_vain[name] < MAX_IN_VAIN:
+            self.stand_by(name)
+        return Reply.NONE if self.stands_by(name) is None else Reply.COMING
 
     def _readable(self, sock: socket.socket) -> None:
         for _ in range(READ_LIMIT):
             try:
-                data = sock.recv(MAX_WORD)
+                data, caller = sock.recvfrom(MAX_WORD)
             except OSError:
                 return
             word, _, name = data.decode(errors="replace").partition(" ")
-            if word in list(Word):
-                self._heard[Word(word)](name)
+            if word == Word.READY:
+                self._is_ready(name)
+            elif word == Word.WANTED:
+                reply = self._wanted(name)
+                with suppress(OSError, TypeError):  # who has gone, or has no name, hears nothing
+                    sock.sendto(reply.encode(), caller)
 
 
 def heir_of(name: str) -> str:

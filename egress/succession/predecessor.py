@@ -22,7 +22,7 @@ import psutil
 from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import Kind
-from common.succession import Word, tell
+from common.succession import ask
 from egress.media.streams import Streams
 from egress.succession import states
 from egress.succession.channel import PATIENCE, Channel, GoneError, listen
@@ -33,6 +33,7 @@ from egress.wire.ports import Ports
 
 WARM = 10.0  # seconds for a successor to have read what it is to send
 INVITED_WITHIN = 10.0  # seconds for one that was asked for to come: it imports everything first
+ANSWER_WITHIN = 2.0  # seconds for the supervisor to say whether one comes
 ASK_AGAIN = 0.5  # seconds: the supervisor starts none while one that failed is still ending
 EACH = 0.005  # seconds more for each session that is told: sixteen times what both need for one
 MAX_CALLERS = 8  # that have not shown who they are
@@ -99,14 +100,22 @@ class Predecessor:
 
     async def invite(self) -> bool:
         """Have the supervisor start a successor, if none is here. Whether one is ready then."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + INVITED_WITHIN
-        while self._heir is None and self._listener is not None and loop.time() < until:
-            if not tell(self._path, Word.WANTED):
-                break
-            await self._until(lambda: self._heir is not None, ASK_AGAIN)
+        if self._heir is None and self._listener is not None:
+            await self._one_comes()
         await self._until(lambda: self._heir is None or bool(self._heir.incarnation), WARM + PATIENCE)
         return self._heir is not None and bool(self._heir.incarnation)
+
+    async def _one_comes(self) -> None:
+        """Ask for one until it is here, or is not to be expected."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + INVITED_WITHIN
+        while self._heir is None and loop.time() < until:
+            coming = await ask(self._path, ANSWER_WITHIN)
+            if not coming and self._heir is None:
+                why = "the supervisor does not answer" if coming is None else "the supervisor starts none"
+                log.info("no successor comes", reason=why)
+                return
+            await self._until(lambda: self._heir is not None, ASK_AGAIN)
 
     async def give(self, giver: Giver) -> bool:
         """Give everything to the successor, if one is ready. Whether it has it now; if not, all is as it was."""

@@ -13,9 +13,9 @@ import pytest
 from camshaft.children import Children
 from camshaft.nursery import Child
 from camshaft.plan import Program
-from camshaft.successions import PREFIX, Successions, heir_of
+from camshaft.successions import MAX_IN_VAIN, PREFIX, Successions, heir_of
 from common.control import Role
-from common.succession import SUCCESSION, SUPERVISOR, Word, tell
+from common.succession import SUCCESSION, SUPERVISOR, Word, ask, tell
 from tests.camshaft.test_children import Process
 
 PATIENCE = 20.0  # seconds
@@ -144,6 +144,42 @@ async def test_one_that_is_asked_for_again_and_again_is_started_once(stage: Stag
     await stage.runs(heir_of(NAME))
     await asyncio.sleep(0.05)
     assert sorted(stage.children.names) == [NAME, heir_of(NAME)]
+
+
+async def test_who_asks_for_one_hears_whether_it_comes(stage: Stage, path: Path) -> None:
+    assert await ask(path, PATIENCE) is False, "the program does not run"
+    stage.start(PROGRAMS[0], NAME)
+    await stage.runs(NAME)
+    assert await ask(path, PATIENCE) is True
+    await stage.runs(heir_of(NAME))
+    assert await ask(path, PATIENCE) is True, "it is there"
+    stage.successions.close()
+    assert await ask(path, PATIENCE) is None
+
+
+async def test_no_more_come_where_several_ended_before_they_were_ready(stage: Stage, path: Path) -> None:
+    """As where what is installed now lacks a module: who ends is not to wait for what never comes."""
+    first = stage.start(PROGRAMS[0], NAME)
+    process = await stage.runs(NAME)
+    for _ in range(MAX_IN_VAIN):
+        assert await ask(path, PATIENCE) is True
+        (await stage.runs(heir_of(NAME))).over.set()
+        async with asyncio.timeout(PATIENCE):
+            while stage.successions.stands_by(NAME) is not None:  # noqa: ASYNC110 - it ends in its own time
+                await asyncio.sleep(0.01)
+    assert await ask(path, PATIENCE) is False
+    process.over.set()
+    await first
+    assert await stage.successions.succeed(NAME) is None
+    stage.start(PROGRAMS[0], NAME)
+    await stage.runs(NAME)
+    assert await ask(path, PATIENCE) is True, "the program itself began meanwhile"
+
+
+async def test_a_supervisor_that_stands_still_is_not_waited_for(runtime: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as still:
+        still.bind(str(runtime / SUPERVISOR))
+        assert await ask(runtime / NAME, 0.05) is None
 
 
 def listened_in(directory: Path) -> socket.socket:

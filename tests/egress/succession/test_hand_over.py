@@ -11,7 +11,7 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from common.control import HangUp, Leaving
-from common.succession import SUPERVISOR, Word
+from common.succession import SUPERVISOR, Reply, Word
 from egress.succession import parting, predecessor
 from egress.succession.channel import GoneError
 from egress.succession.states import MAX_MESSAGE, Go, SessionState, Taken
@@ -141,8 +141,9 @@ async def test_a_successor_that_dies_in_the_middle_is_followed_by_another(proces
                 await hear_all(channel)
                 channel.close()
                 for _ in range(2):  # it may have been about to end when it was asked for first
-                    asked = await asyncio.get_running_loop().sock_recv(supervisor, 100)
+                    asked, who = await asyncio.get_running_loop().sock_recvfrom(supervisor, 100)
                     assert asked == f"{Word.WANTED} {processes.path.name}".encode()
+                    supervisor.sendto(Reply.COMING.encode(), who)
                 processes.start(group)
                 await asyncio.wait_for(processes.tasks[0], PATIENCE)
                 await more(peer, 50)
@@ -150,6 +151,28 @@ async def test_a_successor_that_dies_in_the_middle_is_followed_by_another(proces
             assert len(processes.log.of("sessions taken over")) == 1
             await peer.close()
             processes.stops[1].ask(at_once=True)
+
+
+@pytest.mark.parametrize("answers", [Reply.NONE, None])
+async def test_where_no_successor_comes_viewers_are_moved_at_once(processes: Processes, answers: Reply | None) -> None:
+    broker = processes.broker
+    async with one(processes):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+            supervisor.bind(str(processes.path.with_name(SUPERVISOR)))
+            supervisor.setblocking(False)
+            async with camera(broker):
+                peer = await watch(broker)
+                await more(peer, 20)
+                processes.stops[0].ask()
+                _, who = await asyncio.get_running_loop().sock_recvfrom(supervisor, 100)
+                if answers is not None:
+                    supervisor.sendto(answers.encode(), who)
+                await broker.until(lambda: processes.report.draining)
+                with pytest.raises(BlockingIOError):
+                    supervisor.recv(100)
+                broker.tell(NODE, HangUp("s1"))
+                await asyncio.wait_for(processes.tasks[0], PATIENCE)
+                await peer.close()
 
 
 async def test_who_has_said_the_last_word_sends_nothing_more(processes: Processes) -> None:
