@@ -7,9 +7,10 @@ that cannot be, and of the other roles, one after the other gets a spare process
 Then each process of the role is told to end in good order (``common.worker.draining``), and is started anew under its
 name, with its ports, when it has. The spare is drained last.
 
-What does not become well within ``PATIENCE`` ends the roll: what is left goes on as it is. What does not end when its
-time to drain is over is killed: the others take over what it had. The supervisor itself stays what it is until it is
-started anew.
+What does not become well within ``PATIENCE``, or ends ``HOPELESS_AFTER`` times in a row, ends the roll: what is left
+goes on as it is. As the spare is tried before anything is told to end, what cannot begin costs nobody anything. What
+does not end when its time to drain is over is killed: the others take over what it had. The supervisor itself stays
+what it is until it is started anew.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ POLL = 0.1  # seconds
 SETTLED = 1.0  # seconds from a process's second beat: it has found its broker and reported
 PATIENCE = 60.0  # seconds until a process is well; as long as the pulse allows for the first beat
 END_GRACE = 10.0  # seconds to end in after ``drain.timeout``: it says goodbye to a broker that may be busy
+HOPELESS_AFTER = 4  # starts in vain: 1.4 s of pauses between them
 _PORT, _TCP = variable_of("media", "port"), variable_of("media", "tcp")
 
 
@@ -54,6 +56,9 @@ class Fleet(Protocol):
 
     def process(self, name: str) -> int | None:
         """The number of its process, if it runs and listens to signals."""
+
+    def failures(self, name: str) -> int:
+        """How often in a row it has ended since it was well last."""
 
 
 class StuckError(Exception):
@@ -161,7 +166,7 @@ async def _listening(name: str, fleet: Fleet) -> int:
     while True:
         if (pid := fleet.process(name)) is not None:
             return pid
-        if _now() > deadline:
+        if _now() > deadline or fleet.failures(name) >= HOPELESS_AFTER:
             raise StuckError(name)
         await asyncio.sleep(POLL)
 

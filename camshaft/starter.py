@@ -33,7 +33,9 @@ class Starter:
         self._inherited = inherited
         self._nursery = nursery
         self._nursery_command = nursery_command if nursery is not None else ()
+        self._former: Nursery | None = None  # from before an upgrade, until that has come to something
         self._settled = asyncio.Event()  # a nursery is there, or could not begin
+        self._changed = asyncio.Event()  # another is to be used than the one that is there
         self._left = 0  # times that what was there, or on its way, has been left
 
     async def start(self, program: Program, descriptors: Mapping[str, int]) -> Process | Child:
@@ -45,7 +47,7 @@ class Starter:
                 return self._nursery.start(program.arguments, environ, passed)
             except NurseryGoneError:
                 get_logger().warning("the nursery is gone: processes share no memory any more")
-                self.leave_nursery()
+                self._drop()
         return await asyncio.create_subprocess_exec(
             *self._command,
             *program.arguments,
@@ -59,6 +61,32 @@ class Starter:
         """From now on start programs, until another nursery follows, if one does: none that has begun already."""
         self._left += 1
         self._settled.clear()
+        self._drop()
+        if self._former is not None:
+            self._former.close()
+            self._former = None
+
+    def renew_nursery(self) -> None:
+        """Have a nursery of what is installed now follow the one that is there, which is kept: see ``settle``."""
+        former, self._nursery = self._nursery, None
+        self.leave_nursery()
+        self._former = former
+
+    def settle(self, *, anew: bool) -> None:
+        """Go on ``anew``, or with the nursery from before ``renew_nursery``: what is installed now is of no use."""
+        former, self._former = self._former, None
+        if former is None:
+            return
+        if anew:
+            former.close()
+            return
+        self._left += 1
+        self._drop()
+        self._nursery = former
+
+    def _drop(self) -> None:
+        """End the nursery that is there."""
+        self._changed.set()
         if self._nursery is not None:
             self._nursery.close()
             self._nursery = None
@@ -69,17 +97,20 @@ class Starter:
         while self._nursery_command:
             try:
                 if self._nursery is not None:
-                    await self._nursery.gone()
-                    self.leave_nursery()
+                    await self._until_over(self._nursery)
+                    continue
             except OSError as exc:  # of descriptors or memory, which passes
                 log.warning("nobody can see whether the nursery ends", reason=str(exc))
                 await asyncio.sleep(AGAIN)
                 continue
+            left = self._left
             await asyncio.sleep(max(0.0, born + AGAIN - time()))
-            born, left = time(), self._left
+            if left != self._left:
+                continue
+            born = time()
             try:
                 made = await Nursery.anew(self._nursery_command, ANEW_WITHIN)
-                if left != self._left:  # meanwhile an upgrade wants one that is new
+                if left != self._left:  # meanwhile an upgrade wants one that is new, or the one before
                     made.close()
                     continue
                 self._nursery = made
@@ -87,6 +118,20 @@ class Starter:
             except (OSError, TimeoutError) as exc:
                 log.warning("no nursery can begin, and processes share no memory", reason=str(exc) or "it takes long")
             self._settled.set()
+
+    async def _until_over(self, nursery: Nursery) -> None:
+        """Wait until a nursery has ended, or is not the one to use any more."""
+        self._changed.clear()
+        waits = [asyncio.ensure_future(each) for each in (nursery.gone(), self._changed.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if waits[0].done():
+                waits[0].result()
+                if self._nursery is nursery:
+                    self._drop()
+        finally:
+            for each in waits:
+                each.cancel()
 
     async def nursery_followed(self) -> None:
         """Wait until another nursery is there, or could not begin; at once where none is to follow."""

@@ -155,6 +155,10 @@ class Supervisor:
         self._leaving.add(name)
         self._children.terminate(name)
 
+    def failures(self, name: str) -> int:
+        """How often in a row it has ended since it was well last."""
+        return self._restarts[name].ends_in_a_row
+
     def _start_heir(self, program: Program, name: str) -> asyncio.Task[int] | None:
         if self._group is None or self._stop.is_set() or program.name in self._leaving:
             return None
@@ -178,10 +182,12 @@ class Supervisor:
 
     async def _roll(self) -> None:
         self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
-        self._starter.leave_nursery()  # what that has imported is what was installed before
+        self._starter.renew_nursery()  # what that has imported is what was installed before
         await self._starter.nursery_followed()
         staying = [each for each in self._programs if each.name in _kept(self._keepers) - self._leaving]
-        if await roll(staying, self, drain=self._drain):
+        done = await roll(staying, self, drain=self._drain)
+        self._starter.settle(anew=done)  # else what dies at night starts as it was, and not as what cannot begin
+        if done:
             self._log.info("upgrade is done")
 
     async def _keep(self, program: Program, pipe: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
@@ -16,8 +17,16 @@ class Fleet:
     """Processes that are well as soon as they are started, but for those that never are."""
 
     def __init__(
-        self, plan: list[Program], never: str = "", hangs: str = "", *, killable: bool = True, heirs: bool = False
+        self,
+        plan: list[Program],
+        never: str = "",
+        hangs: str = "",
+        *,
+        killable: bool = True,
+        heirs: bool = False,
+        failures: int = 0,
     ) -> None:
+        self._failures = failures  # of what never is well
         self._heirs = heirs  # whether successors get ready
         self.done: list[str] = []
         self._never = never
@@ -57,6 +66,9 @@ class Fleet:
     def process(self, name: str) -> int | None:
         began = any(name == self._never and step.endswith(name) for step in self.done)
         return None if began else self._running.get(name)
+
+    def failures(self, name: str) -> int:
+        return self._failures if name == self._never else 0
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +130,14 @@ async def test_what_dies_again_and_again_is_not_well(monkeypatch: pytest.MonkeyP
     fleet = Flapping(plan())
     assert not await roll(plan(), fleet, drain=0.0)
     assert fleet.done[-2:] == ["begin egress-spare", "leave egress-spare"]
+
+
+async def test_what_ends_again_and_again_is_not_waited_for() -> None:
+    """As where what is installed now lacks a module: nothing that serves was told to end by then."""
+    fleet = Fleet(plan(), "ingest-spare", failures=rolling.HOPELESS_AFTER)
+    async with asyncio.timeout(5.0):
+        assert not await roll(plan(), fleet, drain=0.0)
+    assert fleet.done == ["begin ingest-spare", "leave ingest-spare"]
 
 
 @pytest.mark.parametrize("hangs", ["egress-0", "egress-spare"])

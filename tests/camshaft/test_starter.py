@@ -75,6 +75,29 @@ async def test_a_nursery_that_cannot_be_watched_for_now_is_watched_later() -> No
     keeping.cancel()
 
 
+@pytest.mark.parametrize("anew", [True, False])
+async def test_an_upgrade_that_comes_to_nothing_goes_on_with_the_nursery_from_before(anew: bool) -> None:
+    former = Played()
+    Played.slow.set()
+    made = Starter(["true"], {}, former, ["nursery"])  # type: ignore[arg-type]
+    keeping = asyncio.create_task(made.keep_nursery())
+    await asyncio.sleep(0)
+    made.renew_nursery()
+    async with asyncio.timeout(5.0):
+        await made.nursery_followed()
+    [new] = Played.made
+    assert not former.closed
+    made.settle(anew=anew)
+    assert (former.closed, new.closed) == (anew, not anew)
+    kept = new if anew else former
+    assert made._nursery is kept
+    await asyncio.sleep(0.05)
+    assert len(Played.made) == 1, "it is there, and nothing is to follow"
+    kept.end.set()
+    await until(lambda: len(Played.made) == 2)
+    keeping.cancel()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5.0):
         while not condition():  # noqa: ASYNC110 - nobody tells
