@@ -206,7 +206,7 @@ class Supervisor:
                 self._give_up(program, code)
                 return
             self._log.warning("process ended, starting it again", program=program.name, end=_told(code), pause=pause)
-            await self._wait_for_stop(pause)
+            await _wait_for(self._stop, pause)
         self._leaving.discard(program.name)
 
     async def _run_once(self, program: Program, pipe: int, name: str = "") -> int:
@@ -262,11 +262,6 @@ class Supervisor:
         systemd.notify(systemd.READY)
         self._announce()
 
-    async def _wait_for_stop(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-
     async def _end_all(self, keepers: Sequence[asyncio.Task[Any]]) -> None:
         # Twice, which says that they are not to take time for it: nobody is left who could take over what they have.
         self._children.signal_all(signal.SIGTERM)
@@ -285,6 +280,12 @@ class Supervisor:
         if self._stop.is_set():
             self._children.signal_all(signal.SIGKILL)
         self._stop.set()
+
+
+async def _wait_for(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 def _kept(keepers: Mapping[str, asyncio.Task[None]]) -> set[str]:

@@ -28,6 +28,7 @@ class Cursor:
         self.feed = feed
         self.position = Position.WAITING
         self.format: Format | None = None
+        self._chosen_of = ("", "")  # codec and profile that it was chosen for
         self.numbering = Numbering(lane)
         self.playout = Playout(section.playout_delay)
         self.target = target
@@ -94,7 +95,7 @@ class Cursor:
         self.leaves = False
         self.feed.discard(self)
         self.numbering.forget(self.next)
-        self.feed, self.format = feed, None
+        self.feed, self.format, self._chosen_of = feed, None, ("", "")
         self.skip_to(feed.history.end)
         feed.add(self)
         self.format_changed()
@@ -190,9 +191,11 @@ class Cursor:
 
     def format_changed(self) -> None:
         """See ``Listener``. The payload type is chosen anew."""
-        if not self.feed.codec:
+        wanted = self.feed.codec, self.feed.profile
+        if not self.feed.codec or wanted == self._chosen_of:
             return
-        chosen = self.section.choose(self.feed.codec, self.feed.profile)
+        self._chosen_of = wanted
+        chosen = self.section.choose(*wanted)
         if chosen is not None and chosen == self.format:
             return
         live = self.position is Position.LIVE

@@ -118,10 +118,12 @@ async def _opened(
     with around.subscriber(f"{link.node}.{link.incarnation}" if heir is not None else "") as subscriber:
         async with watched(media.advertise, media.listen) as addresses:
             streams = Streams(subscriber, limits.cache_bytes, heir.sources if heir is not None else None)
-            taken = await followed(heir, streams, link.incarnation, stop, meeting) if heir is not None else None
+            catch_up = CatchUp()
+            cname = heir.prelude.cname if heir is not None else secrets.token_hex(8)
+            here = Here(Identity(compiled=compiled), cname, catch_up.add, streams)
+            taken = await followed(heir, streams, link.incarnation, stop, meeting, here) if heir is not None else None
             with closing(await opened_ports(media, taken, after=after, process=met.process)) as ports:
-                cname = heir.prelude.cname if heir is not None else secrets.token_hex(8)
-                egress = Egress(link, ports, streams, addresses, compiled=compiled, limits=limits, cname=cname)
+                egress = Egress(link, ports, streams, addresses, here, catch_up, limits=limits)
                 around.live.on("limits", take=lambda new: egress.limit(new.limits))
                 if heir is not None:
                     if taken is not None:
@@ -149,21 +151,21 @@ class Egress:
         ports: Ports,
         streams: Streams,
         addresses: Advertised,
+        here: Here,
+        catch_up: CatchUp,
         *,
-        compiled: bool,
         limits: LimitsConfig = LimitsConfig(),  # noqa: B008  # frozen
-        cname: str,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._link = link
         self._ports = ports
         self._streams = streams
         self._addresses = addresses
-        self._sends = f"compiled, {native.LIBRARY}" if compiled else "Python"
-        self._identity = Identity(compiled=compiled)
+        self._identity = here.identity
+        self._sends = f"compiled, {native.LIBRARY}" if here.identity.compiled else "Python"
         self._transport = partial(_transport, self._identity, ports, addresses)
-        self._cname = cname
-        self._catch_up = CatchUp()
+        self._cname = here.cname
+        self._catch_up = catch_up
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._journal = Journal(self._quiet)
         self._viewers = Viewers(link, ports, addresses, self._journal)
@@ -173,7 +175,6 @@ class Egress:
         self._mse = MseViewers(
             streams, self._quiet, now, lambda name, why: link.send(Ended(name, why)), self._journal.measure
         )
-        here = Here(self._identity, cname, self._catch_up.add, streams, ports.way)
         self.handing = Handing(link, ports, streams, self._viewers, self._catch_up, here)
         self.hand_over = self.handing.hand_over  # see ``common.worker.HandsOver``
         self._room = Room(limits, self._viewers, self._mse, now=now())

@@ -16,7 +16,10 @@ from common.succession import Word, tell
 from egress.media.streams import Streams
 from egress.succession.channel import GoneError
 from egress.succession.handing import SuccessionError
+from egress.succession.resuming import Here, prepared
+from egress.succession.states import SessionState
 from egress.succession.successor import Successor, Taken
+from egress.viewer import Viewer
 from egress.wire.ports import Ports
 
 PORTS_WITHIN = 5.0  # seconds for a predecessor that ends by itself to let its ports go
@@ -33,14 +36,16 @@ class NotNeededError(CamshaftError):
 
 
 async def followed(
-    heir: Successor, streams: Streams, incarnation: str, stop: asyncio.Event, meeting: Path | None
+    heir: Successor, streams: Streams, incarnation: str, stop: asyncio.Event, meeting: Path | None, here: Here
 ) -> Taken | None:
     """All that the predecessor gives; ``None`` if it ends by itself. The supervisor hears when it can give.
+
+    ``here`` is what sessions get that are told in advance.
 
     Raises ``NotNeededError`` if ``stop`` comes first, ``SuccessionError`` if the predecessor stops in the middle.
     """
     ready = partial(tell, meeting, Word.READY) if meeting is not None else bool
-    following = asyncio.ensure_future(heir.follow(streams, incarnation, ready))
+    following = asyncio.ensure_future(heir.follow(streams, incarnation, ready, partial(_prepared, here)))
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -54,6 +59,14 @@ async def followed(
         for task in (following, stopping):
             task.cancel()
         await asyncio.gather(following, stopping, return_exceptions=True)
+
+
+def _prepared(here: Here, state: SessionState) -> Viewer | None:
+    try:
+        return prepared(state, here, asyncio.get_running_loop().time())
+    except ProtocolError as exc:
+        log.warning("a session cannot be taken over", reason=str(exc), camera=state.camera)
+        return None
 
 
 async def opened_ports(media: MediaConfig, taken: Taken | None, *, after: bool, process: int = 0) -> Ports:

@@ -17,9 +17,9 @@ from egress.media.feed import Source
 from egress.media.streams import Streams
 from egress.succession.channel import GoneError
 from egress.succession.predecessor import Predecessor
-from egress.succession.resuming import Here, begin, viewer_of
+from egress.succession.resuming import Here, begin, complete, discarded, prepared
 from egress.succession.states import VERSION, Prelude, SessionState, SourceState
-from egress.succession.successor import Successor, Taken
+from egress.succession.successor import Session, Successor, Taken
 from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.ice import TcpAddress
@@ -112,7 +112,7 @@ class Handing:
         now = asyncio.get_running_loop().time()
         try:
             remotes = self._adopt_connections(taken, now)
-            made = [self._made(state, now) for state in taken.sessions]
+            made = [self._made(session, now) for session in taken.sessions]
             mine = [each for each in made if each is not None]
             await heir.go(len(mine), (place for place, each in enumerate(made) if each is None))
         except (GoneError, ProtocolError, TimeoutError) as exc:
@@ -124,6 +124,9 @@ class Handing:
         for viewer, state in mine:
             self._viewers.adopt(viewer, now)
             begin(viewer, state, places, now)
+        for each in filter(None, taken.ahead):  # what ended since
+            if each.viewer is not None:
+                discarded(each.viewer)
         for remote in remotes:
             if not self._viewers.mux.holds(remote):  # of a session that is not ours, or whose socket it was not
                 self._ports.hang_up(remote)
@@ -146,15 +149,21 @@ class Handing:
                 remotes.append(remote)
         return remotes
 
-    def _made(self, state: SessionState | None, now: float) -> tuple[Viewer, SessionState] | None:
+    def _made(self, session: Session | None, now: float) -> tuple[Viewer, SessionState] | None:
         """A viewer with its state; ``None`` if no viewer can be made of that."""
-        if state is None:
+        if session is None:
             return None
+        viewer = session.viewer
         try:
-            return viewer_of(state, self._here, now), state
+            if viewer is None:
+                viewer = prepared(session.state, self._here, now)
+            complete(viewer, session.state, self._ports.way, now, session.before)
         except ProtocolError as exc:
-            log.warning("a session cannot be taken over", reason=str(exc), camera=state.camera)
+            log.warning("a session cannot be taken over", reason=str(exc), camera=session.state.camera)
+            if viewer is not None:
+                discarded(viewer)
             return None
+        return viewer, session.state
 
     # See ``Giver``.
 

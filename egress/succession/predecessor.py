@@ -12,8 +12,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -21,21 +21,18 @@ import psutil
 
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import Kind
 from common.succession import ask
 from egress.media.streams import Streams
 from egress.succession import states
 from egress.succession.channel import PATIENCE, Channel, GoneError, listen
-from egress.succession.parting import Stopped, feed_state, movable, state_of, stop
-from egress.viewer import Viewer
+from egress.succession.parting import Stopped, stop
+from egress.succession.telling import WARM, Telling
 from egress.viewers import Viewers
 from egress.wire.ports import Ports
 
-WARM = 10.0  # seconds for a successor to have read what it is to send
 INVITED_WITHIN = 10.0  # seconds for one that was asked for to come: it imports everything first
 ANSWER_WITHIN = 2.0  # seconds for the supervisor to say whether one comes
 ASK_AGAIN = 0.5  # seconds: the supervisor starts none while one that failed is still ending
-EACH = 0.005  # seconds more for each session that is told: sixteen times what both need for one
 MAX_CALLERS = 8  # that have not shown who they are
 
 log = get_logger()
@@ -63,14 +60,16 @@ class Heir:
 
     channel: Channel
     incarnation: str = ""
+    ahead: bool = False  # it takes sessions in advance
 
 
 class Predecessor:
     """``path`` is where a successor comes to, and ``about`` what it is told first."""
 
     def __init__(self, path: Path, about: states.Prelude, streams: Streams, ports: Ports, viewers: Viewers) -> None:
-        self._path, self._about = path, about
-        self._streams, self._ports, self._viewers = streams, ports, viewers
+        self._path, self._node = path, about.node
+        self._viewers = viewers
+        self._telling = Telling(about, streams, ports, viewers)
         self._listener: socket.socket | None = None
         self._group: asyncio.TaskGroup | None = None
         self._callers = 0
@@ -125,13 +124,13 @@ class Predecessor:
         stopped: list[Stopped] = []
         left = paused = given = False
         try:
-            await self._warm(heir.channel)
+            advance = await self._telling.warm(heir.channel, ahead=heir.ahead)
             await giver.leave(heir.incarnation)
             left = True
             giver.pause()
             paused, since = True, asyncio.get_running_loop().time()
-            stopped += [stop(viewer) for viewer in self._viewers if movable(viewer) and self._reached(viewer)]
-            moved = await self._tell_all(heir.channel, stopped, since)
+            stopped += map(stop, self._telling.movable())
+            moved = await self._telling.all(heir.channel, stopped, advance, since)
             self._unlisten()
             await heir.channel.send(states.Go())
             given = True
@@ -209,10 +208,10 @@ class Predecessor:
         """Have who came become our heir, and be it until it ends."""
         heir = Heir(channel)
         try:
-            await self._greet(channel)
+            heir.ahead = await self._greet(channel)
             self._heir = heir
             self._news.set()
-            await self._tell_feeds(channel)
+            await self._telling.feeds(channel)
             heir.incarnation = (await channel.hear(states.Ready, WARM)).incarnation
             self._news.set()
             log.info("a successor is ready")
@@ -225,8 +224,8 @@ class Predecessor:
                 self._heir = None
                 self._news.set()
 
-    async def _greet(self, channel: Channel) -> None:
-        """Hear who it is. Raises ``ProtocolError`` if it is none."""
+    async def _greet(self, channel: Channel) -> bool:
+        """Hear who it is, and whether it takes sessions in advance. Raises ``ProtocolError`` if it is none."""
         self._callers += 1
         try:
             hello = await channel.hear(states.Hello)
@@ -234,64 +233,11 @@ class Predecessor:
             self._callers -= 1
         if hello.version != states.VERSION:
             raise ProtocolError(f"it speaks version {hello.version}, and this {states.VERSION}")
-        if hello.node != self._about.node:
-            raise ProtocolError(f"it is to be {hello.node[:100]!r}, and this is {self._about.node!r}")
+        if hello.node != self._node:
+            raise ProtocolError(f"it is to be {hello.node[:100]!r}, and this is {self._node!r}")
         if self._heir is not None:
             raise ProtocolError("another is here")
-
-    async def _warm(self, channel: Channel) -> None:
-        """Have it read what there is now."""
-        if channel.unheard:
-            raise ProtocolError("it speaks unasked")
-        await self._tell_feeds(channel)
-        await channel.hear(states.Ready, WARM)
-
-    async def _tell_feeds(self, channel: Channel) -> None:
-        async with asyncio.timeout(PATIENCE):
-            told = list(self._feeds())
-            await channel.send(replace(self._about, feeds=len(told)))
-            for feed in told:
-                await channel.send(feed)
-
-    async def _tell_all(self, channel: Channel, stopped: Sequence[Stopped], since: float) -> Collection[str]:
-        """Tell the successor everything as it is, now that nothing is sent. Returns the sessions that it has then."""
-        within = PATIENCE + EACH * len(stopped)
-        async with asyncio.timeout(within):
-            feeds = await self._tell_places(channel)
-            told = [each.viewer.session for each in stopped if await _told(channel, each)]
-            await channel.send(states.Told(feeds, len(told), since))
-        answer = await channel.hear(states.Taken, within)
-        without = set(answer.without)
-        moved = {session for place, session in enumerate(told) if place not in without}
-        if answer.count != len(moved) or (told and not moved):
-            raise ProtocolError("it has not taken what it says")
-        if without:
-            log.warning("the successor cannot go on with some sessions", viewers=len(without))
-        return moved
-
-    async def _tell_places(self, channel: Channel) -> int:
-        """Tracks, whose number is returned, sockets and connections."""
-        feeds = list(self._feeds())
-        for feed in feeds:
-            await channel.send(feed)
-        udp = [each.socket for each in self._ports.udp.sockets]
-        tcp = list(self._ports.tcp.listeners) if self._ports.tcp is not None else []
-        await channel.send(states.Sockets(len(udp), len(tcp)), [*udp, *tcp])
-        for remote, sock, read, unsent in self._ports.paused:
-            address = remote.host, remote.port, remote.connection
-            await channel.send(states.ConnectionState(address, read, unsent), [sock])
-        return len(feeds)
-
-    def _reached(self, viewer: Viewer) -> bool:
-        """Whether the way to it is there: a connection may be gone, and another is yet to come."""
-        selected = viewer.reach.agent.selected
-        return selected is not None and self._ports.way(selected) is not None
-
-    def _feeds(self) -> Iterable[states.FeedState]:
-        for stream in self._streams:
-            key = self._streams.key(stream.rendition)
-            for kind in Kind:
-                yield feed_state(stream, kind, key, asyncio.get_running_loop().time())
+        return hello.ahead
 
 
 def _of_our_supervisor(process: int) -> bool:
@@ -300,13 +246,3 @@ def _of_our_supervisor(process: int) -> bool:
         return psutil.Process(process).ppid() == os.getppid()
     except (psutil.Error, ValueError):
         return False
-
-
-async def _told(channel: Channel, stopped: Stopped) -> bool:
-    """Tell a session. ``False`` if it cannot be told: it alone is left behind then."""
-    try:
-        await channel.send(state_of(stopped.viewer))
-    except ProtocolError as exc:
-        log.warning("a session cannot be handed over", reason=str(exc))
-        return False
-    return True

@@ -1,6 +1,7 @@
 """A session out of words: the objects of one that another process began, as if they had always been here; pure.
 
-Nothing is sent before ``begin``. What is private to these objects is written here and read in ``parting``.
+A viewer is ``prepared``, made ``complete``, and begins; nothing is sent before ``begin``. What is private to these
+objects is written here and read in ``parting``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from egress.probing import Probing
 from egress.retransmission import RetransmissionStats
 from egress.sender import Sender
 from egress.showing import Renditions
+from egress.succession.parting import Silence
 from egress.succession.places import Place
 from egress.succession.states import (
     FeedState,
@@ -62,11 +64,13 @@ class Here:
     cname: str
     on_behind: Callable[[Sender], None]
     renditions: Renditions
-    way: Callable[[Path], Way | None]  # ``None``: there is no such socket or connection
 
 
-def viewer_of(state: SessionState, here: Here, now: float) -> Viewer:
-    """The viewer, with its senders, and stopped. Raises ``ProtocolError`` for a state that none can have."""
+def prepared(state: SessionState, here: Here, now: float) -> Viewer:
+    """The viewer, with its senders, as far as media does not change it; for ``complete``, or to be ``discarded``.
+
+    Raises ``ProtocolError`` for a state that none can have.
+    """
     sections = tuple(map(_section, state.sections))
     wanted = {each.kind: each for each in state.senders}
     if len(wanted) != len(state.senders) or wanted.keys() != {section.kind for section in sections}:
@@ -74,9 +78,6 @@ def viewer_of(state: SessionState, here: Here, now: float) -> Viewer:
     agent, srtp = _agent(state.ice, now), _srtp(state.srtp, compiled=here.identity.compiled)
     if not srtp.profile.gcm and any(max(each.following or 0, each.repeats.next) > MAX_RTP for each in state.senders):
         raise ProtocolError("more packets than a session of libsrtp's can go on after")
-    assert agent.selected is not None, "its state has it"
-    if (way := here.way(agent.selected)) is None:
-        raise ProtocolError("the session's way is not there")
     streams = {kind: here.renditions.acquire(Rendition(each.rendition)) for kind, each in wanted.items()}
     viewer = Viewer(
         SessionName(state.session),
@@ -96,18 +97,51 @@ def viewer_of(state: SessionState, here: Here, now: float) -> Viewer:
     viewer.joined_at, viewer._restarts, viewer._ice = min(state.joined_at, now), state.restarts, state.ice_mark
     viewer.reach.agent = agent
     viewer.reach.dtls.inherit(srtp, state.srtp.flight)
-    way.settle()
-    viewer.reach.aim(way)
-    _path(viewer, state, way, now)
-    viewer.probing = Probing(agent, viewer._quality, viewer.feedback)
     for section in sections:
         feed = streams[section.kind].feeds[section.kind]
-        sender = Sender(feed, section, srtp, way, viewer._pace, here.on_behind)
-        _number(sender, wanted[section.kind], srtp)
-        sender.pictured_at = _past(wanted[section.kind].pictured_at, now)
+        sender = Sender(feed, section, srtp, Silence(), viewer._pace, here.on_behind)
+        sender.cursor.format_changed()
         viewer.senders[feed.source.ssrc] = sender
-        _heard(viewer.feedback, feed.source.ssrc, wanted[section.kind].reception)
     return viewer
+
+
+def complete(
+    viewer: Viewer,
+    state: SessionState,
+    way_along: Callable[[Path], Way | None],
+    now: float,
+    before: SessionState | None = None,
+) -> None:
+    """Have what was ``prepared``, by the state ``before`` if not by this one, be as it is now; still nothing is sent.
+
+    ``way_along`` knows the sockets and connections that there are. Raises ``ProtocolError``.
+    """
+    if before is not None and state.ice is not before.ice:
+        viewer.reach.agent = _agent(state.ice, now)
+    agent, srtp = viewer.reach.agent, viewer.reach.dtls.srtp
+    assert agent.selected is not None, "its state has it"
+    if (way := way_along(agent.selected)) is None:
+        raise ProtocolError("the session's way is not there")
+    if before is not None:
+        srtp.go_on_after(state.srtp.sent, state.srtp.heard)
+    way.settle()
+    viewer.reach.aim(way)
+    viewer._quality.watched = state.watched
+    _path(viewer, state, way, now)
+    viewer.probing = Probing(agent, viewer._quality, viewer.feedback)
+    told = {each.kind: each for each in state.senders}
+    for ssrc, sender in viewer.senders.items():
+        mine = told[sender.feed.kind]
+        sender.cursor.target = way
+        _number(sender, mine, srtp)
+        sender.pictured_at = _past(mine.pictured_at, now)
+        _heard(viewer.feedback, ssrc, mine.reception)
+
+
+def discarded(viewer: Viewer) -> None:
+    """Give back what a viewer has that was prepared and is not needed."""
+    viewer.senders.clear()
+    viewer.showing.close()
 
 
 def begin(viewer: Viewer, state: SessionState, places: Mapping[tuple[str, Kind], Place | None], now: float) -> None:

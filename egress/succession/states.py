@@ -225,7 +225,36 @@ class Hello:
 
     version: int
     node: Text
+    ahead: bool = False  # it takes sessions in advance
     type: Literal["hello"] = "hello"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """So many sessions were told in advance, as they were then: media of them goes on."""
+
+    sessions: Count
+    type: Literal["ahead"] = "ahead"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """One of the sessions that were told in advance, by its place among them, and what of it may be other than it was.
+
+    ``None`` is as it was, but for the two of which that is a value: ``round_trip`` and ``bandwidth``.
+    """
+
+    place: Count
+    ice: IceState | None
+    sent: Indices
+    heard: Indices
+    senders: Annotated[tuple[SenderState, ...], Field(max_length=2)] | None
+    path: tuple[When, When, Annotated[tuple[Time, ...], Field(max_length=TRAINS_KEPT)], When] | None
+    round_trip: When
+    bandwidth: Count | None
+    counts: tuple[Count, Count, Count]
+    watched: bool
+    type: Literal["change"] = "change"
 
 
 SourceState = tuple[Kind, U32, U32, Count]
@@ -300,7 +329,20 @@ class Go:
     type: Literal["go"] = "go"
 
 
-Message = Hello | Prelude | FeedState | Ready | Taken | SessionState | ConnectionState | Sockets | Told | Go
+Message = (
+    Hello
+    | Prelude
+    | FeedState
+    | Ready
+    | Taken
+    | Ahead
+    | SessionState
+    | SessionChange
+    | ConnectionState
+    | Sockets
+    | Told
+    | Go
+)
 
 _message: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import ProtocolError
@@ -18,9 +18,11 @@ from common.media import Kind, Rendition
 from egress.media.feed import Feed, Source
 from egress.media.streams import Streams
 from egress.succession import states
+from egress.succession.advance import changed
 from egress.succession.channel import Channel, GoneError, close_all, connect
 from egress.succession.places import Place, Witness, place, reached, warm
 from egress.succession.resuming import resume_feed
+from egress.viewer import Viewer
 
 WARM_WITHIN = 3.0  # seconds for what flows to have come here too
 REACHED_WITHIN = 0.25  # seconds for the last packets that the predecessor had: both read the same relay
@@ -28,16 +30,28 @@ REACHED_WITHIN = 0.25  # seconds for the last packets that the predecessor had: 
 log = get_logger()
 
 _Track = tuple[str, Kind]
+Prepare = Callable[[states.SessionState], Viewer | None]
+"""Makes a viewer of a session that is told in advance; ``None`` if none can be made of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as it is at last, and if it was told in advance, what was, and what was made of that."""
+
+    state: states.SessionState
+    before: states.SessionState | None = None
+    viewer: Viewer | None = None
 
 
 @dataclass(slots=True)
 class Taken:
-    """All that was told at last; the sockets are ours to close. ``None`` is a session that cannot be read."""
+    """All that was told at last; the sockets are ours to close. ``None`` is a session that cannot be read, or made."""
 
     udp: list[socket.socket] = field(default_factory=list)
     tcp: list[socket.socket] = field(default_factory=list)
     connections: list[tuple[states.ConnectionState, socket.socket]] = field(default_factory=list)
-    sessions: list[states.SessionState | None] = field(default_factory=list)
+    ahead: list[Session | None] = field(default_factory=list)  # told in advance, and not told of since
+    sessions: list[Session | None] = field(default_factory=list)
     since: float = 0.0  # monotonic seconds: nothing was sent from then on
 
     def close(self) -> None:
@@ -66,10 +80,12 @@ class Successor:
         self._held: list[Rendition] = []
         self._seen = asyncio.Event()  # something of a track
 
-    async def follow(self, streams: Streams, incarnation: str, ready: Callable[[], object]) -> Taken | None:
+    async def follow(
+        self, streams: Streams, incarnation: str, ready: Callable[[], object], prepare: Prepare
+    ) -> Taken | None:
         """Read what the predecessor sends until it has told everything; ``None`` if it ends by itself.
 
-        ``ready`` is called once it can do so.
+        ``ready`` is called once it can do so, and ``prepare`` with each session that is told in advance.
 
         Raises ``GoneError`` or ``ProtocolError`` if it stops in the middle of that: nothing is ours then.
         """
@@ -78,7 +94,7 @@ class Successor:
         ready()
         taken = Taken()
         try:
-            while not await self._take(taken, streams, incarnation):
+            while not await self._take(taken, streams, incarnation, prepare):
                 pass
         except GoneError:
             taken.close()
@@ -90,16 +106,25 @@ class Successor:
             raise
         return taken
 
-    async def _take(self, taken: Taken, streams: Streams, incarnation: str) -> bool:
+    async def _take(self, taken: Taken, streams: Streams, incarnation: str, prepare: Prepare) -> bool:
         """Take the next word. Whether it was the last."""
         try:
             message, sockets = await self._channel.receive()
         except ProtocolError:
-            if not taken.udp or len(taken.sessions) >= states.MAX_SESSIONS:
+            told = taken.sessions if taken.udp else taken.ahead
+            if bool(self._now) != bool(taken.udp) or len(told) >= states.MAX_SESSIONS:
                 raise
-            taken.sessions.append(None)  # a session, if the count is right at last
+            told.append(None)  # a session, if the count is right at last
             return False
         try:
+            if (
+                not taken.udp
+                and not self._now
+                and not sockets
+                and isinstance(message, states.SessionState | states.Ahead)
+            ):
+                await self._prepare(message, taken, incarnation, prepare)
+                return False
             return await self._believe(message, sockets, taken, streams, incarnation)
         except BaseException:
             close_all(sockets)
@@ -122,8 +147,11 @@ class Successor:
             case states.ConnectionState() if len(sockets) == 1 and len(taken.connections) < states.MAX_CONNECTIONS:
                 _check(sockets, socket.SOCK_STREAM)
                 taken.connections.append((message, sockets[0]))
-            case states.SessionState() if not sockets and len(taken.sessions) < states.MAX_SESSIONS:
-                taken.sessions.append(message)
+            case states.SessionState() if taken.udp and not sockets and len(taken.sessions) < states.MAX_SESSIONS:
+                taken.sessions.append(Session(message))
+            case states.SessionChange(place) if taken.udp and not sockets and place < len(taken.ahead):
+                before, taken.ahead[place] = taken.ahead[place], None
+                taken.sessions.append(before and replace(before, state=changed(before.state, message)))
             case states.Told(feeds, sessions, since) if (
                 taken.udp and not sockets and (feeds, sessions) == (len(self._now), len(taken.sessions))
             ):
@@ -132,6 +160,20 @@ class Successor:
             case _:
                 raise ProtocolError("not what is said here")
         return False
+
+    async def _prepare(
+        self, message: states.SessionState | states.Ahead, taken: Taken, incarnation: str, prepare: Prepare
+    ) -> None:
+        """Take a word of those that come in advance. Raises ``ProtocolError`` if it is not the time for it."""
+        if isinstance(message, states.Ahead):
+            if message.sessions != len(taken.ahead):
+                raise ProtocolError("not as many as were told in advance")
+            await self._channel.send(states.Ready(len(self._witnesses), incarnation))
+        elif len(taken.ahead) >= states.MAX_SESSIONS:
+            raise ProtocolError("more sessions than there can be")
+        else:
+            viewer = prepare(message)
+            taken.ahead.append(Session(message, message, viewer) if viewer is not None else None)
 
     async def go(self, sessions: int, without: Iterable[int]) -> None:
         """Say that so many sessions were taken, and which were not; and wait for the word that all is ours."""
@@ -211,7 +253,7 @@ async def meet(path: Path, node: str) -> Met:
     if channel is None:
         return Met()
     try:
-        await channel.send(states.Hello(states.VERSION, node))
+        await channel.send(states.Hello(states.VERSION, node, ahead=True))
         prelude = await channel.hear(states.Prelude)
         return Met(channel.process, Successor(channel, _first(prelude, node)))
     except (GoneError, ProtocolError, TimeoutError) as exc:

@@ -19,8 +19,8 @@ or it completed there a handshake of which nothing was sent elsewhere.
 
 from __future__ import annotations
 
+import base64
 import secrets
-import string
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -41,7 +41,6 @@ SWITCH_BURST, SWITCH_RATE = 5, 0.5  # changes of the selected pair at once, and 
 RESTART_BURST, RESTART_RATE = 10, 0.2  # ICE restarts at once, and a second: a train that leaves Wi-Fi after Wi-Fi
 MAX_SPENT = 32  # ICE user fragments of the peer's earlier generations that are remembered
 AMPLIFICATION = 3  # bytes sent for each byte received, as QUIC has it (RFC 9000 8.1)
-_ICE_CHARS = string.ascii_letters + string.digits
 
 
 class TcpAddress(NamedTuple):
@@ -56,7 +55,8 @@ Address = tuple[str, int] | tuple[str, int, int, int] | TcpAddress
 
 
 def _random(length: int) -> str:
-    return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
+    """Letters and digits, of nearly six random bits each: one call of the system's, where one a character is 50 us."""
+    return base64.b64encode(secrets.token_bytes(length), b"xy")[:length].decode()
 
 
 class Path(NamedTuple):

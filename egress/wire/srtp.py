@@ -132,6 +132,12 @@ class Srtp:
                 bytes((0x80, 0)) + (number & 0xFFFF).to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big")
             )
 
+    def go_on_after(self, sent: Iterable[tuple[int, int]], heard: Iterable[tuple[int, int]]) -> None:
+        """Go on after these last indices of SRTCP, each way and by SSRC, that another process came to."""
+        self.sent.indices = dict(sent)
+        self.heard = dict(heard)
+        self._former = dict(self.heard)
+
     @cached_property
     def _outbound(self) -> pylibsrtp.Session:
         policy = pylibsrtp.Policy(self.ours, pylibsrtp.Policy.SSRC_ANY_OUTBOUND, srtp_profile=self.profile.libsrtp)

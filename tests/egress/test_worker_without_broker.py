@@ -18,9 +18,12 @@ from common.control import (
 )
 from common.histogram import Histogram, Measure
 from egress import worker
+from egress.catch_up import CatchUp
 from egress.media.stream import Stream
+from egress.succession.resuming import Here
 from egress.viewer import Viewer
 from egress.wire import addresses
+from egress.wire.dtls import Identity
 from egress.wire.port import MediaPort
 from egress.wire.ports import Ports
 from rigs.browser import Browser
@@ -79,7 +82,9 @@ async def without_broker(link: Said, streams: BrokenOnce) -> AsyncIterator[tuple
     stop = asyncio.Event()
     advertised = addresses.Advertised((), "127.0.0.1")
     with contextlib.closing(Ports(MediaConfig(listen="127.0.0.1", port=0))) as ports:
-        egress = worker.Egress(link, ports, streams, advertised, compiled=False, cname="cname")  # type: ignore[arg-type]
+        catch_up = CatchUp()
+        here = Here(Identity(compiled=False), "cname", catch_up.add, streams)  # type: ignore[arg-type]
+        egress = worker.Egress(link, ports, streams, advertised, here, catch_up)  # type: ignore[arg-type]
         async with asyncio.TaskGroup() as group:
             group.create_task(egress.run(stop))
             await asyncio.sleep(0)

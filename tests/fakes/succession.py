@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from common.media import Batch, Kind, Rendition
 from egress.media.stream import Stream
 from egress.sender import Sender
 from egress.succession import parting, resuming, states
+from egress.succession.advance import Advance, changed
 from egress.succession.places import Place, Witness, place
 from egress.viewer import Viewer
 from egress.wire.ice import Path
@@ -15,6 +17,8 @@ from tests.fakes.session import IDENTITY, Session
 from tests.fakes.target import FakeTarget
 
 GOP = 10  # pictures
+
+Word = TypeVar("Word", bound=states.Message)
 
 
 class Successor:
@@ -24,6 +28,7 @@ class Successor:
         self.session = session
         self.stream = Stream(session.stream.rendition, lambda: None, sources=session.sources)
         self.released: list[Rendition] = []
+        self._advance = Advance()
         self.before = {kind: self.told(kind) for kind in Kind}
         for kind in Kind:
             resuming.resume_feed(self.stream.feeds[kind], self.before[kind])
@@ -32,11 +37,7 @@ class Successor:
             self.stream.incoming.receive_replay(cached, now=session.now)
 
     def told(self, kind: Kind) -> states.FeedState:
-        state = parting.feed_state(self.session.stream, kind, b"", self.session.now)
-        decoded = states.decode(states.encode(state))
-        assert decoded == state
-        assert isinstance(decoded, states.FeedState)
-        return decoded
+        return _heard(parting.feed_state(self.session.stream, kind, b"", self.session.now))
 
     def acquire(self, rendition: Rendition) -> Stream:
         """See ``Renditions``."""
@@ -54,18 +55,39 @@ class Successor:
             for kind in Kind
         }
 
-    def made(self, state: states.SessionState) -> Viewer:
-        """The session, as it comes of its words."""
+    def prepared(self, state: states.SessionState) -> Viewer:
+        """The session, as far as media does not change it."""
 
         def behind(sender: Sender) -> None:
             self.session.behind.append(sender)
 
-        def way(path: Path) -> FakeTarget:
-            assert path == self.session.target.path
-            return self.session.target
+        return resuming.prepared(state, resuming.Here(IDENTITY, "cname", behind, self), self.session.now)
 
-        here = resuming.Here(IDENTITY, "cname", behind, self, way)
-        return resuming.viewer_of(state, here, self.session.now)
+    def made(self, state: states.SessionState) -> Viewer:
+        """The session, as it comes of its words."""
+        viewer = self.prepared(state)
+        resuming.complete(viewer, state, self._way, self.session.now)
+        return viewer
+
+    def hear_ahead(self) -> None:
+        """Be told of the session, which goes on meanwhile."""
+        state = _heard(parting.state_of(self.session.viewer))
+        self._advance.add(state)
+        self._ahead = state, self.prepared(state)
+
+    def _at_last(self, state: states.SessionState) -> tuple[states.SessionState, Viewer]:
+        word = self._advance.since(state)
+        if isinstance(word, states.SessionState):
+            return state, self.made(_heard(word))
+        before, viewer = self._ahead
+        now = changed(before, _heard(word))
+        assert now == state
+        resuming.complete(viewer, now, self._way, self.session.now, before)
+        return now, viewer
+
+    def _way(self, path: Path) -> FakeTarget:
+        assert path == self.session.target.path
+        return self.session.target
 
     def take_over(self) -> None:
         """Have the session of the browser go on here."""
@@ -74,14 +96,18 @@ class Successor:
         assert parting.movable(former)
         stopped = parting.stop(former)
         state = parting.state_of(former)
-        decoded = states.decode(states.encode(state))
-        assert decoded == state
-        assert isinstance(decoded, states.SessionState)
         stopped.forget()
         session.behind.clear()
-        viewer = self.made(decoded)
-        resuming.begin(viewer, decoded, self.places(), session.now)
+        now, viewer = self._at_last(state)
+        resuming.begin(viewer, now, self.places(), session.now)
         session.viewer, session.stream = viewer, self.stream
+
+
+def _heard(word: Word) -> Word:
+    decoded = states.decode(states.encode(word))
+    assert decoded == word
+    assert isinstance(decoded, type(word))
+    return decoded
 
 
 def play(session: Session, count: int, *beside: Successor) -> list[Batch]:

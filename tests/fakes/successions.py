@@ -14,7 +14,7 @@ from common.control import Report
 from common.process import Stop
 from common.succession import SUCCESSION
 from egress import worker
-from egress.succession import handing, predecessor, successor
+from egress.succession import beginning, handing, predecessor, successor, telling
 from egress.succession.channel import Channel, connect
 from egress.succession.states import VERSION, FeedState, Hello, Message, Prelude, Ready, Told
 from tests.fakes.bus import FakeBroker
@@ -35,7 +35,7 @@ class Processes:
         self.tasks: list[asyncio.Task[None]] = []
         self.path = directory / "meet"
         self._monkeypatch = monkeypatch
-        for module in (predecessor, successor, handing):
+        for module in (predecessor, telling, successor, handing, beginning):
             monkeypatch.setattr(module, "log", self.log)
 
     def start(self, group: asyncio.TaskGroup, **environ: str) -> None:

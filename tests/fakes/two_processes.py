@@ -24,7 +24,7 @@ from common.config_file import load
 from common.errors import ProtocolError
 from common.succession import SUCCESSION
 from egress import worker
-from egress.succession import predecessor
+from egress.succession import predecessor, telling
 from egress.succession.channel import Channel, listen
 from egress.succession.states import decode
 from tests.fakes.bus import FakeBroker
@@ -42,7 +42,7 @@ _CONTEXT.set_forkserver_preload(["tests.fakes.two_processes"])
 def _egress(broker: str, path: str, file: str, patience: float) -> None:
     """Be an egress that waits so many seconds for the other."""
     sys.stderr = sys.stdout = Path(file).open("w", buffering=1)  # noqa: SIM115
-    predecessor.PATIENCE = patience
+    predecessor.PATIENCE = telling.PATIENCE = patience
     Channel.hear.__defaults__ = (patience,)
     log.configure("debug", "json", node=Path(file).stem)
     variables = {"BROKER_ADDRESS": broker, "MEDIA_PORT": "0", "MEDIA_LISTEN": "127.0.0.1", "DRAIN_TIMEOUT": "60"}

@@ -118,9 +118,10 @@ def take(data: bytes) -> None:
 
 def _go_on(state: states.SessionState) -> None:
     renditions, behind = _Renditions(), list[Sender]()
-    here = resuming.Here(IDENTITY, "cname", behind.append, renditions, FakeTarget)
+    here = resuming.Here(IDENTITY, "cname", behind.append, renditions)
     try:
-        viewer = resuming.viewer_of(state, here, NOW)
+        viewer = resuming.prepared(state, here, NOW)
+        resuming.complete(viewer, state, FakeTarget, NOW)
     except ProtocolError:
         assert not renditions.taken, "what was taken is given back"
         raise
@@ -135,6 +136,9 @@ def _go_on(state: states.SessionState) -> None:
     assert not renditions.taken
 
 
+CHANGE = states.SessionChange(
+    0, SESSION_STATE.ice, ((1, 90),), (), SESSION_STATE.senders, SESSION_STATE.path, 0.1, None, (0, 0, 0), watched=False
+)
 TARGETS = [
     Target(
         "succession",
@@ -155,6 +159,8 @@ TARGETS = [
                     states.Ready(1, "inc"),
                     states.Taken(2, (0, 3)),
                     states.Go(),
+                    states.Ahead(7),
+                    CHANGE,
                 ),
             )
         ),

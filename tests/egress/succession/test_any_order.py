@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +21,13 @@ from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.succession import states, successor
 from egress.succession.channel import Channel, GoneError
-from egress.succession.successor import Successor, Taken
+from egress.succession.successor import Session, Successor, Taken
 from tests.fuzz.succession_targets import FEED, SESSION_STATE, SOURCES
 
 PRELUDE = states.Prelude(states.VERSION, "egress-0", "first", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 0)  # type: ignore[arg-type]
 CONNECTION = states.ConnectionState(("192.0.2.1", 5000, 7), b"", b"")
+CHANGE = states.SessionChange(0, None, (), (), None, None, None, None, (0, 0, 0), watched=False)
+SILENT = replace(SESSION_STATE.srtp, sent=(), heard=())
 WORDS: list[bytes | states.Message] = [
     PRELUDE,
     replace(PRELUDE, feeds=1),
@@ -43,6 +45,9 @@ WORDS: list[bytes | states.Message] = [
     states.Ready(1, "second"),
     states.Taken(1),
     states.Go(),
+    states.Ahead(1),
+    CHANGE,
+    replace(CHANGE, place=1),
     b"no word",
 ]
 KINDS = ["udp", "tcp", "listening", "unix", "file"]
@@ -85,14 +90,16 @@ def opened(kind: str) -> int:
     return made.detach()
 
 
-async def followed(words: Sequence[tuple[bytes | states.Message, Sequence[str]]]) -> Taken | None:
+async def followed(
+    words: Sequence[tuple[bytes | states.Message, Sequence[str]]], prepare: Callable[[Any], Any] = lambda _: None
+) -> Taken | None:
     """All that a successor makes of these words, behind which the channel ends. Raises what it raises."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     renditions = Renditions()
     channel = Channel(ours)
     follower = Successor(channel, PRELUDE)
     streams = cast(Streams, renditions)
-    following = asyncio.ensure_future(follower.follow(streams, "second", lambda: None))
+    following = asyncio.ensure_future(follower.follow(streams, "second", lambda: None, prepare))
     theirs.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_recv(theirs, 100)  # that it is ready
@@ -110,7 +117,8 @@ async def followed(words: Sequence[tuple[bytes | states.Message, Sequence[str]]]
                     break
             for descriptor in descriptors:
                 os.close(descriptor)
-        theirs.close()
+        with suppress(OSError):
+            theirs.shutdown(socket.SHUT_WR)  # and it hears still
         return await following
     finally:
         theirs.close()
@@ -154,8 +162,36 @@ def test_the_whole_is_taken() -> None:
     taken = asyncio.run(followed(WHOLE))
     assert taken is not None
     assert (len(taken.udp), len(taken.tcp), len(taken.connections)) == (1, 1, 1)
-    assert taken.sessions == [SESSION_STATE, None]
+    assert taken.sessions == [Session(SESSION_STATE), None]
     taken.close()
+
+
+def test_what_was_told_in_advance_is_brought_up_to_date_once_and_what_could_not_be_made_is_nobodys() -> None:
+    made = object()
+    later = [replace(CHANGE, place=place, round_trip=0.5) for place in (0, 1, 0)]
+    words = [
+        (SESSION_STATE, []),
+        (b"no word", []),
+        (replace(SESSION_STATE, session="ended since"), []),
+        (states.Ahead(3), []),
+        *WHOLE[:3],
+        *((each, []) for each in later),
+        (states.Told(1, 3, 1.0), []),
+    ]
+    taken = asyncio.run(followed(words, lambda _: made))
+    assert taken is not None
+    first = Session(
+        replace(SESSION_STATE, round_trip=0.5, bandwidth=None, counts=(0, 0, 0), srtp=SILENT), SESSION_STATE, made
+    )  # type: ignore[arg-type]
+    assert taken.sessions == [first, None, None]
+    assert [each and each.state.session for each in taken.ahead] == [None, None, "ended since"]
+    taken.close()
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_another_number_of_them_is_not_believed(count: int) -> None:
+    with pytest.raises(ProtocolError):
+        asyncio.run(followed([(SESSION_STATE, []), (states.Ahead(count), [])]))
 
 
 @pytest.mark.parametrize("count", [1, 50, 500])
@@ -165,7 +201,7 @@ def test_as_many_sessions_are_taken_as_there_are(count: int) -> None:
     words = [*WHOLE[:3], *((each, list[str]()) for each in sessions), (states.Told(1, count, 1.0), list[str]())]
     taken = asyncio.run(followed(words))
     assert taken is not None
-    assert taken.sessions == sessions
+    assert taken.sessions == [*map(Session, sessions)]
     taken.close()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from egress.succession import parting, predecessor
+from egress.succession import parting, telling
 from egress.succession.states import SessionState
 from egress.viewer import Viewer
 from tests.egress.test_worker_by_tcp import hears, watch_by_tcp
@@ -22,7 +22,7 @@ async def test_a_connection_goes_on_and_one_whose_session_does_not_is_closed(
         state = parting.state_of(viewer)
         return replace(state, principal="x" * 2_000) if viewer.session == "s2" else state  # which cannot be read
 
-    monkeypatch.setattr(predecessor, "state_of", state_of)
+    monkeypatch.setattr(telling, "state_of", state_of)
     broker = processes.broker
     async with one(processes), asyncio.TaskGroup() as group:
         first, second = await watch_by_tcp(broker, "s1"), await watch_by_tcp(broker, "s2")

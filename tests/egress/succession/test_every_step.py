@@ -21,9 +21,12 @@ from tests.fakes.two_processes import PATIENCE, Two
 
 pytestmark = pytest.mark.slow
 
-STEPS = ["Hello", "Prelude", "Ready", "Prelude again", "Ready again", "Sockets", "SessionState", "Told", "Taken", "Go"]
-TOLD_AT = ["Hello", "Ready", "Ready again", "SessionState", "Taken", "Go"]
-STOPPED_AT = ["Ready", "Ready again", "Told", "Taken", "Go"]
+STEPS = [
+    *("Hello", "Prelude", "Ready", "Prelude again", "Ready again", "SessionState", "Ahead", "Ready at last"),
+    *("Sockets", "SessionChange", "Told", "Taken", "Go"),
+]
+TOLD_AT = ["Hello", "Ready", "Ready again", "SessionState", "Ready at last", "SessionChange", "Taken", "Go"]
+STOPPED_AT = ["Ready", "Ready again", "Ahead", "Told", "Taken", "Go"]
 SHORT = 2.0  # seconds for which the two wait for each other where one of them stands still
 ORDERED = "Prelude again"  # the first word after the first process is told to end
 
@@ -83,6 +86,9 @@ async def reach(two: Two, step: str) -> None:
         await two.says("first", "a successor is ready")
         two.signal("first", signal.SIGTERM)
     await two.until(lambda word: word[1] == name)
+    if step == "Ready at last":
+        two.pass_on()
+        await two.until(lambda word: word[1] == name)
 
 
 def goes_on(step: str, victim: str, number: signal.Signals) -> bool:

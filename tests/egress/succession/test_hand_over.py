@@ -12,7 +12,7 @@ from aiortc import RTCPeerConnection
 
 from common.control import HangUp, Leaving
 from common.succession import SUPERVISOR, Reply, Word
-from egress.succession import parting, predecessor
+from egress.succession import parting, telling
 from egress.succession.channel import GoneError
 from egress.succession.states import MAX_MESSAGE, Go, SessionState, Taken
 from egress.viewer import Viewer
@@ -76,7 +76,7 @@ async def test_one_session_that_cannot_be_handed_over_leaves_all_others_alone(
         state = parting.state_of(viewer)
         return ODD[odd](state) if viewer.session == "s2" else state
 
-    monkeypatch.setattr(predecessor, "state_of", state_of)
+    monkeypatch.setattr(telling, "state_of", state_of)
     broker = processes.broker
     async with one(processes), asyncio.TaskGroup() as group:
         async with camera(broker):

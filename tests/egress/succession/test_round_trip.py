@@ -31,10 +31,17 @@ def numbers(session: Session, kind: Kind) -> list[int]:
     return [*itertools.accumulate(steps, initial=found[0])]
 
 
+@pytest.mark.parametrize("ahead", [False, True], ids=["at once", "ahead"])
 @pytest.mark.parametrize("profile", PROFILES, ids=["gcm", "cm"])
-def test_nothing_is_missing_and_nothing_comes_twice(profile: Profile) -> None:
+def test_nothing_is_missing_and_nothing_comes_twice(profile: Profile, ahead: bool) -> None:
     session = Session(browser=Browser(profiles=[profile]))
-    successor = ready(session)
+    if ahead:
+        cached = play(session, GOP + 5)[GOP:]
+        successor = Successor(session, cached)
+        successor.hear_ahead()
+        play(session, 3, successor)
+    else:
+        successor = ready(session)
     before = session.viewer.report(session.now)
     successor.take_over()
     session.play(1)
@@ -273,8 +280,8 @@ KNOWN = {
     "nominated pairs retired selected spent",
     "Pair": "by_handshake checked_at generation path proved_at received round_trip sent transaction",
     "Sender": "_confirmed _on_behind _pace _quality _measuring _stuck cursor lane pictured_at retransmission stats",
-    "Cursor": "_group _lane _max_lag _on_move blocked feed format leaves live_from next numbering playout position "
-    "section target thin watches",
+    "Cursor": "_chosen_of _group _lane _max_lag _on_move blocked feed format leaves live_from next numbering playout "
+    "position section target thin watches",
     "Lane": "_base _octets _packets compiled encrypt_into iv keys protect ssrc",
     "Retransmission": "_asked _budget _budget_until _cursor _lane _next _next_replay _pace _repeats _spare stats",
     "Timeline": "_epoch _offset _origin capture_ns clock_rate timestamp",
