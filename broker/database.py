@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -9,8 +10,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ConfigError
+from common.errors import ConfigError, refused
 
+_ERRNOS = {
+    sqlite3.SQLITE_BUSY: errno.EAGAIN,
+    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+}
+"""The results of SQLite that are no fault of the file, as the system would say them."""
 _APPLICATION_ID_AT = 68  # offset in SQLite's file header, https://www.sqlite.org/fileformat.html 1.3.17
 
 
@@ -76,9 +86,17 @@ def make_tables(database: sqlite3.Connection, path: Path, format: Format) -> boo
     return bool(version == 0)
 
 
-def unusable(path: Path, problem: str) -> ConfigError:
-    """The error for a file that cannot be used."""
-    return ConfigError(f"{path}: {problem}; mend that, or choose another with --store-path", key="store.path")
+def unusable(path: Path, problem: str, *, number: int | None = None) -> ConfigError:
+    """The error for a file that cannot be used; ``number`` is the system's ``errno`` if that refused it."""
+    return refused(number, f"{path}: {problem}; mend that, or choose another with --store-path", key="store.path")
+
+
+def refusal(path: Path, error: OSError | sqlite3.Error) -> ConfigError:
+    """The error for a file that the system does not let us use, or that SQLite finds damaged."""
+    if isinstance(error, OSError):
+        return unusable(path, error.strerror or str(error), number=error.errno)
+    number = _ERRNOS.get(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF)  # without what it adds to them
+    return unusable(path, f"is damaged ({error})" if number is None else str(error), number=number)
 
 
 @contextmanager
@@ -92,10 +110,13 @@ def opened(path: Path, format: Format, lock_timeout: float, *, one_thread: bool 
         claim(path, format)
         database = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None, check_same_thread=one_thread)
     except (OSError, sqlite3.Error) as exc:
-        raise unusable(path, getattr(exc, "strerror", None) or str(exc)) from None
+        raise refusal(path, exc) from None
     try:
         yield database
-    except (sqlite3.Error, ValueError, TypeError) as exc:
+    except sqlite3.Error as exc:
+        database.close()
+        raise refusal(path, exc) from None
+    except (ValueError, TypeError) as exc:
         database.close()
         raise unusable(path, f"is damaged ({exc})") from None
     except BaseException:

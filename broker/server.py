@@ -37,7 +37,7 @@ from broker.store import Store
 from common.address import is_loopback, page_address, split_listen
 from common.config import Config, HttpConfig
 from common.endpoints import Part
-from common.errors import AddressInUseError, ConfigError
+from common.errors import AddressInUseError, refused
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside, map_large_blocks
 from common.reloader import Reloader
@@ -171,7 +171,7 @@ async def open_listeners(listen: str, key: str = "listen") -> list[socket.socket
             listener.close()
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError("web page", listen, option_of("http", key)) from None
-        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key=f"http.{key}") from None
+        raise refused(exc.errno, f"cannot listen on {listen}: {exc.strerror or exc}", key=f"http.{key}") from None
     return found
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from broker.database import Format, claim, make_tables, unusable
+from broker.database import Format, claim, make_tables, refusal, unusable
 from broker.rows import Row, Rows
 from broker.vault import SealError, Vault, is_sealed, key_path, vault_of
 from common.cameras import CameraName
@@ -31,7 +31,7 @@ from common.config import StoreConfig
 from common.config_cameras import CameraConfig
 from common.config_file import parse_camera
 from common.control import NodeName
-from common.errors import ConfigError
+from common.errors import ConfigError, NotNowError
 from common.log import get_logger
 from common.media import Track
 
@@ -83,7 +83,7 @@ def camera_names(config: StoreConfig) -> frozenset[CameraName]:
         return frozenset(store.cameras())
 
 
-class StoreInUseError(ConfigError):
+class StoreInUseError(NotNowError):
     """The file belongs to a broker that runs."""
 
 
@@ -111,12 +111,12 @@ class Store:
             self._open()
             self._read()
         except OSError as exc:
-            raise unusable(self._path, exc.strerror or str(exc)) from None
+            raise refusal(self._path, exc) from None
         except sqlite3.Error as exc:
             if getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_OK) == sqlite3.SQLITE_BUSY:
                 error = unusable(self._path, "is in use by another broker")
                 raise StoreInUseError(error.problem, key=error.key) from None
-            raise unusable(self._path, str(exc)) from None
+            raise refusal(self._path, exc) from None
 
     def close(self) -> None:
         """Close the file; twice is fine."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from common.errors import ConfigError, unreadable
+from common.errors import ConfigError, refused, unreadable
 from common.log import get_logger
 
 MARK = "aes256gcm:"  # before what is sealed; nothing that older releases wrote begins so
@@ -170,7 +170,7 @@ def _made(path: Path) -> Vault:
     try:
         vault.write(path)
     except OSError as exc:
-        raise _unusable(path, f"cannot be written: {exc.strerror}") from None
+        raise refused(exc.errno, f"{path} cannot be written: {exc.strerror}", key="store.key_file") from None
     return vault
 
 

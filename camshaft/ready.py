@@ -12,7 +12,7 @@ from functools import cache
 from common.address import reachable_host, split_listen
 from common.claim import claimed_directory
 from common.endpoints import Endpoints, Part
-from common.errors import AddressInUseError, ConfigError
+from common.errors import AddressInUseError, refused
 from common.settings import option_of
 
 ANSWER_TIMEOUT = 2.0  # seconds
@@ -31,7 +31,7 @@ def free_listen(listen: str, key: str = "listen") -> str:
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError("http", listen, option_of("http", key)) from None
-        raise ConfigError(f"cannot listen on {listen}: {exc.strerror or exc}", key=f"http.{key}") from None
+        raise refused(exc.errno, f"cannot listen on {listen}: {exc.strerror or exc}", key=f"http.{key}") from None
     return f"{_bracketed(host)}:{port}"
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG
+from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG, EXIT_NOT_NOW
 
 FIRST_PAUSE = 0.2  # seconds
 LONGEST_PAUSE = 5.0  # seconds
@@ -21,7 +21,7 @@ WELL_AFTER = 2.0  # seconds from a program's first pulse: it has begun, found it
 STEADY_AFTER = 30.0  # seconds from its start, however long that took
 MAX_FALSE_STARTS = 8  # 16 s of pauses in all
 
-HOPELESS = {EXIT_CONFIG, EXIT_ADDRESS_IN_USE}
+HOPELESS = {EXIT_CONFIG, EXIT_ADDRESS_IN_USE, EXIT_NOT_NOW}
 """Exit codes by which a program says that starting it again cannot help."""
 
 

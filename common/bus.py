@@ -19,7 +19,7 @@ import zmq
 
 from common.control import MAX_MESSAGE_BYTES
 from common.curve import Domain, Keys
-from common.errors import AddressInUseError, ConfigError
+from common.errors import AddressInUseError, refused
 from common.media import MAX_FRAME_BYTES
 
 MEDIA_HWM = 20_000  # batches a peer: 2 s of a hundred cameras; for fewer, egress drops what is older than 2 s
@@ -82,7 +82,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str,
     except zmq.ZMQError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError(what, endpoint, "--broker-address") from None
-        raise ConfigError(f"cannot listen on {endpoint}: {exc.strerror}", key="broker.address") from None
+        raise refused(exc.errno, f"cannot listen on {endpoint}: {exc.strerror}", key="broker.address") from None
 
 
 def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:

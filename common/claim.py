@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.endpoints import Endpoints, Part
-from common.errors import AddressInUseError, ConfigError
+from common.errors import AddressInUseError, ConfigError, refused
 from common.log_taps import FOLLOWERS, forget_killed
 
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
@@ -44,7 +44,7 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
         else:  # the directory itself: an earlier release takes none that holds a file which it does not know
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
-        raise ConfigError(f"{directory}: {exc.strerror}", key="broker.address") from None
+        raise refused(exc.errno, f"{directory}: {exc.strerror}", key="broker.address") from None
     try:
         if part is Part.CONTROL:
             os.fchmod(lock, _OWNER_ONLY)  # an earlier release made it readable

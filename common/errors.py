@@ -6,6 +6,7 @@ Nothing here ever carries a camera's password: URLs are redacted before they rea
 
 from __future__ import annotations
 
+import errno
 import os
 
 from common.cameras import CameraState
@@ -29,6 +30,13 @@ class ConfigError(CamshaftError):
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.where, self.key, self.problem) if part)
+
+
+class NotNowError(ConfigError):
+    """Something configured cannot be had now, but perhaps a moment later. Exit code 4.
+
+    A machine that has just been switched on has not got its addresses and name servers yet, and a disk may be full.
+    """
 
 
 class AddressInUseError(CamshaftError):
@@ -89,6 +97,25 @@ class UnfitError(CamshaftError):
 
 class ProtocolError(CamshaftError):
     """Bytes that do not follow their protocol, from whatever side: they are dropped and counted, never fatal."""
+
+
+_PASSING = frozenset(
+    {
+        *(errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),
+        *(errno.ENOMEM, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.EAGAIN),
+    }
+)
+"""Reasons of the system to refuse a value that it may take later, though nobody mends the configuration."""
+
+
+def refused(number: int | None, problem: str, *, key: str) -> ConfigError:
+    """The error for a key whose value the system refused with this ``errno``.
+
+    It is a ``NotNowError`` where the system may take the value later, as is.
+    """
+    passing = number in _PASSING or (number or 0) < 0  # of getaddrinfo: a name server that does not answer
+    return (NotNowError if passing else ConfigError)(problem, key=key)
 
 
 def unreadable(error: OSError) -> str:

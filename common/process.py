@@ -32,13 +32,13 @@ from pathlib import Path
 import psutil
 
 from common.control import Load
-from common.errors import AddressInUseError, CamshaftError, ConfigError
+from common.errors import AddressInUseError, CamshaftError, ConfigError, NotNowError
 from common.log import get_logger
 from common.memory import free_bytes
 from common.pulse import PULSE_FD, Pulse
 from common.systemd import STOPPING, notify, watchdog
 
-EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_ADDRESS_IN_USE = 0, 1, 2, 3
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_ADDRESS_IN_USE, EXIT_NOT_NOW = 0, 1, 2, 3, 4
 SUPERVISOR_FD = "CAMSHAFT_SUPERVISOR_FD"  # environment variable: number of the inherited pipe
 ORPHAN_GRACE = 3.0  # seconds that a process has for a clean end after its supervisor died
 LOAD_INTERVAL = 0.5  # seconds: a share of CPU over less is noise
@@ -72,8 +72,9 @@ def run(
 
     ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and has to return then. ``on_hang_up``
     is called on the loop when SIGHUP asks for the configuration to be read again, ``pulse`` are the seconds between
-    two beats of its pulse where these are not the usual ones. An error of ours is shown as one
-    sentence, others as their traceback. EXIT_CONFIG and EXIT_ADDRESS_IN_USE are for what starting again cannot mend.
+    two beats of its pulse where these are not the usual ones. An error of ours is shown as one sentence, others as
+    their traceback. EXIT_CONFIG is for what starting again cannot mend, EXIT_ADDRESS_IN_USE and EXIT_NOT_NOW for what
+    may pass by itself, though not at once.
     """
     pipe, beating = inherited_pipe(SUPERVISOR_FD), inherited_pipe(PULSE_FD)
     raise_file_limit()
@@ -97,6 +98,8 @@ def supervised() -> bool:
 
 def exit_code(error: CamshaftError) -> int:
     """The exit code that tells a supervisor whether starting again can help."""
+    if isinstance(error, NotNowError):
+        return EXIT_NOT_NOW
     if isinstance(error, ConfigError):
         return EXIT_CONFIG
     return EXIT_ADDRESS_IN_USE if isinstance(error, AddressInUseError) else EXIT_FAILED

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from common import clock
-from common.errors import AddressInUseError, ConfigError
+from common.errors import AddressInUseError, refused
 from common.log import get_logger
 from egress import native
 from egress.media.target import Refusal
@@ -260,7 +260,7 @@ class MediaPort:
             if exc.errno == errno.EADDRINUSE:
                 raise AddressInUseError("media", f"UDP {address}", "--media-port") from None
             if not optional:
-                raise ConfigError(f"cannot bind UDP {address}: {exc.strerror}", key="media.listen") from None
+                raise refused(exc.errno, f"cannot bind UDP {address}: {exc.strerror}", key="media.listen") from None
             log.info("no IPv6 on this machine", error=exc.strerror)
 
     def _readable(self, media_socket: MediaSocket) -> None:
@@ -288,7 +288,9 @@ def families(host: str) -> list[tuple[socket.AddressFamily, str]]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
     except OSError as exc:
-        raise ConfigError(f"{host!r} is not an address of this machine: {exc.strerror}", key="media.listen") from None
+        raise refused(
+            exc.errno, f"{host!r} is not an address of this machine: {exc.strerror}", key="media.listen"
+        ) from None
     return [(found[0][0], str(found[0][4][0]))]
 
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from common import clock
 from common.bucket import TokenBucket
-from common.errors import AddressInUseError, ConfigError, ProtocolError
+from common.errors import AddressInUseError, ProtocolError, refused
 from common.log import get_logger
 from egress.wire.ice import Address, Path, TcpAddress
 from egress.wire.port import families
@@ -172,7 +172,7 @@ class TcpPort:
             if exc.errno == errno.EADDRINUSE:
                 raise AddressInUseError("media", f"TCP {address}", "--media-tcp") from None
             if not optional:
-                raise ConfigError(f"cannot bind TCP {address}: {exc.strerror}", key="media.tcp") from None
+                raise refused(exc.errno, f"cannot bind TCP {address}: {exc.strerror}", key="media.tcp") from None
             return
         self.listeners.append(listener)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camshaft.restarts import FIRST_PAUSE, LONGEST_PAUSE, MAX_FALSE_STARTS, STEADY_AFTER, WELL_AFTER, Restarts
-from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG, EXIT_FAILED
+from common.process import EXIT_ADDRESS_IN_USE, EXIT_CONFIG, EXIT_FAILED, EXIT_NOT_NOW
 
 
 def lives(restarts: Restarts, seconds: float, code: int = -9, *, now: float = 0.0) -> float | None:
@@ -75,12 +75,12 @@ def test_kills_without_end_keep_nobody_in_the_dark_by_pauses(seed: int) -> None:
     assert set(pauses) == {0.0}, "all of them had been well for long enough"
 
 
-@pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_ADDRESS_IN_USE])
+@pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_ADDRESS_IN_USE, EXIT_NOT_NOW])
 def test_program_that_says_it_cannot_start_is_not_started_again(code: int) -> None:
     assert lives(Restarts(), 0.1, code) is None
 
 
-@pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_ADDRESS_IN_USE])
+@pytest.mark.parametrize("code", [EXIT_CONFIG, EXIT_ADDRESS_IN_USE, EXIT_NOT_NOW])
 def test_program_that_has_worked_is_started_again_whatever_it_says(code: int) -> None:
     """After ``kill -9`` a port may be taken for a moment."""
     assert lives(Restarts(proven=True), 0.1, code) == FIRST_PAUSE

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 
-from common.errors import unreadable
+import pytest
+
+from common.errors import ConfigError, NotNowError, refused, unreadable
 
 
 def test_what_the_system_says_of_a_file_is_passed_on() -> None:
@@ -16,3 +19,15 @@ def test_a_right_that_is_missing_is_said_with_whose_it_is_and_how_it_is_given() 
     sentence = unreadable(PermissionError(errno.EACCES, "Permission denied"))
     assert sentence.startswith(f"cannot be read: Permission denied for user {os.geteuid()}")
     assert "SupplementaryGroups" in sentence
+
+
+@pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.ENOSPC, errno.EROFS, errno.EMFILE, socket.EAI_AGAIN])
+def test_what_may_pass_by_itself_is_no_mistake_for_good(number: int) -> None:
+    error = refused(number, "cannot be had", key="http.listen")
+    assert isinstance(error, NotNowError)
+    assert str(error) == "http.listen: cannot be had"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT, errno.EINVAL, None])
+def test_what_somebody_has_to_mend_is_a_mistake(number: int | None) -> None:
+    assert type(refused(number, "cannot be had", key="http.listen")) is ConfigError

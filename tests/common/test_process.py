@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 
 from common.control import Load
-from common.errors import AddressInUseError, CamshaftError, ConfigError
+from common.errors import AddressInUseError, CamshaftError, ConfigError, NotNowError
 from common.process import (
     EXIT_ADDRESS_IN_USE,
     EXIT_CONFIG,
     EXIT_FAILED,
+    EXIT_NOT_NOW,
     SUPERVISOR_FD,
     LoadMeter,
     exit_code,
@@ -267,6 +268,7 @@ sys.exit(process.run(main))
 
 def test_exit_code_tells_whether_starting_again_helps() -> None:
     assert exit_code(ConfigError("")) == EXIT_CONFIG
+    assert exit_code(NotNowError("")) == EXIT_NOT_NOW
     assert exit_code(AddressInUseError("", "", "")) == EXIT_ADDRESS_IN_USE
     assert exit_code(CamshaftError()) == EXIT_FAILED
 

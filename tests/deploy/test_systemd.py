@@ -11,6 +11,8 @@ import pytest
 
 from camshaft.cli import cli
 from common.config_leaves import leaves
+from common.errors import AddressInUseError, ConfigError, NotNowError
+from common.process import EXIT_CONFIG, EXIT_FAILED, exit_code
 
 UNIT = Path(__file__).parents[2] / "deploy/systemd/camshaft.service"
 TEXT = UNIT.read_text("utf-8")
@@ -28,6 +30,15 @@ def test_it_starts_a_command_of_ours_with_variables_that_exist() -> None:
     named = set(re.findall(r"\b(CAMSHAFT_\w+)=", TEXT))
     assert named
     assert named <= {leaf.variable for leaf in leaves()}
+
+
+def test_only_what_starting_again_cannot_mend_ends_it_for_good() -> None:
+    """Else a mistake in the file fills the log for ever, and what passes by itself leaves people without pictures."""
+    final = re.search(r"^RestartPreventExitStatus=(.*)$", TEXT, re.MULTILINE)
+    assert final is not None
+    assert final[1] == str(EXIT_CONFIG)
+    assert exit_code(ConfigError("")) == EXIT_CONFIG
+    assert EXIT_CONFIG not in {exit_code(NotNowError("")), exit_code(AddressInUseError("", "", "")), EXIT_FAILED}
 
 
 @needs_systemd
