@@ -235,6 +235,7 @@ class Egress:
                 else:
                     self._mse.hang_up(session)
             case Move(session, camera, tracks, convertible):
+                self._streams.renew({camera: message.revision})
                 if self._mse.move(message):
                     self._link.report_soon()
                 elif viewer := self._viewers.get(session):
@@ -290,16 +291,15 @@ class Egress:
         self._link.report_soon()
 
     def _accept(self, offer: Offer) -> tuple[str, tuple[Rendition, ...]]:
-        """Make the viewer; return the SDP answer, and the renditions it promises. Raises ``RequestError``.
+        """Make the viewer; return the answer, and the renditions it promises. Raises ``RequestError``.
 
-        For one by Media Source Extensions the answer is where its connection is to be handed over.
-        """
+        The answer is SDP, or for Media Source Extensions where the connection is to be handed over."""
         if offer.session in self._viewers or offer.session in self._mse:
             raise RequestError(409, "session_exists", "The session has been answered already.")
         if self._link.draining or self.handing.under_way:
             raise RequestError(503, "draining", "This node ends, and takes no further viewer.")
         self._room.check(asyncio.get_running_loop().time())
-        self._streams.renew(offer.camera, offer.revision)
+        self._streams.renew({offer.camera: offer.revision, offer.other: offer.other_revision})
         if offer.takes:
             remote = self._ports.tcp_endpoints(self._addresses.now)
             return str(Doors(self._door.address, remote, self._tls_door.fingerprint)), self._mse.accept(offer)

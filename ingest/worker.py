@@ -167,6 +167,7 @@ class Ingest:
         if running is not None:
             self._counters.update(running.counters)
             tasks[-1].cancel()
+            self._publisher.forget(as_it_came(spec.id))  # its goodbye takes a while, and it may be another camera's
         camera = self._cameras[spec.id] = Camera(spec, self._shared, self._log, fence=fence, after=running)
         task = self._group.create_task(self._pull(camera, tuple(tasks)))
         tasks.append(task)
@@ -177,6 +178,7 @@ class Ingest:
         if (camera := self._cameras.pop(name, None)) is not None:
             self._counters.update(camera.counters)
             self._tasks[name][-1].cancel()
+            self._publisher.forget(as_it_came(camera.spec.id))
             self._link.report_soon()
 
     async def _pull(self, camera: Camera, before: tuple[asyncio.Task[None], ...]) -> None:

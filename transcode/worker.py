@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from common.cameras import CameraName
 from common.clock import unix_ns
 from common.config import Config, TranscodeConfig
 from common.control import (
@@ -95,6 +96,7 @@ class _Running:
 
     track: Track  # the source
     conversion: Conversion
+    revision: int  # of the camera's stream
 
 
 class Transcoder:
@@ -125,7 +127,8 @@ class Transcoder:
         self._running: dict[Rendition, _Running] = {}
         self._sinks: dict[Rendition, dict[str, Several]] = {}  # by the rendition that is subscribed to
         self._stills = 0  # that are being made
-        self._keyframes: dict[Rendition, tuple[AccessUnit, float]] = {}  # of the last stills, and when they came
+        # Those of the last stills by the stream and its revision, and when they came.
+        self._keyframes: dict[tuple[CameraName, int], tuple[AccessUnit, float]] = {}
         self._drawing = drawing  # one at a time: conversions come first
         self._memory = GivingBack()  # of pictures, which are megabytes each and lie in each thread's part of it
 
@@ -164,7 +167,9 @@ class Transcoder:
         full = base.load.cpu > self._config.share * self._cores
         return replace(
             base,
-            made=tuple(Made(name, each.track, each.conversion.problem) for name, each in self._running.items()),
+            made=tuple(
+                Made(name, each.track, each.conversion.problem, each.revision) for name, each in self._running.items()
+            ),
             full=full,
             counters=dict(counters),
         )
@@ -175,7 +180,7 @@ class Transcoder:
         if kind is None or track.kind is not kind:
             return
         running = self._running.get(rendition)
-        if running is not None and _alike(running.track, track):
+        if running is not None and _alike(running.track, track) and running.revision == order.revision:
             running.track = track
             self._publisher.use_key(rendition, key)
             if source_key:
@@ -193,7 +198,7 @@ class Transcoder:
             epoch=first_epoch(order.fence or unix_ns() // 1_000_000),
             gathering=self._gathering if kind is Kind.AUDIO else None,
         )
-        self._running[rendition] = _Running(track, conversion)
+        self._running[rendition] = _Running(track, conversion, order.revision)
         self._connect(source, kind, conversion, source_key)
         self._log.info("conversion begins", rendition=rendition, of=track.codec, to=CONVERTED[kind].codec)
         self._link.report_soon()
@@ -217,7 +222,7 @@ class Transcoder:
         def came(unit: AccessUnit) -> None:
             late.cancel()
             self._disconnect(source, Kind.VIDEO, still)
-            self._keyframes[source] = unit, loop.time()
+            self._keyframes[order.camera, order.revision] = unit, loop.time()
             draw_it(unit)
 
         def answer(capture_ns: int, work: asyncio.Future[bytes]) -> None:
@@ -247,13 +252,13 @@ class Transcoder:
 
     def _keyframe(self, order: Snapshot, now: float) -> AccessUnit | None:
         """The stream's newest keyframe, if it is at hand."""
-        for source, (_, at) in tuple(self._keyframes.items()):
+        for kept, (_, at) in tuple(self._keyframes.items()):
             if now - at > KEYFRAME_KEPT:
-                del self._keyframes[source]
+                del self._keyframes[kept]
         running = self._running.get(converted(order.camera, Kind.VIDEO))
-        if running is not None and _alike(running.track, order.track):
+        if running is not None and _alike(running.track, order.track) and running.revision == order.revision:
             return running.conversion.keyframe
-        known = self._keyframes.get(as_it_came(order.camera))
+        known = self._keyframes.get((order.camera, order.revision))
         return known[0] if known is not None else None
 
     def _connect(self, source: Rendition, kind: Kind, sink: Sink, key: bytes) -> None:

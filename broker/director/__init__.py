@@ -132,6 +132,7 @@ class Director:
                 for id in self._state.cameras.keys() - cameras.keys():
                     self._viewers.remove_camera(id, cameras)
                 self._cameras.want(cameras)
+                self._conversions.settle()
             case ViewerOffered():
                 self._viewers.offer(event)
                 self._cameras.settle_all_of(event.camera)

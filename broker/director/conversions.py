@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.director.events import StreamWish
 from broker.director.state import Camera, Session, State, Worker
@@ -45,8 +45,17 @@ class _Conversion:
     node: NodeName
     track: Track  # of the camera, as it was sent
     fence: int = 0  # of the order, see ``State.next_fence``
+    revision: int = 0  # of the camera's stream, as it was sent
     former: NodeName | None = None  # the one that made it before, drains, and still makes it
     made_since: float | None = None  # by ``node``, as far as is known
+
+    def order(self, rendition: Rendition) -> Convert:
+        """The order to make it."""
+        return Convert(rendition, self.track, fence=self.fence, revision=self.revision)
+
+    def is_told(self, made: Made | None) -> bool:
+        """Whether a worker that says so was told it; 0 is the revision of one that knows of none."""
+        return made is not None and made.track == self.track and made.revision in (0, self.revision)
 
 
 class Conversions:
@@ -81,12 +90,14 @@ class Conversions:
             expires=session.holder.expires,
             takes=session.takes,
             revision=record.spec.revision,
+            other_revision=0 if other is None else other.spec.revision,
         )
 
     def move(self, session: SessionName, camera: CameraName) -> Move:
         """The order to show a session that camera, with what may be promised of it."""
         convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
-        return Move(session, camera, self._state.cameras[camera].tracks, convertible)
+        record = self._state.cameras[camera]
+        return Move(session, camera, record.tracks, convertible, record.spec.revision)
 
     @property
     def hindrance(self) -> str:
@@ -112,10 +123,10 @@ class Conversions:
     def reconcile(self, worker: Worker) -> None:
         """Compare what a transcode worker reports with what it should have."""
         self._given.pop(worker.node, None)
-        made = {each.rendition: each.track for each in worker.report.made}
-        for rendition, track in made.items():
+        made = {each.rendition: each for each in worker.report.made}
+        for rendition, told in made.items():
             if rendition not in self._running and self._state.starting:  # of an earlier broker's
-                self._adopt(rendition, worker, track)
+                self._adopt(worker, told)
             conversion = self._running.get(rendition)
             if conversion is None or worker.node not in (conversion.node, conversion.former):
                 self._state.send(worker.node, EndConversion(rendition))
@@ -127,8 +138,8 @@ class Conversions:
         if worker.report.draining:
             self._move_away(worker)
         for rendition, conversion in self._running.items():
-            if conversion.node == worker.node and made.get(rendition) != conversion.track:
-                self._state.send(worker.node, Convert(rendition, conversion.track, fence=conversion.fence))
+            if conversion.node == worker.node and not conversion.is_told(made.get(rendition)):
+                self._state.send(conversion.node, conversion.order(rendition))
         self.settle()
 
     def bury(self, worker: Worker, *, stopped: bool) -> None:
@@ -146,7 +157,7 @@ class Conversions:
         for rendition in [each for each, conversion in self._running.items() if conversion.node == worker.node]:
             conversion = self._running.pop(rendition)
             if conversion.former is not None:  # which still makes it, and is to hand it to another
-                self._running[rendition] = _Conversion(conversion.former, conversion.track)
+                self._running[rendition] = replace(conversion, node=conversion.former, former=None, made_since=None)
             if not stopped:
                 deaths, until = self._suspected.get(rendition, (0, 0.0))
                 deaths = deaths + 1 if self._state.now < until + FORGIVEN_AFTER else 1
@@ -166,17 +177,17 @@ class Conversions:
             if not self._state.starting:
                 self._end(rendition)
         for rendition in sorted(wanted):
-            track = self._source(rendition)
             conversion = self._running.get(rendition)
+            track = self._source(rendition) or (conversion.track if conversion is not None else None)
             if track is None:
                 continue
             if conversion is None:
                 self._begin(rendition, track)
-            elif conversion.track != track:
-                conversion.track, conversion.fence = track, self._state.next_fence()
-                self._state.send(conversion.node, Convert(rendition, track, fence=conversion.fence))
-            if conversion is not None:
-                self._let_former_go(rendition, conversion)
+                continue
+            if (conversion.track, conversion.revision) != (track, revision := self._revision(rendition)):
+                conversion.track, conversion.revision, conversion.fence = track, revision, self._state.next_fence()
+                self._state.send(conversion.node, conversion.order(rendition))
+            self._let_former_go(rendition, conversion)
 
     def worker(self, rendition: Rendition) -> NodeName | None:
         """The worker that makes it, ``None`` while nobody does."""
@@ -223,6 +234,9 @@ class Conversions:
         tracks = self._state.cameras[camera_of(rendition)].tracks
         return next((track for track in tracks if track.kind is kind and track.playable), None)
 
+    def _revision(self, rendition: Rendition) -> int:
+        return self._state.cameras[camera_of(rendition)].spec.revision
+
     def _judge(self, made: Made) -> None:
         """Begin no more of what nothing comes of, for a while: its viewers are told so, and do not wait.
 
@@ -254,14 +268,16 @@ class Conversions:
         busy = {w.node: w.report.load.cpu + CONVERSION_SHARE * self._given[w.node] for w in workers}
         worker = min(workers, key=lambda w: (busy[w.node], w.node))
         self._given[worker.node] += 1
-        conversion = self._running[rendition] = _Conversion(worker.node, track, self._state.next_fence())
-        self._state.send(worker.node, Convert(rendition, track, fence=conversion.fence))
+        begun = _Conversion(worker.node, track, self._state.next_fence(), self._revision(rendition))
+        self._running[rendition] = begun
+        self._state.send(worker.node, begun.order(rendition))
 
-    def _adopt(self, rendition: Rendition, worker: Worker, track: Track) -> None:
-        if converted_kind(rendition) is None or camera_of(rendition) not in self._state.cameras:
+    def _adopt(self, worker: Worker, made: Made) -> None:
+        if converted_kind(made.rendition) is None or camera_of(made.rendition) not in self._state.cameras:
             return
         if worker.takes(Role.TRANSCODE):
-            self._running[rendition] = _Conversion(worker.node, track)
+            revision = made.revision or self._revision(made.rendition)  # of a worker that knows of none, as it is now
+            self._running[made.rendition] = _Conversion(worker.node, made.track, revision=revision)
 
 
 def _made(names: Iterable[Rendition]) -> set[Rendition]:

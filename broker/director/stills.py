@@ -130,7 +130,8 @@ class Stills:
             if given[worker.node] >= MOST_EACH:
                 return
             still.node = worker.node
-            self._state.send(worker.node, Snapshot(request, still.camera, video, still.height))
+            order = Snapshot(request, still.camera, video, still.height, revision=camera.spec.revision)
+            self._state.send(worker.node, order)
 
     def _plays(self, camera: Camera) -> bool:
         worker = self._state.workers.get(camera.worker) if camera.worker is not None else None

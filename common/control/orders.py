@@ -41,6 +41,7 @@ class Convert:
     """Make this rendition of its camera's ``track``, or go on with another track; broker to transcode.
 
     ``key`` seals the rendition's frames, and ``source_key`` opens the camera's; these and ``fence`` as in ``Assign``.
+    What was made of another ``revision`` of the camera's stream is kept no longer; 0 says nothing.
     """
 
     rendition: Rendition
@@ -48,6 +49,7 @@ class Convert:
     key: bytes = field(default=b"", repr=False)
     source_key: bytes = field(default=b"", repr=False)
     fence: int = field(default=0, compare=False)
+    revision: int = field(default=0, compare=False)
     type: Literal["convert"] = "convert"
 
 
@@ -62,13 +64,15 @@ class EndConversion:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Draw the newest keyframe of a camera's ``track``; broker to transcode, which replies ``SnapshotTaken`` or
-    ``SnapshotFailed``. ``height`` is the most in pixels, 0: as it is. ``source_key`` as in ``Convert``."""
+    ``SnapshotFailed``. ``height`` is the most in pixels, 0: as it is. ``source_key`` and ``revision`` as in
+    ``Convert``."""
 
     request: str
     camera: CameraName
     track: Track
     height: int = 0
     source_key: bytes = field(default=b"", repr=False)
+    revision: int = field(default=0, compare=False)
     type: Literal["snapshot"] = "snapshot"
 
 
@@ -108,18 +112,21 @@ class Offer:
     principal: str = ""  # by whose right it is, to be reported
     expires: float | None = None
     takes: tuple[str, ...] = ()
-    revision: int = 0  # of the camera: pictures that are kept of another are of another camera
+    revision: int = 0  # of the stream: pictures that are kept of another are perhaps of another camera …
+    other_revision: int = 0  # … and that of the other one
     type: Literal["offer"] = "offer"
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Show a viewer another stream of its camera; broker to egress. ``tracks`` and ``convertible`` as in ``Offer``."""
+    """Show a viewer another stream of its camera; broker to egress. ``tracks``, ``convertible`` and ``revision`` as in
+    ``Offer``."""
 
     session: SessionName
     camera: CameraName
     tracks: OfferedTracks = ()
     convertible: Kinds = ()
+    revision: int = field(default=0, compare=False)
     type: Literal["move"] = "move"
 
 

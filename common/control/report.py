@@ -143,7 +143,7 @@ class ViewerReport:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One rendition as the worker that makes it says: of which track, as it was told last.
+    """One rendition as the worker that makes it says: of which track and ``revision``, as it was told last.
 
     ``problem`` says why too little comes of it; empty if enough does, ``None`` while that is not known.
     """
@@ -151,6 +151,7 @@ class Made:
     rendition: Rendition
     track: Track
     problem: Text | None = None
+    revision: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

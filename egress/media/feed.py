@@ -56,6 +56,9 @@ class Tap(Protocol):
     def take(self, batch: Batch, timestamp: int) -> None:
         """The next batch, and its extended timestamp in the feed's timeline."""
 
+    def forget(self) -> None:
+        """Let nobody begin with what was taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -231,6 +234,13 @@ class Feed:
     def came_since(self, moment: float | None) -> bool:
         """Whether something has come since then: what came before may have been of another camera of the name."""
         return self.pushed_at is not None and moment is not None and self.pushed_at >= moment
+
+    def forget(self) -> None:
+        """Let nobody begin with what has come. Who gets it already goes on, and who joins waits for a start."""
+        self.history.keyframe = None
+        self._parcels.clear()
+        for tap in tuple(self.taps):
+            tap.forget()
 
     def fresh(self, now: float) -> bool:
         """Whether there is a cached group of pictures, and it is no old one."""

@@ -36,6 +36,16 @@ class Stream:
         return camera_of(self.rendition)
 
     @property
+    def epoch(self) -> int:
+        """The newest epoch that came; 0 before anything did."""
+        return self.incoming.expects(Kind.VIDEO)[0]
+
+    def forget(self) -> None:
+        """Let nobody begin with what has come: it may be of another camera that had the name."""
+        for feed in self.feeds.values():
+            feed.forget()
+
+    @property
     def overloads(self) -> int:
         """Times that this process was too slow for all its viewers."""
         return sum(feed.overloads for feed in self.feeds.values())

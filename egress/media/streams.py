@@ -7,13 +7,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from common.cameras import CameraName, split_stream
+from common.cameras import CameraName
 from common.clock import unix_ns
 from common.config_limits import LimitsConfig
 from common.control import Measured
 from common.histogram import Histogram, Measure
 from common.log import Quiet, get_logger
-from common.media import Batch, Kind, Rendition, camera_of
+from common.media import Batch, Kind, Rendition, camera_of, first_epoch
 from common.worker.subscriber import Subscriber
 from egress import native
 from egress.media.feed import Source
@@ -46,7 +46,7 @@ class Streams:
         self._streams: dict[Rendition, Stream] = {}
         self._users: Counter[Rendition] = Counter()
         self._unused_since: dict[Rendition, float] = {}
-        self._revisions: dict[CameraName, int] = {}  # of cameras, by their last offers
+        self._revisions: dict[CameraName, int] = {}  # of cameras' streams, as the broker last said
         self._delays_ns: deque[int] = deque(maxlen=DELAYS_KEPT)
         self._delay = Histogram(Measure.DELAY)
         self._overloads = 0  # of the streams that there were at the last look
@@ -90,14 +90,25 @@ class Streams:
             self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream), shortcut)
         return stream
 
-    def renew(self, camera: CameraName, revision: int) -> None:
-        """Keep nothing of the camera that is of another revision and that nobody watches: it is another's by now."""
-        if self._revisions.get(camera, revision) != revision:
-            main, _ = split_stream(camera)
-            for rendition in self._unused_since:
-                if split_stream(camera_of(rendition))[0] == main:
-                    self._end(rendition)
-        self._revisions[camera] = revision
+    def revision(self, rendition: Rendition) -> int:
+        """The revision of the camera's stream that a rendition is of; 0 where it is not known."""
+        return self._revisions.get(camera_of(rendition), 0)
+
+    def renew(self, revisions: Mapping[CameraName, int]) -> None:
+        """Streams of cameras are of these revisions; 0 says nothing. Nobody begins with pictures of another one.
+
+        They may be another camera's, which had the name before. What nobody watches is kept no longer, and of what
+        somebody watches nothing that a viewer could begin with, before the next keyframe.
+        """
+        new = {camera for camera, each in revisions.items() if each and each != self._revisions.get(camera)}
+        self._revisions |= {camera: revisions[camera] for camera in new}
+        for rendition, stream in tuple(self._streams.items()) if new else ():
+            if (camera := camera_of(rendition)) not in new:
+                continue
+            if rendition in self._unused_since:
+                self._end(rendition)
+            elif stream.epoch < first_epoch(revisions[camera]):  # which is a time, as a fence is, but of the change
+                stream.forget()
 
     def release(self, *streams: Stream) -> None:
         """Count one user less of each stream; one that has none is dropped after a while."""

@@ -153,6 +153,11 @@ class Reel:
         for watcher in watchers:
             watcher.arrived(self, new)
 
+    def forget(self) -> None:
+        """See ``egress.media.feed.Tap``. Whoever is behind waits for the next keyframe, too."""
+        self.flush()
+        self._forget()
+
     def flush(self) -> None:
         """Send those that are live everything: before somebody else becomes it, too."""
         held, first = self._held, self.live_end

@@ -136,7 +136,7 @@ def state_of(viewer: Viewer) -> SessionState:
     )
 
 
-def feed_state(stream: Stream, kind: Kind, key: bytes, now: float) -> FeedState:
+def feed_state(stream: Stream, kind: Kind, key: bytes, now: float, revision: int = 0) -> FeedState:
     """A track of a stream as it stands."""
     feed = stream.feeds[kind]
     epoch, sequence = stream.incoming.expects(kind)
@@ -155,6 +155,7 @@ def feed_state(stream: Stream, kind: Kind, key: bytes, now: float) -> FeedState:
         sequence=sequence,
         flows=feed.pushed_at is not None and now - feed.pushed_at < FLOWS,
         key=key,
+        revision=revision,
     )
 
 

@@ -31,6 +31,9 @@ class Witness:
         self.next = batch.sequence + len(batch.payloads)
         self._on_take()
 
+    def forget(self) -> None:
+        """See ``Tap``. What was not missed stays known."""
+
     def end(self) -> None:
         """See nothing more."""
         self._feed.taps.discard(self)

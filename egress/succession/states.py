@@ -216,6 +216,7 @@ class FeedState:
     sequence: Count | None
     flows: bool  # something came of late
     key: Secret = field(default=b"", repr=False)  # that its frames are sealed with, if they are
+    revision: Count = 0  # of the camera's stream; 0 where it is not known
     type: Literal["feed"] = "feed"
 
 

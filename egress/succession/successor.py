@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import Kind, Rendition
+from common.media import Kind, Rendition, camera_of
 from egress.media.feed import Feed, Source
 from egress.media.streams import Streams
 from egress.succession import states
@@ -140,6 +140,7 @@ class Successor:
                 await self._channel.send(states.Ready(len(self._witnesses), incarnation))
             case states.FeedState() if not sockets and len(self._now) < states.MAX_FEEDS:
                 self._now[message.rendition, message.kind] = message
+                streams.renew({camera_of(Rendition(message.rendition)): message.revision})
             case states.Sockets(udp, tcp) if udp + tcp == len(sockets) and not taken.udp:
                 _check(sockets[:udp], socket.SOCK_DGRAM)
                 _check(sockets[udp:], socket.SOCK_STREAM, listens=True)
@@ -231,6 +232,7 @@ class Successor:
         if len(self._witnesses) >= states.MAX_FEEDS:
             raise ProtocolError("more tracks than there can be")
         rendition = Rendition(state.rendition)
+        streams.renew({camera_of(rendition): state.revision})
         stream = streams.acquire(rendition)
         if rendition in self._held:
             streams.release(stream)

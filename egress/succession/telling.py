@@ -106,9 +106,9 @@ class Telling:
 
     def _feeds(self) -> Iterable[states.FeedState]:
         for stream in self._streams:
-            key = self._streams.key(stream.rendition)
+            key, revision = self._streams.key(stream.rendition), self._streams.revision(stream.rendition)
             for kind in Kind:
-                yield feed_state(stream, kind, key, asyncio.get_running_loop().time())
+                yield feed_state(stream, kind, key, asyncio.get_running_loop().time(), revision)
 
 
 async def _told(channel: Channel, viewer: Viewer, advance: Advance | None = None) -> states.SessionState | None:

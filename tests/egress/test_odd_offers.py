@@ -19,6 +19,7 @@ OPUS = "a=rtpmap:111 opus/48000/2\n"
 DATA = f"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:1\na=sctp-port:5000\n{ICE}{FINGERPRINT}{SETUP}"
 ONLY, SPEEX = "a=bundle-only\n", "a=rtpmap:97 speex/8000\n"
 SDES = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\n"
+CANDIDATES = "".join(f"a=candidate:{n} 1 udp {n} 192.0.2.{n % 250} 5000 typ host\n" for n in range(400))
 BOTH, PICTURE, SOUND = ["video", "audio"], ["video"], ["audio"]
 
 
@@ -119,16 +120,42 @@ OFFERS = {
     "text beside": (HEAD + ALONE + V + "m=text 0 UDP/TLS/RTP/SAVPF 0\na=mid:1\n", PICTURE),
     "no lines of the session": (V, PICTURE),
     "blank lines, a BOM and a NUL": (f"\ufeff\n\n{HEAD}{ALONE}{V}\0", PICTURE),
+    "sound before the picture, without a bundle": (HEAD + A + V, PICTURE),
+    "sound inactive": (HEAD + BUNDLE + V + section("audio", "a=mid:1\n", direction="a=inactive\n"), PICTURE),
+    "all inactive": (picture(direction="a=inactive\n"), "nothing_wanted"),
+    "no feedback": (picture(maps=H264.replace("a=rtcp-fb:102 nack pli\n", "")), PICTURE),
+    "H.264 Baseline alone (42001f)": (h264("a=fmtp:102 packetization-mode=1;profile-level-id=42001f\n"), PICTURE),
+    "packetization-mode 0 alone": (h264("a=fmtp:102 packetization-mode=0;profile-level-id=42e01f\n"), PICTURE),
+    "no packetization-mode": (h264("a=fmtp:102 profile-level-id=42001f\n"), PICTURE),
+    "trickle that never ends": (HEAD + "a=ice-options:trickle\n" + ALONE + V, PICTURE),
+    "candidates of TCP alone": (
+        picture(rest="a=candidate:1 1 tcp 1518280447 192.0.2.7 9 typ host tcptype active\n"), PICTURE
+    ),
+    "extensions mixed (RFC 8285)": (
+        HEAD + "a=extmap-allow-mixed\n" + ALONE + section(rest="a=extmap-allow-mixed\n"), PICTURE
+    ),
+    "twenty kilobytes": (picture(rest=CANDIDATES), PICTURE),
+    "thirty more codecs": (
+        picture(
+            types="102 " + " ".join(map(str, range(35, 64))),
+            rest="".join(f"a=rtpmap:{n} X{n}/90000\n" for n in range(35, 64)),
+        ), PICTURE
+    ),
+    "simulcast as senders have it": (
+        picture(rest="a=rid:q send\na=rid:h send\na=simulcast:send q;h\na=ssrc-group:SIM 1 2\n"), PICTURE
+    ),
     "JSON": ('{"type":"offer","sdp":"v=0"}', "malformed_sdp"),
     "one mid twice": (HEAD + BUNDLE + V + section("audio"), "malformed_sdp"),
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("last", [True, False], ids=["whole", "cut"])
 @pytest.mark.parametrize("end", ["\r\n", "\n"], ids=["CRLF", "LF"])
 @pytest.mark.parametrize("name", OFFERS)
-def test_what_of_an_offer_is_served(name: str, end: str) -> None:
+def test_what_of_an_offer_is_served(name: str, end: str, *, last: bool) -> None:
+    """With and without the newline at its end."""
     offer, expected = OFFERS[name]
-    offer = offer.replace("\n", end)
+    offer = (offer if last else offer.rstrip("\n")).replace("\n", end)
     if isinstance(expected, str):
         with pytest.raises(RequestError) as caught:
             negotiate(offer, CAMERA)

@@ -10,7 +10,7 @@ import socket
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from common.cameras import CameraSpec
+from common.cameras import CameraName, CameraSpec
 from common.control import (
     Answered,
     Assign,
@@ -19,6 +19,7 @@ from common.control import (
     IceNotRestarted,
     IceRestarted,
     Leaving,
+    Move,
     Offer,
     Refused,
     Report,
@@ -26,8 +27,10 @@ from common.control import (
     ViewerState,
 )
 from common.errors import AddressInUseError, ConfigError
+from common.media import live_topic
 from common.sessions import ice_mark
 from egress import worker
+from egress.media import streams
 from egress.wire import addresses
 from rigs.browser import Browser
 from tests.fakes.bus import FakeBroker
@@ -235,3 +238,27 @@ async def test_the_compiled_loop_can_be_insisted_on(broker: FakeBroker, monkeypa
     assert caught.group_contains(ConfigError, match="egress.compiled: it was not built; install a C compiler")
     async with running(broker):
         pass
+
+
+@pytest.mark.parametrize("how", ["another offer", "an offer of the other stream", "a move"])
+async def test_a_former_cameras_stream_is_not_kept_whichever_way_a_viewer_comes_to_it(
+    broker: FakeBroker, report: Report, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The name is another camera's by now, and the viewer before has just left."""
+    monkeypatch.setattr(streams, "LINGER", 60.0)
+    yard, sub = CameraName("yard"), CameraName("yard/sub")
+    sdp, tracks = Browser().offer(), (PCMU,)
+    broker.tell(NODE, Offer("s1", sub, sdp, tracks, revision=1))
+    await broker.said(Answered)
+    await broker.until(lambda: broker.watches(sub))
+    broker.tell(NODE, HangUp("s1"))
+    await broker.until(lambda: not broker.reports[NODE].viewers)
+    match how:
+        case "another offer":
+            broker.tell(NODE, Offer("s2", sub, sdp, tracks, revision=2))
+        case "an offer of the other stream":
+            broker.tell(NODE, Offer("s2", yard, sdp, tracks, other=sub, other_tracks=tracks, other_revision=2))
+        case "a move":
+            broker.tell(NODE, Offer("s2", yard, sdp, tracks, other=sub, other_tracks=tracks))
+            broker.tell(NODE, Move("s2", sub, tracks, revision=2))
+    await broker.until(lambda: live_topic(sub) in broker.given_up)

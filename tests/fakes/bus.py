@@ -37,6 +37,7 @@ class FakeBroker:
         self.messages: list[ToBroker] = []
         self.reports: dict[str, Report] = {}
         self.subscriptions: set[bytes] = set()
+        self.given_up: list[bytes] = []  # topics that were subscribed to
         self.published: list[tuple[str, Batch]] = []  # rendition and batch of what is followed
         self._changed = asyncio.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -115,4 +116,6 @@ class FakeBroker:
     def _on_subscription(self, frame: bytes) -> None:
         parse_taken(frame[1:]) or parse_topic(frame[1:])
         (self.subscriptions.add if frame[0] else self.subscriptions.discard)(frame[1:])
+        if not frame[0]:
+            self.given_up.append(frame[1:])
         self._changed.set()

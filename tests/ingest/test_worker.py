@@ -27,7 +27,7 @@ from common.control import (
 )
 from common.endpoints import Endpoints
 from common.errors import ConfigError
-from common.media import Batch, as_it_came, decode_frame, first_epoch, live_topic, replay_topic, taken_topic
+from common.media import Batch, Rendition, as_it_came, decode_frame, first_epoch, live_topic, replay_topic, taken_topic
 from common.worker.link import Link
 from common.worker.publisher import Publisher
 from ingest import worker
@@ -315,6 +315,21 @@ async def test_changes_while_the_goodbye_takes_long(tmp_path: Path) -> None:
         ingest.handle(Assign(spec("door", fake, 4)))
         await fake.asked("PLAY", 2)
     assert (most, fake.connections) == (1, 2)
+
+
+@pytest.mark.parametrize("then", ["another", "none"])
+async def test_what_a_camera_sent_is_given_to_nobody_while_it_is_said_goodbye_to(tmp_path: Path, then: str) -> None:
+    """It may be another camera whose name that is now."""
+    async with FakeCamera([h264_track()], rewrite=unanswered) as fake, told(tmp_path) as (ingest, _):
+        ingest.handle(Assign(spec("door", fake)))
+        gops = ingest._publisher._gops
+        async with asyncio.timeout(BOUND):
+            while not gops.get(Rendition("door")):  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+        ingest.handle(Assign(spec("door", fake, 2)) if then == "another" else Release("door"))
+        assert not gops.get(Rendition("door"))
+        await fake.asked("TEARDOWN")
+        assert not gops.get(Rendition("door"))
 
 
 async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_path: Path) -> None:

@@ -138,6 +138,30 @@ async def test_another_codec_begins_another_conversion_and_the_same_one_goes_on(
         assert (await played(broker, images()[200:], PICTURE, 3))[-1].epoch > first
 
 
+async def test_another_revision_of_the_camera_is_another_conversion(tmp_path: Path) -> None:
+    """It may be another camera: what its former self was made into is sent to nobody."""
+    async with at_work(tmp_path) as broker:
+        broker.tell(NODE, Convert(PICTURE, JPEG, revision=1))
+        first = (await played(broker, images(), PICTURE, 3))[-1].epoch
+        broker.tell(NODE, Convert(PICTURE, JPEG, revision=1))
+        broker.published.clear()
+        assert (await played(broker, images()[100:], PICTURE, 3))[-1].epoch == first
+        broker.tell(NODE, Convert(PICTURE, JPEG, revision=2))
+        await broker.until(lambda: broker.reports[NODE].made and broker.reports[NODE].made[0].revision == 2)
+        broker.published.clear()
+        assert (await played(broker, images()[200:], PICTURE, 3))[-1].epoch > first
+
+
+async def test_a_still_is_not_of_a_former_camera(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as broker:
+        assert isinstance(await still(broker, images(), revision=1), SnapshotTaken)
+        broker.tell(NODE, Snapshot("r", "door", JPEG, 60, revision=1))
+        await broker.said(SnapshotTaken)
+        broker.tell(NODE, Snapshot("r", "door", JPEG, 120, revision=2))
+        await broker.until(lambda: broker.watches(DOOR))
+        assert not [m for m in broker.messages if isinstance(m, SnapshotTaken)], "it waits for a keyframe"
+
+
 async def test_an_order_that_cannot_be_is_left_alone(tmp_path: Path) -> None:
     async with at_work(tmp_path) as broker:
         broker.tell(NODE, Convert(Rendition("door/vp8"), JPEG))
@@ -175,9 +199,11 @@ async def test_sound_of_another_rate_is_another_conversion(tmp_path: Path) -> No
         await broker.until(lambda: broker.reports[NODE].made == (Made(SOUND, slower),))
 
 
-async def still(broker: FakeBroker, batches: list[Batch], track: Track = JPEG, height: int = 0) -> Any:
+async def still(
+    broker: FakeBroker, batches: list[Batch], track: Track = JPEG, height: int = 0, revision: int = 0
+) -> Any:
     """The answer to a request for a still, while these come."""
-    broker.tell(NODE, Snapshot("r", "door", track, height))
+    broker.tell(NODE, Snapshot("r", "door", track, height, revision=revision))
     async with asyncio.timeout(20):
         for batch in batches:
             now = time.time_ns()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from broker.director.conversions import FRUITLESS_FOR, HANDED_OVER_AFTER
 from broker.director.events import CameraChanged, EndReason, SessionEnded
 from common.cameras import CameraState
-from common.control import Answered, Convert, EndConversion, HangUp, Move, Offer
+from common.control import Answered, Convert, EndConversion, HangUp, Load, Made, Move, Offer, Report, Role
 from common.media import Kind, Rendition, Track
 from tests.fakes.stage import Stage, camera, sent, stream
 
@@ -198,8 +200,7 @@ def test_a_removed_camera_is_converted_no_more() -> None:
     made = stage()
     watch(made, PICTURE)
     made.egress("out-1", subscribed=(PICTURE,))
-    made.want()
-    assert ("tc-1", EndConversion(PICTURE)) in sent(made.tick())
+    assert ("tc-1", EndConversion(PICTURE)) in sent(made.want())
 
 
 def announced(made: Stage) -> tuple[CameraState, str]:
@@ -401,3 +402,25 @@ def test_where_the_others_are_full_it_goes_on_until_one_has_room() -> None:
     assert sent(made.transcode("tc-1", PICTURE, draining=True)) == []
     made.transcode("tc-2")
     assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-2", Convert(PICTURE, H265))]
+
+
+def test_what_is_made_of_a_camera_begins_anew_when_another_has_its_name() -> None:
+    """With the same codecs, so that only the revision tells."""
+    made = stage()
+    watch(made, PICTURE)
+    made.egress("out-1", subscribed=(PICTURE,))
+    [(_, before)] = [each for each in sent(made.transcode("tc-1")) if isinstance(each[1], Convert)]
+    assert isinstance(before, Convert)
+    assert before.revision == 1
+    orders = sent(made.want(camera(url="rtsp://host/another", revision=2)))
+    [again] = [message for node, message in orders if node == "tc-1" and isinstance(message, Convert)]
+    assert (again.rendition, again.track, again.revision) == (PICTURE, H265, 2)
+    assert again.fence > before.fence
+    made.ingest("in-1", stream(tracks=(H265, AAC), revision=2))
+    told = Made(Rendition(PICTURE), H265, revision=1)
+    report = Report("tc-1", Role.TRANSCODE, "1", load=Load(), made=(told,))
+    assert [m.revision for _, m in sent(made.hear("tc-1", report)) if isinstance(m, Convert)] == [2], "it was lost"
+    for revision in (0, 2):  # 0: of a worker of the release before
+        report = replace(report, made=(replace(told, revision=revision),))
+        assert not [m for _, m in sent(made.hear("tc-1", report)) if isinstance(m, Convert)]
+    assert offered(made, "t").revision == 2

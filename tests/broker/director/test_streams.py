@@ -282,6 +282,7 @@ def test_a_move_says_what_can_be_converted_of_the_stream(scene: Scene) -> None:
     scene.stage(ViewerWishes("s", Wish(StreamWish.AUTO, TILE)))
     [move] = scene.second("door")
     assert (move.tracks, move.convertible) == ((h265,), (Kind.VIDEO, Kind.AUDIO))
+    assert move.revision == scene.stage.director._state.cameras["door/sub"].spec.revision > 0
     report = ViewerReport("s", "door/sub", viewer("s").state)
     ordered = sent(scene.stage.egress("out-1", report, subscribed=("door", "door/sub", "door/sub/h264")))
     assert ("tc-1", Convert("door/sub/h264", h265)) in ordered

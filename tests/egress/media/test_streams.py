@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 import zmq
 
 from common.cameras import CameraName
-from common.media import Kind, Rendition
+from common.media import Kind, Rendition, first_epoch
 from common.seal import STREAM_KEY_BYTES
 from common.worker.subscriber import Subscriber
 from egress.media.streams import LINGER, Streams
+from egress.mse.reel import Reel
 from tests.fakes.bus import FakeBroker
-from tests.fakes.media import audio
+from tests.fakes.media import audio, gop_stream
 
 KEY = bytes(STREAM_KEY_BYTES)
 
@@ -63,13 +65,13 @@ async def test_a_stream_is_kept_for_a_page_that_is_reloaded(egress: Egress) -> N
 async def test_of_a_camera_that_another_one_has_the_name_of_nothing_is_kept(egress: Egress) -> None:
     streams = egress.streams
     door, made, yard = CameraName("door"), Rendition("door/h264"), Rendition("yard")
-    streams.renew(door, 1)
+    streams.renew({door: 1})
     former = [streams.acquire(each) for each in (Rendition("door"), made, yard)]
-    streams.renew(door, 1)
+    streams.renew({door: 1})
     streams.release(*former)
     assert streams.acquire(made) is former[1], "it is the same camera"
     streams.learn(Rendition("door"), KEY)
-    streams.renew(door, 2)
+    streams.renew({door: 2})
     assert streams.acquire(Rendition("door")) is not former[0]
     assert egress.subscriber._seals is not None
     assert "door" in egress.subscriber._seals, "the key is of now"
@@ -77,12 +79,56 @@ async def test_of_a_camera_that_another_one_has_the_name_of_nothing_is_kept(egre
     assert streams.acquire(yard) is former[2], "another camera"
 
 
+async def test_nobody_begins_with_pictures_of_a_former_camera_that_somebody_still_watches(egress: Egress) -> None:
+    streams, door = egress.streams, CameraName("door")
+    before, after = 1_000, 2_000  # revisions, and fences that are a little later
+    streams.renew({door: before})
+    stream = streams.acquire(Rendition("door"))
+    reel = Reel(stream, Kind.VIDEO, 0)
+    reel.open(0.0)
+    now = 10.0
+    for batch in itertools.islice(gop_stream(epoch=first_epoch(before + 1)), 15):
+        stream.incoming.receive(batch, now=now, unix_ns=batch.arrival_ns)
+    assert stream.picture.fresh(now)
+    streams.renew({door: before})
+    streams.renew({door: 0})
+    assert stream.picture.fresh(now), "it is the same camera, or nobody knows"
+    streams.renew({door: after})
+    assert not stream.picture.fresh(now)
+    assert reel.keyframe is None
+    for batch in itertools.islice(gop_stream(epoch=first_epoch(after + 1)), 5):
+        stream.incoming.receive(batch, now=now + 2, unix_ns=batch.arrival_ns)
+    streams.renew({door: after})
+    assert stream.picture.fresh(now + 2)
+    streams.release(stream)
+    assert streams.acquire(Rendition("door")) is stream
+
+
+async def test_pictures_that_came_since_a_camera_has_its_name_are_begun_with(egress: Egress) -> None:
+    """The first offer that tells of another camera comes when that plays already."""
+    streams, door = egress.streams, CameraName("door")
+    streams.renew({door: 1_000})
+    stream = streams.acquire(Rendition("door"))
+    for batch in itertools.islice(gop_stream(epoch=first_epoch(2_001)), 5):
+        stream.incoming.receive(batch, now=1.0, unix_ns=batch.arrival_ns)
+    streams.renew({door: 2_000})
+    assert stream.picture.fresh(1.0)
+
+
+async def test_of_streams_whose_camera_is_not_known_nothing_is_kept(egress: Egress) -> None:
+    """A predecessor of the release before told of them, and of no revision."""
+    stream = egress.streams.acquire(Rendition("door"))
+    egress.streams.release(stream)
+    egress.streams.renew({CameraName("door"): 1})
+    assert egress.streams.acquire(Rendition("door")) is not stream
+
+
 async def test_a_key_outlives_the_pictures_of_a_former_camera_no_longer_than_others(egress: Egress) -> None:
     streams, door = egress.streams, Rendition("door")
-    streams.renew(CameraName("door"), 1)
+    streams.renew({CameraName("door"): 1})
     streams.release(streams.acquire(door))
     streams.learn(door, KEY)
-    streams.renew(CameraName("door"), 2)
+    streams.renew({CameraName("door"): 2})
     egress.sweep(after=2 * LINGER)
     assert egress.subscriber._seals == {}
     assert not streams.key(door)

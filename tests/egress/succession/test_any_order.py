@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.cameras import CameraName
 from common.errors import ProtocolError
 from common.media import Kind, Rendition
 from egress.media.stream import Stream
@@ -76,6 +77,9 @@ class Renditions:
         self.held -= len(streams)
 
     def learn(self, rendition: Rendition, key: bytes) -> None:
+        pass
+
+    def renew(self, revisions: Mapping[CameraName, int]) -> None:
         pass
 
 

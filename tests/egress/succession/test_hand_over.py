@@ -10,13 +10,17 @@ from dataclasses import replace
 import pytest
 from aiortc import RTCPeerConnection
 
-from common.control import HangUp, Leaving
+from common.cameras import CameraName
+from common.control import Answered, HangUp, Leaving, Offer
+from common.media import live_topic
 from common.succession import SUPERVISOR, Reply, Word
+from egress.media import streams
 from egress.succession import parting, telling
 from egress.succession.channel import GoneError
 from egress.succession.states import MAX_MESSAGE, Go, SessionState, Taken
 from egress.viewer import Viewer
-from tests.fakes.egress_worker import NODE, becomes, watch
+from rigs.browser import Browser
+from tests.fakes.egress_worker import NODE, PCMU, becomes, watch
 from tests.fakes.successions import PATIENCE, Processes, camera, come, hear_all, one, until
 
 
@@ -57,6 +61,39 @@ async def test_a_successor_goes_on_and_the_viewer_loses_nothing(processes: Proce
         assert processes.report.counters["viewers_inherited"] == 1
         broker.tell(NODE, HangUp("s1"))
         await broker.until(lambda: not processes.report.viewers)
+        await peer.close()
+        processes.stops[1].ask(at_once=True)
+
+
+async def test_a_successor_keeps_nothing_of_a_camera_whose_name_another_has(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody watches that any more when the hand-over comes, and its stream lingers in both processes."""
+    monkeypatch.setattr(streams, "LINGER", 10 * PATIENCE)
+    broker = processes.broker
+    async with one(processes), asyncio.TaskGroup() as group:
+        broker.tell(NODE, Offer("s1", CameraName("yard"), Browser().offer(), (PCMU,), revision=1))
+        await broker.said(Answered)
+        await broker.until(lambda: broker.watches("yard"))
+        peer = await watch(broker, "s2", "garden")
+        processes.start(group)
+        await until(lambda: processes.log.of("a successor is ready"))
+        broker.tell(NODE, HangUp("s1"))
+        await broker.until(lambda: len(processes.report.viewers) == 1)
+        processes.stops[0].ask()
+        await asyncio.wait_for(processes.tasks[0], PATIENCE)
+        leaving = await broker.said(Leaving)
+        await broker.until(lambda: processes.report.incarnation == leaving.successor)
+        assert set(processes.report.subscribed) == {"yard", "garden"}
+        for revision, given_up in ((1, False), (2, True)):
+            broker.given_up.clear()
+            name = f"of revision {revision}"
+            broker.tell(NODE, Offer(name, CameraName("yard"), Browser().offer(), (PCMU,), revision=revision))
+            await broker.said(Answered)
+            broker.tell(NODE, HangUp(name))
+            await broker.until(lambda: len(processes.report.viewers) == 1)
+            await until(lambda given_up=given_up: not given_up or live_topic("yard") in broker.given_up)
+            assert (live_topic("yard") in broker.given_up) is given_up
         await peer.close()
         processes.stops[1].ask(at_once=True)
 
