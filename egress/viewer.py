@@ -223,7 +223,7 @@ class Viewer:
             plis=sent.plis,
             lost=self.feedback.lost(sent.lost),
             jitter=sent.jitter,
-            bound=self._quality.sizes.bound,
+            datagram=self._quality.sizes.bound,
             round_trip=self.feedback.round_trip,
             estimated_bandwidth=int(capacity * 8) if capacity else self.feedback.bandwidth,
         )

@@ -49,9 +49,9 @@ def hindrance(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
 
 def _small_mtu(report: ViewerReport) -> Verdict | None:
     """The verdict on a path that loses what is large and nothing else."""
-    if not report.bound:
+    if not report.datagram:
         return None
-    about = report.bound + (_HEADERS_V6 if report.remote.startswith("[") else _HEADERS)
+    about = report.datagram + (_HEADERS_V6 if report.remote.startswith("[") else _HEADERS)
     return Verdict(
         Link.PATH,
         f"Small packets reach {report.remote}, and of those larger than about {about} bytes none does: a tunnel, a VPN "

@@ -126,7 +126,8 @@ class ViewerReport:
     plis: int = 0
     lost: int = 0  # as the viewer's receiver reports say
     # Bytes of the largest datagram that arrives, to 80, where larger ones do not; 0 where they do, or it is not known.
-    bound: int = 0
+    # Releases before 0.1 say ``bound``, which is another size.
+    datagram: int = 0
     jitter: Number = 0.0  # seconds
     round_trip: Number | None = None  # seconds
     estimated_bandwidth: int | None = None  # bit/s, as the viewer's feedback says

@@ -140,6 +140,15 @@ def test_what_a_newer_release_says_in_other_words_harms_nothing_beside_it() -> N
     assert report.viewers[0].state is ViewerState.CONNECTED
 
 
+def test_a_size_of_another_meaning_has_another_name() -> None:
+    """Releases before 0.1 told of payloads where we tell of datagrams; taken for one, a path's verdict was wrong."""
+    viewer = {"session": "s", "camera": "yard", "state": "connected", "bound": 1_200}
+    told = msgpack.unpackb(encode(Report("out-1", Role.EGRESS, "1"))) | {"viewers": [viewer]}
+    report = decode_for_broker(msgpack.packb(told))
+    assert isinstance(report, Report)
+    assert report.viewers[0].datagram == 0
+
+
 def test_a_rendition_of_a_kind_that_is_not_known_is_left_out() -> None:
     made = (Made("yard/h264", VIDEO), Made("yard/rose", VIDEO))
     told = msgpack.unpackb(encode(Report("t", Role.TRANSCODE, "1", made=made)))

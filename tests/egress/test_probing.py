@@ -49,16 +49,16 @@ def test_a_viewer_that_loses_much_is_asked_which_sizes_it_gets() -> None:
         watching.now += 0.1
         assert asked_by_size(watching, 900) == [], "a round is waited for"
         watching.now += 1.0
-        if watching.viewer.report(watching.now).bound:
+        if watching.viewer.report(watching.now).datagram:
             break
-    assert watching.viewer.report(watching.now).bound == 880
+    assert watching.viewer.report(watching.now).datagram == 880
     assert not watching.mux.counters["stun_unasked"]
     assert watching.viewer.probing.waits
     watching.now += FLOODED
     assert asked_by_size(watching, 900) == [], "nothing is lost any more"
     assert not watching.viewer.probing.waits
     watching.check(MOBILE, answer=True)
-    assert not watching.viewer.report(watching.now).bound, "of another address nothing is known"
+    assert not watching.viewer.report(watching.now).datagram, "of another address nothing is known"
 
 
 @pytest.mark.parametrize("how", ["nothing arrives", "answers come from elsewhere", "a round trip of two seconds"])
@@ -76,7 +76,7 @@ def test_no_size_is_said_to_be_lost_where_that_does_not_follow(how: str) -> None
         watching.now += 1.0
         if how == "a round trip of two seconds" and rounds == TRIES:
             break
-    assert not watching.viewer.report(watching.now).bound
+    assert not watching.viewer.report(watching.now).datagram
 
 
 def test_a_viewer_that_never_reports_is_asked_too() -> None:

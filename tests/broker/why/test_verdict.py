@@ -51,28 +51,28 @@ FAILED_PAIR = Pair("host udp x.local:5000", "host udp 192.168.1.5:8189", "failed
 
 CASES = {
     "a tunnel's MTU": (
-        {"report": connected(lost=300, bound=480), "page": page(octets=9)},
+        {"report": connected(lost=300, datagram=480), "page": page(octets=9)},
         Link.PATH,
         "about 508 bytes",
     ),
-    "a tunnel's MTU, by WHEP": ({"report": connected(lost=300, bound=480), "page": None}, Link.PATH, "a small MTU"),
+    "a tunnel's MTU, by WHEP": ({"report": connected(lost=300, datagram=480), "page": None}, Link.PATH, "a small MTU"),
     "a tunnel's MTU, by IPv6": (
-        {"report": connected(lost=300, bound=480, remote="[2001:db8::7]:5000"), "page": page(octets=9)},
+        {"report": connected(lost=300, datagram=480, remote="[2001:db8::7]:5000"), "page": page(octets=9)},
         Link.PATH,
         "about 528 bytes",
     ),
     "a tunnel's MTU, and every picture is large": (
-        {"report": connected(round_trip=None, bound=480), "page": page()},
+        {"report": connected(round_trip=None, datagram=480), "page": page()},
         Link.PATH,
         "a small MTU",
     ),
-    "the same by WHEP": ({"report": connected(round_trip=None, bound=480), "page": None}, Link.PATH, "a small MTU"),
+    "the same by WHEP": ({"report": connected(round_trip=None, datagram=480), "page": None}, Link.PATH, "a small MTU"),
     "a tunnel's MTU, and the path is left alone": (
-        {"report": connected(bound=480, waiting="for the viewer's path, which seems stuck"), "page": None},
+        {"report": connected(datagram=480, waiting="for the viewer's path, which seems stuck"), "page": None},
         Link.PATH,
         "a small MTU",
     ),
-    "large ones are lost, and few": ({"report": connected(bound=480), "page": None}, Link.NONE, "arrive"),
+    "large ones are lost, and few": ({"report": connected(datagram=480), "page": None}, Link.NONE, "arrive"),
     "all is well": ({}, Link.NONE, "has decoded 9 pictures"),
     "wrong camera password": (
         {"seen": seen(CameraState.UNAUTHORIZED), "report": connected(packets=0)},
