@@ -8,6 +8,8 @@ Rules:
   them; the successor sends nothing before it has read it. If the successor dies in between, its sessions are lost, as
   when any process dies, and no nonce comes twice. Where it waits in vain it shuts the channel first, and then looks:
   ``Go`` is there, or can never be said.
+* Sessions are told twice: in advance, so that the successor has made them when the predecessor stops, and then what
+  has changed since. What was made in advance sends nothing and is sent nothing before ``Go``.
 * One session that cannot be told, or not be made of what was told, is left behind alone: it ends with the predecessor.
 * Numbers go on: sequence numbers with their rollover counters, SRTCP's indices both ways, the octets and packets of
   sender reports. What was encrypted under a number is not encrypted again as anything else: of packets that the
@@ -19,6 +21,7 @@ Rules:
 * What is read is bounded and validated as if a stranger had sent it. Only a process is spoken to that our supervisor
   has started.
 
-``states`` are the words, ``parting`` says them of a session, ``resuming`` makes a session of them, ``places`` finds the
-next packet; ``channel`` is the socket between both, ``predecessor`` and ``successor`` are the two ends.
+``states`` are the words, ``parting`` says them of a session, ``resuming`` makes a session of them, ``advance`` knows
+what was said before, ``places`` finds the next packet; ``telling`` says all of it; ``channel`` is the socket between
+both, ``predecessor`` and ``successor`` are the two ends.
 """
