@@ -15,6 +15,7 @@ from common.cameras import CameraName
 from common.config_access import AuthConfig, JwtConfig
 from common.errors import RequestError
 
+_AND = ","  # between groups; a proxy's header has it between them as well, so that no name has one
 _RUN_OUT = "The right to watch has run out; sign in again."
 
 
@@ -120,12 +121,8 @@ class Desk:
         if shown.token:
             return await self._by_token(shown.token)
         if shown.user:
-            return Principal(
-                Kind.PROXY,
-                plain_name(shown.user),
-                *self._groups.rights(shown.groups),
-                expires=self._clock() + self._login_seconds,
-            )
+            until = self._clock() + self._login_seconds
+            return self._by_groups(plain_name(shown.user), self._groups.known(shown.groups), until)
         return self.people.find(shown.cookie, now=self._clock()) if self.people and shown.cookie else None
 
     async def _by_token(self, token: str) -> Principal:
@@ -138,13 +135,17 @@ class Desk:
             raise RequestError(401, "expired_token", "This token has run out; ask for a new one.")
         return principal
 
+    def _by_groups(self, name: str, groups: tuple[str, ...], expires: float | None) -> Principal:
+        """Somebody whom a proxy has signed in. The groups go along as the proof: what they give may change."""
+        return Principal(Kind.PROXY, name, *self._groups.rights(groups), expires, _AND.join(groups))
+
     def still(self, principal: Principal) -> bool:
         """Whether the principal has the rights yet that it had when it was identified."""
         if not self.required:
             return True
         if self._has_run_out(principal.expires):
             return False
-        return self._lasts(principal.holder) or self._now(principal.holder) == principal
+        return self._lasts(principal.holder) or self._now(principal.holder, principal.expires) == principal
 
     def hindrance(self, holder: str, expires: float | None, camera: CameraName) -> str:
         """Why a session of this holder may not go on, as a sentence; empty if it may.
@@ -157,7 +158,7 @@ class Desk:
             return _RUN_OUT
         if self._lasts(holder):
             return ""
-        principal = self._now(holder)
+        principal = self._now(holder, expires)
         if principal is None:
             return "The right to watch was taken back, or its user signed out; sign in again."
         if self._has_run_out(principal.expires):
@@ -168,14 +169,21 @@ class Desk:
         return expires is not None and self._clock() >= expires + GRACE
 
     def _lasts(self, holder: str) -> bool:
-        """Whether somebody else has given the right, which so stays what it is until it runs out."""
-        kind = holder.partition(":")[0]
-        return (self._signed is not None and kind == Kind.JWT) or (self._by_proxy and kind == Kind.PROXY)
+        """Whether somebody else has given the right, which so stays what it is until it runs out.
 
-    def _now(self, holder: str) -> Principal | None:
-        """Somebody's rights as of now, ``None`` if there are none any more."""
+        So it is where a release before this one has noted no groups of whom a proxy signed in.
+        """
+        kind = holder.partition(":")[0]
+        return (self._signed is not None and kind == Kind.JWT) or (
+            self._by_proxy and kind == Kind.PROXY and "#" not in holder
+        )
+
+    def _now(self, holder: str, expires: float | None) -> Principal | None:
+        """Somebody's rights as of now, ``None`` if there are none any more. ``expires`` is as a proxy's word had it."""
         label, _, proof = holder.partition("#")
         kind, _, name = label.partition(":")
+        if kind == Kind.PROXY and self._by_proxy:
+            return self._by_groups(name, tuple(proof.split(_AND)), expires)
         if kind == Kind.TOKEN:
             return self._tokens.named(name, proof)
         return self.people.named(name, proof) if kind in (Kind.USER, Kind.OIDC) and self.people else None

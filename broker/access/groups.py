@@ -16,12 +16,16 @@ class Groups:
     def __init__(self, groups: Mapping[str, GroupConfig]) -> None:
         self._groups = groups
 
+    def known(self, names: Collection[str]) -> tuple[str, ...]:
+        """The names of these that give a right."""
+        return tuple(dict.fromkeys(name for name in list(names)[:MAX_GROUPS] if name in self._groups))
+
     def rights(self, names: Collection[str]) -> tuple[AccessRole, tuple[str, ...]]:
         """Role and cameras of somebody who is in these: an admin by any of them, else the cameras of all.
 
         One whose groups have no camera is a monitor by any of them.
         """
-        known = [self._groups[name] for name in list(names)[:MAX_GROUPS] if name in self._groups]
+        known = [self._groups[name] for name in self.known(names)]
         if any(group.role is AccessRole.ADMIN for group in known):
             return AccessRole.ADMIN, ()
         cameras = tuple(dict.fromkeys(camera for group in known for camera in group.cameras))

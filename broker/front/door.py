@@ -76,6 +76,7 @@ def _check_page(request: web.Request, need: Need) -> None:
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")  # errors, too: a 404 is kept unless one says so
     response.headers.pop(hdrs.SERVER, None)  # which version of what answers is nobody's business
 
 

@@ -125,11 +125,24 @@ def check_camera_here(
 
 
 def _check_open(request: web.Request) -> None:
-    """See that a door which is open to whoever uses this machine is not open to whoever a proxy here lets through.
+    """See that a door which is open to whoever uses this machine is open to nobody else.
 
-    Raises ``RequestError``.
+    Not to whoever a proxy here lets through, and not to the pages of other sites in the browser of who uses it: these
+    may ask the loopback as well, and much of what we answer is for pages of all origins to read. Raises
+    ``RequestError``.
     """
-    if request.app[CONTEXT].desk.local_only and _came_by_proxy(request):
+    if not request.app[CONTEXT].desk.local_only:
+        return
+    origin = request.headers.get(hdrs.ORIGIN)
+    if not request.app[CONTEXT].guard.is_near(origin, host_of(request)):
+        raise RequestError(
+            403,
+            "open_to_no_page",
+            "This server is open to whoever uses its machine, and so not to pages of other sites such as "
+            f"{str(origin)[:200]}, which a browser there may have open: make a token for that page (camshaft token "
+            "new NAME), or write auth: none in camshaft.yaml if any page may watch.",
+        )
+    if _came_by_proxy(request):
         raise RequestError(
             403,
             "open_behind_proxy",

@@ -17,6 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from common.address import is_loopback
 from common.errors import RequestError
 
 _NO_HOST = frozenset("@/\\?#")  # RFC 9110 7.2: a Host has a host and a port, and no other part of a URL
@@ -50,6 +51,12 @@ class Guard:
         if (secure or self.tls) and scheme != "https":
             return False
         return bool(authority) and (authority == (host or "").lower() or _host_name(authority) in self.hosts)
+
+    def is_near(self, origin: str | None, host: str | None) -> bool:
+        """Whether a page of ours asks, no page at all, or one that a program on this machine serves."""
+        scheme, _, authority = (origin or "").lower().partition("://")
+        name = _host_name(authority) if scheme in ("http", "https") else ""
+        return self.is_ours(origin, host) or is_loopback(name) or _is_localhost(name)
 
     def check_origin(self, origin: str | None, host: str | None, *, secure: bool = False) -> None:
         """Refuse what a page of another site asks for. Raises ``RequestError``."""

@@ -185,6 +185,28 @@ async def test_a_token_that_is_taken_back_opens_no_door() -> None:
     assert not desk(Now(), tokens={}).required, "from its start on"
 
 
+async def test_what_groups_give_to_whom_a_proxy_signs_in_is_as_the_file_has_it_now() -> None:
+    def with_groups(**groups: object) -> Desk:
+        return desk(Now(), user_header="Remote-User", groups=groups)
+
+    family, guests = {"cameras": ["yard", "hall"]}, {"cameras": ["yard"]}
+    asked = with_groups(family=family, ops={"role": "admin"})
+    ben = await asked.identify(Credentials(user="ben", groups=("family", "unknown#,here")))
+    assert ben is not None
+    assert ben.label == "proxy:ben"
+    assert asked.still(ben)
+    assert asked.hindrance(ben.holder, ben.expires, HALL) == ""
+    smaller = with_groups(family=guests, ops={"role": "admin"})
+    assert not smaller.still(ben)
+    assert "this camera" in smaller.hindrance(ben.holder, ben.expires, HALL)
+    assert smaller.hindrance(ben.holder, ben.expires, YARD) == ""
+    assert "this camera" in with_groups().hindrance(ben.holder, ben.expires, YARD)
+    assert asked.hindrance("proxy:ben", ben.expires, HALL) == "", "as the release before said it, without the groups"
+    late = Now()
+    late.time += 40 * 86_400
+    assert "run out" in desk(late, user_header="Remote-User").hindrance(ben.holder, ben.expires, YARD)
+
+
 @pytest.mark.parametrize(("sign_on", "more"), [(True, {}), (False, {"user_header": "Remote-User"})])
 def test_groups_make_an_admin_of_nobody_whom_nobody_puts_into_them(*, sign_on: bool, more: dict[str, object]) -> None:
     groups: dict[str, object] = {"tokens": {}, "groups": {"ops": {"role": "admin"}}}

@@ -202,3 +202,26 @@ async def test_what_a_proxy_passes_on_does_not_come_from_this_machine(tmp_path: 
 async def test_nginx_without_any_setting_speaks_http_1_0(tmp_path: Path) -> None:
     async with broker_in(tmp_path) as broker, aiohttp.ClientSession(broker.url, version=aiohttp.HttpVersion10) as nginx:
         assert (await nginx.get("/api/cameras")).status == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/whep/yard", "/mse/yard?codecs=H264", "/api/cameras/yard/snapshot.jpg", "/api/cameras"]
+)
+async def test_a_page_of_another_site_watches_nothing_in_the_browser_of_who_uses_this_machine(
+    tmp_path: Path, path: str
+) -> None:
+    """A browser lets any page ask the loopback, and these answers are open to pages of all origins."""
+    cameras = {"yard": {"url": "rtsp://host/yard"}}
+    async with broker_in(tmp_path, cameras=cameras) as broker:
+        for origin, refused in (("https://evil.example", True), ("null", True), ("http://localhost:5173", False)):
+            headers = {"Origin": origin, "Content-Type": "application/sdp"}
+            method = "POST" if path.startswith("/whep") else "GET"
+            async with broker.http.request(method, path, headers=headers, data="v=0\r\n") as answer:
+                told = await answer.json()
+                assert (isinstance(told, dict) and told.get("code") == "open_to_no_page") is refused
+                if refused:
+                    assert answer.status == 403
+                    assert "camshaft token new" in told["detail"]
+    headers = {"Origin": "https://dashboard.example"}
+    async with broker_in(tmp_path, cameras=cameras, auth="none") as broker:
+        assert (await broker.http.get("/api/cameras", headers=headers)).status == 200, "everybody is everybody"

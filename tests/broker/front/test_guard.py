@@ -138,3 +138,23 @@ def test_any_text_is_judged(origin: str, host: str | None) -> None:
 def test_where_we_speak_tls_our_pages_are_https(origin: str | None, ours: bool) -> None:
     encrypted = Guard(local=False, hosts=("cams.example",), tls=True)
     assert encrypted.is_ours(origin, "cams.example") == ours
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:5173", "http://127.0.0.1:3000", "https://[::1]", "http://app.localhost"]
+)
+def test_pages_of_this_machine(origin: str) -> None:
+    assert LOCAL.is_near(origin, "127.0.0.1:8080")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "null", "http://127.0.0.1.evil.example", "http://192.0.2.7", "file://", "localhost"],
+)
+def test_pages_from_elsewhere(origin: str) -> None:
+    assert not LOCAL.is_near(origin, "127.0.0.1:8080")
+
+
+def test_what_is_ours_is_near_and_so_is_what_is_no_page() -> None:
+    assert LOCAL.is_near("http://cams.example", "cams.example")
+    assert LOCAL.is_near(None, "127.0.0.1:8080")

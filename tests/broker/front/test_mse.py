@@ -232,7 +232,7 @@ async def test_what_cannot_be_is_refused_before_the_handshake(
 
 
 async def test_a_page_is_told_by_its_socket_why_it_is_refused(broker: RunningBroker, egress: TakingEgress) -> None:
-    page = {"Origin": "https://cams.example"}
+    page = {"Origin": "http://localhost:5173"}
     async with broker.http.ws_connect("/mse/nowhere?codecs=H264", headers=page) as socket:
         said = await socket.receive_json(timeout=PATIENCE)
         assert (said["type"], said["code"]) == ("error", "unknown_camera")
@@ -248,7 +248,7 @@ async def test_what_a_refused_page_sends_is_neither_inflated_nor_kept(
     broker: RunningBroker, egress: TakingEgress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refusals, "FAREWELL_TIMEOUT", 600.0)  # it is not what ends the connection here
-    page, url = {"Origin": "https://cams.example"}, "/mse/nowhere?codecs=H264"
+    page, url = {"Origin": "http://localhost:5173"}, "/mse/nowhere?codecs=H264"
     async with broker.http.ws_connect(url, headers=page, compress=15, autoclose=False) as socket:
         assert socket.compress == 0, "offered, and not taken"
         await socket.send_bytes(bytes(refusals.LARGEST + 1))

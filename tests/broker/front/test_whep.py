@@ -6,6 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from broker.access.tokens import digest_of
 from broker.front.ice_servers import IceServer
 from broker.front.whep import SDP, SDPFRAG
 from common.control import Ended, HangUp, Offer, RestartIce
@@ -277,9 +278,12 @@ async def test_one_of_several_entity_tags_is_enough(broker: RunningBroker, egres
     assert (await broker.http.patch(response.headers["Location"], data=FRAGMENT, headers=headers)).status == 204
 
 
-async def test_pages_of_every_origin_may_watch(broker: RunningBroker, egress: FakeEgress) -> None:
-    headers = {"Content-Type": SDP, "Origin": "https://elsewhere.example"}
-    assert (await post(broker, headers=headers)).status == 201
+@pytest.mark.parametrize("auth", [{"tokens": {"root": {"sha256": digest_of("t"), "role": "admin"}}}, "none"])
+async def test_pages_of_every_origin_may_watch(tmp_path: Path, auth: object) -> None:
+    async with broker_in(tmp_path, cameras=CAMERAS, auth=auth) as broker, FakeEgress(broker.endpoints, "out-1"):
+        await broker.until("/api/nodes?token=t", lambda nodes: len(nodes) == 2)
+        headers = {"Content-Type": SDP, "Origin": "https://elsewhere.example", "Authorization": "Bearer t"}
+        assert (await post(broker, headers=headers)).status == 201
 
 
 async def test_a_session_outlives_its_broker(tmp_path: Path, broker: RunningBroker, egress: FakeEgress) -> None:
