@@ -123,6 +123,10 @@ class People:
         """The user of that name."""
         return self._users.get(name)
 
+    def meant(self, name: str) -> User | None:
+        """The user of that name, however a keyboard writes it."""
+        return self._users.meant(name)
+
     def add(
         self, name: str, hash: str, role: AccessRole, cameras: tuple[str, ...], *, now: float, first: bool = False
     ) -> User:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from common.access import AccessRole
 from common.errors import RequestError
@@ -35,6 +36,9 @@ class Users:
 
     def __init__(self, users: Iterable[User] = ()) -> None:
         self._users = {user.name: user for user in users}
+        self._plain: dict[str, User | None] = {}  # ``None``: an earlier release made several that are alike
+        for user in self._users.values():
+            self._plain[plain(user.name)] = None if plain(user.name) in self._plain else user
 
     def __iter__(self) -> Iterator[User]:
         return iter(sorted(self._users.values(), key=lambda user: user.name))
@@ -42,6 +46,10 @@ class Users:
     def get(self, name: str) -> User | None:
         """The user of that name."""
         return self._users.get(name)
+
+    def meant(self, name: str) -> User | None:
+        """The user of that name, however a keyboard writes it: phones begin with a capital."""
+        return self._users.get(name) or self._plain.get(plain(name))
 
     def known(self, name: str) -> User:
         """The user of that name. Raises ``RequestError`` if there is none."""
@@ -77,8 +85,9 @@ class Users:
         """Raises ``RequestError`` if such a user cannot be added."""
         check_name(name)
         check_rights(role, cameras)
-        if name in self._users:
-            raise RequestError(409, "user_exists", f"There is a user {name!r} already.")
+        if plain(name) in self._plain:
+            alike = next(each for each in self._users if plain(each) == plain(name))
+            raise RequestError(409, "user_exists", f"There is a user {alike!r} already.")
         if len(self._users) >= MAX_USERS:
             raise RequestError(409, "too_many_users", f"There are {MAX_USERS} users; remove some first.")
         if not self.has_admin and not admin_elsewhere and role is not AccessRole.ADMIN:
@@ -100,6 +109,11 @@ class Users:
         )
         if user.role is AccessRole.ADMIN and role is not AccessRole.ADMIN and not others:
             raise RequestError(409, "last_admin", f"{user.name} is the only admin; make another one first.")
+
+
+def plain(name: str) -> str:
+    """A user's name without what keyboards add to it: case, width, and accents of their own (Unicode 5.18.4, D146)."""
+    return normalize("NFKC", normalize("NFKC", name).casefold())
 
 
 def check_name(name: str) -> None:

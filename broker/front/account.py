@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from broker.access.passwords import Guesses, check_length, hashed, is_right, keys_of, keys_of_address
 from broker.access.people import People
 from broker.access.principal import Kind
-from broker.access.users import User, check_name, wrong_password
+from broker.access.users import User, check_name, plain, wrong_password
 from broker.front.context import CONTEXT
 from broker.front.cookies import cookie_of, cookies_of, forget_cookie, set_cookie
 from broker.front.forms import (
@@ -243,16 +243,17 @@ def first_admin_path(app: web.Application) -> str:
 async def _check_password(request: web.Request, name: str, password: str) -> User:
     """The user, whose password this is. Raises ``RequestError``."""
     context, account, people = request.app[CONTEXT], request.app[ACCOUNT], people_of(request)
-    mark = cookie_of(request, DEVICE)
-    device = mark if mark and people.knows_device(name, mark, now=context.desk.now) else ""
-    keys = keys_of(context.quotas.address(address_of(request)), name, device)
+    meant, mark = people.meant(name), cookie_of(request, DEVICE)
+    called = plain(name) if meant is None else meant.name  # a guess counts for one user, however it writes the name
+    device = mark if mark and people.knows_device(called, mark, now=context.desk.now) else ""
+    keys = keys_of(context.quotas.address(address_of(request)), called, device)
     _check_wait(request, keys, name)
     try:
         account.check_room(known=bool(device))
     except RequestError as exc:
         raise refused_sign_in(request, exc, name) from None
     account.guesses.wrong(keys, context.clock())
-    user = people.user(name)
+    user = people.meant(name)
     if await account.is_right(password, user) and user is not None:
         account.guesses.right(keys)
         if _has_same_password(people, user):

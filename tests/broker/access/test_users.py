@@ -30,6 +30,21 @@ def test_users_are_told_by_name() -> None:
         BOTH.known("carl")
 
 
+@pytest.mark.parametrize("written", ["ben", "Ben", "BEN", "\uff22\uff45\uff4e"])
+def test_a_user_is_meant_however_a_keyboard_writes_the_name(written: str) -> None:
+    assert BOTH.meant(written) == BEN
+
+
+def test_who_is_meant_has_one_name() -> None:
+    """An earlier release made users whose names differ by case alone: each goes by its own, nobody by a third."""
+    loud = User("BEN", "c", VIEWER, ("*",), 3.0)
+    three = Users([ANNA, BEN, loud])
+    assert (three.meant("ben"), three.meant("BEN"), three.meant("Ben")) == (BEN, loud, None)
+    assert three.meant("carl") is None
+    decomposed, composed = User("jos\u00e9", "", VIEWER, ("*",), 0.0), "JOSE\u0301"  # an accent of its own
+    assert Users([decomposed]).meant(composed) == decomposed
+
+
 def test_a_change_makes_others_and_leaves_these_as_they_are() -> None:
     promoted = User("ben", "b", ADMIN, (), 2.0)
     assert list(BOTH.having(promoted)) == [ANNA, promoted]
@@ -43,6 +58,8 @@ def test_a_change_makes_others_and_leaves_these_as_they_are() -> None:
         ("carl", VIEWER, ("yard",), ""),
         ("a b", VIEWER, ("*",), "invalid_name"),
         ("ben", VIEWER, ("*",), "user_exists"),
+        ("Ben", VIEWER, ("*",), "user_exists"),
+        ("\uff22\uff45\uff4e", VIEWER, ("*",), "user_exists"),  # as East Asian keyboards write Ben
         ("carl", VIEWER, (), "no_cameras"),
         ("carl", MONITOR, ("*",), "no_viewer"),
         ("carl", MONITOR, (), ""),

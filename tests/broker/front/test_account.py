@@ -143,6 +143,23 @@ async def test_a_page_of_another_site_signs_nobody_in_and_uses_no_cookie(broker:
         assert (await ben.get("/ws", headers=elsewhere)).status == 403
 
 
+async def test_a_phone_may_begin_a_name_with_a_capital(broker: RunningBroker) -> None:
+    async with browser(broker) as ben:
+        assert (await sign_in(ben, "Ben", "ben's password")).status == 204
+        assert (await (await ben.get("/api/me")).json())["name"] == "ben"
+        marks = {cookie.key for cookie in ben.cookie_jar}
+        assert len(marks) == 2, "signed in, and known by the name that it has"
+    form = {"user": "BEN", "password": "long enough", "cameras": ["*"]}
+    async with broker.http.post("/api/users", json=form, headers=ROOT) as answer:
+        assert (answer.status, (await answer.json())["detail"]) == (409, "There is a user 'ben' already.")
+
+
+async def test_names_that_one_user_may_be_meant_by_are_one_account_to_who_guesses(broker: RunningBroker) -> None:
+    names = ["ben", "Ben", "bEn", "beN", "BEN", "BEn", "bEN"] * 3
+    told = [await sign_in(broker.http, name, "wrong guess") for name in names]
+    assert [answer.status for answer in told] == [403] * FREE["account"] + [429]
+
+
 async def test_who_guesses_has_to_wait(tmp_path: Path) -> None:
     async with broker_in(tmp_path, auth={"tokens": ADMIN_TOKEN}) as broker, browser(broker) as ben:
         await broker.http.post("/api/users", json=BEN, headers=ROOT)
