@@ -144,7 +144,7 @@ static int finish_slice(struct job *job, struct nal *nal) {
 static int take_payload(struct job *job, struct nal *nal, const uint8_t *at, size_t size) {
     size_t header = job->header_size;
     int h265 = header == 2, type = h265 ? at[0] >> 1 & 0x3f : at[0] & 0x1f;
-    if (at[0] & 0x80) return 0;
+    if (at[0] & 0x80 || (h265 && (at[0] & 1 || at[1] >> 3))) return 0; /* of another layer than the first */
     if (type == (h265 ? H265_FRAGMENT : H264_FRAGMENT)) {
         uint8_t bits = at[header];
         int first = bits & 0x80, last = bits & 0x40;

@@ -7,6 +7,7 @@ packet, zero padding, markers missing. Out: the same in payloads of at most ``MA
   sent them, in one packet where they fit in one. A video parameter set that never came is made of the sequence's.
 * Access unit delimiters, filler and supplemental information are taken out: browsers have no use for them. What turns
   the picture is left in, for a converter.
+* Of several layers (annexes F to I) the first one goes out alone.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class H265(Frames):
             raise ProtocolError("an access unit has too many NAL units")
         for nal in units:
             nal = nal.rstrip(b"\0")
-            if len(nal) > _HEADER:
+            if len(nal) > _HEADER and not _layer(nal):
                 yield nal
 
     def _learn(self, nal: bytes) -> None:
@@ -218,6 +219,11 @@ def _unnumbered(payload: bytes) -> bytes:
 
 def _kind(nal: bytes) -> int:
     return nal[0] >> 1 & 0x3F if nal else -1
+
+
+def _layer(nal: bytes) -> int:
+    """nuh_layer_id (H.265 7.3.1.2): another view, or more detail, that decoders of one layer know nothing of."""
+    return (nal[0] & 1) << 5 | nal[1] >> 3
 
 
 def _decoded(text: str) -> bytes:

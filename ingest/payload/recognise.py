@@ -23,6 +23,8 @@ KEYFRAMES = 2  # of VP8 or VP9: other video has the 24 bits of one by chance, on
 _START_CODE = re.compile(b"\0\0\1")
 _H264_PROFILES = {44, 66, 77, 83, 86, 88, 100, 110, 118, 122, 128, 244}  # profile_idc, H.264 annex A.2
 _H265_PROFILES = range(1, 12)  # general_profile_idc, H.265 annex A.3
+_H264_LEVELS = {9, *range(10, 14), 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52, 60, 61, 62}  # level_idc, table A-1
+_LONGEST_SET = 512  # bytes: scaling lists take some hundred; a part of a picture that begins like a set is longer
 _BEFORE_SPS = {6, 9}  # nal_unit_type of what may stand before it in a packet: SEI, a delimiter
 _H265_SPS, _H265_PPS = b"\x42\x01", b"\x44\x01"  # headers of parameter sets, H.265 7.3.1.2
 _STAP_A, _AGGREGATE = 24, 48  # RFC 6184 5.7.1, RFC 7798 4.4.2
@@ -96,7 +98,20 @@ def _h264_sps(payload: bytes) -> bytes:
         and any(each[0] & 0x9F == h264_syntax.PPS for each in others)
     ):
         units += others
-    return next((each for each in units if each[0] & 0x9F == h264_syntax.SPS and each[1] in _H264_PROFILES), b"")
+    return next(filter(_may_be_h264_sps, units), b"")
+
+
+def _may_be_h264_sps(unit: bytes) -> bool:
+    """H.264 7.4.1, 7.4.2.1.1: what stands in every set, and in one of a hundred pieces of another codec's picture that
+    begin like one. Many of these could be read."""
+    return (
+        unit[0] & 0x9F == h264_syntax.SPS
+        and unit[0] & 0x60 > 0  # nal_ref_idc
+        and 4 < len(unit) <= _LONGEST_SET
+        and unit[1] in _H264_PROFILES
+        and not unit[2] & 3  # reserved_zero_2bits
+        and unit[3] in _H264_LEVELS
+    )
 
 
 def _h265_sps(payload: bytes) -> bytes:

@@ -42,6 +42,11 @@ class Camera:
         """A picture of slices of so many bytes."""
         return self._sent([self.slice(1, size, first=not at) for at, size in enumerate(sizes)])
 
+    def layered(self, *sizes: int) -> bytes:
+        """A picture of H.265 with a slice of so many bytes in each layer, from the first one on."""
+        layers = [(layer, self.slice(1, size)) for layer, size in enumerate(sizes)]
+        return self._sent([bytes((nal[0] | layer >> 5, layer << 3 & 0xF8 | nal[1])) + nal[2:] for layer, nal in layers])
+
     def renewed(self, *, point: bool) -> bytes:
         """A predicted picture of H.264 that is renewed bit by bit, behind a recovery point or not."""
         predicted = bytearray(self.slice(1, 900))

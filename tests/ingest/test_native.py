@@ -156,6 +156,16 @@ def test_payloads_are_filled_to_the_last_byte(size: int, fragments: int, h265: b
 
 
 @needs_native
+@pytest.mark.parametrize("sizes", [(40, 40), (3_000, 900), (40, 40, 3_000)])
+def test_of_several_layers_the_first_goes_out_alone(sizes: tuple[int, ...]) -> None:
+    camera, both = Camera(6, h265=True, strange=False), Both(h265=True)
+    both.read(camera.keyframe())
+    (batch,) = both.read(camera.layered(*sizes))
+    assert both.taken == 0
+    assert batch.size < sizes[0] + 20
+
+
+@needs_native
 def test_many_small_pictures_at_once_are_taken_in_turns() -> None:
     camera, both = Camera(3, strange=False), Both()
     both.read(camera.keyframe())

@@ -194,6 +194,24 @@ def test_delimiters_and_filler_are_taken_out() -> None:
     assert stream.track.dropped == 0
 
 
+@pytest.mark.parametrize("size", [60, 1_400])
+def test_of_several_layers_or_views_the_first_goes_out_alone_and_each_picture_with_its_last_packet(size: int) -> None:
+    """H.264 annexes F and G: prefix (14), another sequence parameter set (15), slices of another layer or view (20)."""
+    subset = b"\x6f" + PARAMETER_SETS[0][1:]
+    layered = [
+        [nal for each in unit for nal in ([b"\x6e\xc0\x80\x27", each] if kind(each) in (1, 5) else [each])]
+        + [b"\x74\xc0\x80\x27" + SLICES[0][0][1:400]]
+        for unit in UNITS
+    ]
+    layered[0][0:0] = [subset]
+    stream = Stream()
+    for number, unit in enumerate(layered):
+        stream.feed(packetise([unit], size=size, start=number * TICKS))
+        assert len(stream.units()) == number + 1, "it does not wait for the next picture"
+    assert stream.units() == WANTED
+    assert stream.track.dropped == 0
+
+
 def test_unusable_nal_units_are_taken_out() -> None:
     strange = [bytes((header,)) + b"abc" for header in (0x01 | 0x60, 2, 3, 4, 13, 14, 15, 19, 20, 22, 30, 31)][1:]
     assert Stream().feed(packetise([[*strange, *unit] for unit in UNITS])).units() == WANTED

@@ -113,6 +113,23 @@ def test_sets_of_the_description_stand_before_each_keyframe() -> None:
     assert len(units[0][0].payloads[0]) < 200, "they share a packet"
 
 
+def in_layer(nal: bytes, layer: int) -> bytes:
+    """The same NAL unit in another layer (H.265 7.3.1.2, annexes F to I): another view, or more detail."""
+    return bytes((nal[0] & 0xFE | layer >> 5, layer << 3 & 0xF8 | nal[1] & 7)) + nal[2:]
+
+
+@pytest.mark.parametrize("size", [60, 1_400])
+@pytest.mark.parametrize("layer", [1, 32])
+def test_of_several_layers_the_first_goes_out_alone(size: int, layer: int) -> None:
+    camera, sent = Camera(), encoded()
+    for nals in sent:
+        second = [in_layer(nal[:12] + bytes(8) if kind(nal) == SPS else nal, layer) for nal in nals]
+        camera.send([*nals, *second], size=size)
+    units = camera.units()
+    assert [nals for _, nals in units] == sent
+    assert camera.format.track.width == 320
+
+
 def test_sets_that_were_sent_once_stand_before_each_keyframe() -> None:
     camera, sent = Camera(), encoded()
     for number, nals in enumerate(sent):

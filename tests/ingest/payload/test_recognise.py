@@ -117,6 +117,15 @@ def test_parameter_sets_are_found_in_aggregates_and_behind_start_codes() -> None
     assert [Recogniser().look(payload, False) for payload in (aggregate, stream)] == ["H264", "H264"]
 
 
+@pytest.mark.parametrize("begin", ["074d4d1e", "674d031e", "674d4d1e", "674d4db1"])
+def test_parts_of_a_picture_that_begin_like_a_parameter_set_of_h264_are_none(begin: str) -> None:
+    """MPEG-4 that a player's server cuts anywhere: one packet in a thousand reads as a parameter set."""
+    chance = random.Random(2)
+    size = 1_388 if begin == "674d4d1e" else 100
+    payloads = [bytes.fromhex(begin) + chance.randbytes(size) for _ in range(200)]
+    assert {Recogniser().look(payload, False) for payload in payloads} == {""}
+
+
 @given(st.binary(min_size=1, max_size=200), st.booleans())
 def test_garbage_proves_nothing(payload: bytes, marker: bool) -> None:
     assert Recogniser().look(payload, marker) == ""
