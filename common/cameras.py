@@ -101,6 +101,7 @@ class CameraState(StrEnum):
     HOST_UNKNOWN = "host_unknown"
     CONNECTION_REFUSED = "connection_refused"
     UNREACHABLE = "unreachable"
+    UNANSWERED = "unanswered"
     TLS_FAILED = "tls_failed"
     NOT_RTSP = "not_rtsp"
     NOT_MEDIA = "not_media"
@@ -138,7 +139,8 @@ _SENTENCES = {
     CameraState.INVALID_URL: "The camera's URL cannot be understood; correct it.",
     CameraState.HOST_UNKNOWN: "The camera's host name is unknown; check it, or use an IP address.",
     CameraState.CONNECTION_REFUSED: "The camera's host refused the connection; check the port, and that RTSP is on.",
-    CameraState.UNREACHABLE: "The camera's host does not answer; check its power, its cable and its address.",
+    CameraState.UNREACHABLE: "The camera's host cannot be reached; check its power, its address and the network.",
+    CameraState.UNANSWERED: "The camera takes the connection and does not answer; check the port, or restart it.",
     CameraState.TLS_FAILED: "The camera's TLS certificate or cipher was not accepted.",
     CameraState.NOT_RTSP: "Something answers at the camera's address, but it does not speak RTSP.",
     CameraState.NOT_MEDIA: "Something answers at the camera's address, but it is no picture or sound that can be read.",

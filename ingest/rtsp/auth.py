@@ -32,6 +32,7 @@ MAX_PARAMETERS = 32  # of one challenge; RFC 7616 knows ten
 _HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 _DIGEST_STRENGTH = {name: len(_HASHES) - rank for rank, name in enumerate(_HASHES)}
 _BASIC_STRENGTH = 0
+_PROTECTIONS = ("auth", "auth-int")  # the first that is offered is taken
 
 _SEPARATORS = re.compile(r"[\s,;]*")  # passed at once: what looks for more of them at each of them takes its square
 _SCHEME = re.compile(r"[\s,]*([A-Za-z][\w-]*)(?:\s+|(?=,)|$)(?!=)")
@@ -95,11 +96,16 @@ class Challenge:
         return f"{self.scheme} {', '.join(parts)}"
 
     @property
+    def protection(self) -> str | None:
+        """The quality of protection to answer with; ``None`` if the challenge names none that we know."""
+        return next((each for each in _PROTECTIONS if each in self.qop), None)
+
+    @property
     def strength(self) -> int | None:
         """A rank for choosing the strongest; ``None`` for a challenge that we cannot answer."""
         if self.scheme == "Basic":
             return _BASIC_STRENGTH
-        if not self.nonce or (self.qop and "auth" not in self.qop):
+        if not self.nonce or (self.qop and self.protection is None):
             return None
         name, _ = _algorithm(self.algorithm)
         return _DIGEST_STRENGTH[name] if _HASHES.get(name) in hashlib.algorithms_available else None
@@ -132,6 +138,11 @@ class Authenticator:
 
     def __post_init__(self) -> None:
         self._challenge = self.pin.challenge
+
+    @property
+    def realm(self) -> str:
+        """The name by which the server asks for the password; empty while it has not asked."""
+        return self._challenge.realm if self._challenge else ""
 
     def hung_up(self) -> None:
         """The server hung up at a request with credentials that it had not accepted."""
@@ -250,7 +261,10 @@ def digest_response(
     nonce_count: str = "",
     client_nonce: str = "",
 ) -> str:
-    """The ``response`` of RFC 7616 3.4.1; without ``qop`` that of RFC 2069, which old cameras still ask for."""
+    """The ``response`` of RFC 7616 3.4.1; without ``qop`` that of RFC 2069, which old cameras still ask for.
+
+    By ``auth-int`` (3.4.3) it is that of a request without a body.
+    """
     name, session = _algorithm(algorithm)
 
     def digest(text: str) -> str:
@@ -259,7 +273,7 @@ def digest_response(
     secret = digest(f"{username}:{realm}:{password}")
     if session:
         secret = digest(f"{secret}:{nonce}:{client_nonce}")
-    request = digest(f"{method}:{uri}")
+    request = digest(f"{method}:{uri}:{digest('')}" if qop == "auth-int" else f"{method}:{uri}")
     if qop:
         return digest(f"{secret}:{nonce}:{nonce_count}:{client_nonce}:{qop}:{request}")
     return digest(f"{secret}:{nonce}:{request}")
@@ -268,7 +282,8 @@ def digest_response(
 def _authorize(
     challenge: Challenge, username: str, password: str, method: str, uri: str, count: int, client_nonce: str
 ) -> str:
-    qop, nonce_count = ("auth", f"{count:08x}") if challenge.qop else ("", "")
+    qop = challenge.protection or ""
+    nonce_count = f"{count:08x}" if qop else ""
     response = digest_response(
         challenge.algorithm,
         username,

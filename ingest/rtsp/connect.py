@@ -21,6 +21,7 @@ from ingest.quoting import quoted
 from ingest.rtsp.networks import Networks, OutsideNetworksError
 from ingest.rtsp.url import RtspUrl
 from ingest.rtsp.zone import may_lead
+from ingest.unreached import unreached, unresolved
 
 CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS included
 
@@ -59,14 +60,13 @@ async def connect(
     context = tls_context(tls.verify and tls.fingerprint is None, tls.legacy) if url.scheme == "rtsps" else None
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         now = loop.time()
+        until = now + (deadline - now) / left
         try:
-            async with asyncio.timeout_at(now + (deadline - now) / left):
-                transport, protocol = await loop.create_connection(
-                    factory, address, url.port, ssl=context, server_hostname=url.host if context else None
-                )
-        except (OSError, ssl.CertificateError) as exc:  # TimeoutError and ssl.SSLError among them
+            sock = await _reached(address, url, until)
+            transport, protocol = await _secured(factory, sock, url, context, until)
+        except CameraError:
             if left == 1:
-                raise _explain(exc, url) from None
+                raise
         else:
             try:
                 _check_fingerprint(transport, tls.fingerprint if context else None)
@@ -75,6 +75,36 @@ async def connect(
                 raise
             return protocol
     raise CameraError(CameraState.HOST_UNKNOWN, f"{url.host} has no address")
+
+
+async def _reached(address: str, url: RtspUrl, until: float) -> socket.socket:
+    """A TCP connection to that address of the URL's host."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        numeric = socket.getaddrinfo(address, url.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        sock = socket.socket(numeric[0][0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            async with asyncio.timeout_at(until):
+                await loop.sock_connect(sock, numeric[0][4])
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as exc:  # TimeoutError among them
+        raise unreached(exc, url.host, url.port, until - began) from None
+    return sock
+
+
+async def _secured(
+    factory: Callable[[], P], sock: socket.socket, url: RtspUrl, context: ssl.SSLContext | None, until: float
+) -> tuple[asyncio.Transport, P]:
+    """A transport over that socket, which it owns from here on, with TLS if there is a ``context``."""
+    loop, name = asyncio.get_running_loop(), url.host if context else None
+    try:
+        async with asyncio.timeout_at(until):
+            return await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)
+    except (OSError, ssl.CertificateError) as exc:  # TimeoutError and ssl.SSLError among them
+        raise _explain(exc, url) from None
 
 
 def allowed(found: list[str], host: str, origin: str | None, networks: Networks) -> list[str]:
@@ -97,10 +127,8 @@ async def _resolve(host: str, port: int, deadline: float) -> list[str]:
     try:
         async with asyncio.timeout_at(deadline):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError:
-        raise CameraError(CameraState.HOST_UNKNOWN, f"no name server answered for {host}") from None
-    except (socket.gaierror, UnicodeError):
-        raise CameraError(CameraState.HOST_UNKNOWN, host) from None
+    except (TimeoutError, socket.gaierror, UnicodeError) as exc:
+        raise unresolved(exc, host) from None
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
@@ -134,7 +162,7 @@ def _check_fingerprint(transport: asyncio.Transport, expected: str | None) -> No
 
 
 def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError:
-    where = f"{url.host} port {url.port}"
+    """The error for TLS that did not come about on a connection that is there."""
     if isinstance(error, ssl.SSLCertVerificationError):
         allow = "allow it by its tls.fingerprint, or turn tls.verify off"
         if error.verify_code in _SELF_SIGNED:
@@ -148,14 +176,9 @@ def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError
             reason, f"{reason or error}; an old camera may need tls.legacy"
         )
         return CameraError(CameraState.TLS_FAILED, hint)
-    if isinstance(error, ConnectionRefusedError):
-        return CameraError(CameraState.CONNECTION_REFUSED, where)
     if isinstance(error, TimeoutError):
-        waits = "; or it does not speak TLS on this port: then write rtsp://" if url.scheme == "rtsps" else ""
-        return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s{waits}")
-    if isinstance(error, ConnectionError) and url.scheme == "rtsps":
-        hint = f"{_NO_TLS}; or it is so old that it needs tls.legacy"
-        return CameraError(CameraState.TLS_FAILED, f"{hint}")
+        what = f"port {url.port} takes the connection, and nothing answers TLS there"
+        return CameraError(CameraState.UNANSWERED, f"{what}; write rtsp:// if it is the port without TLS")
     if isinstance(error, ConnectionError):
-        return CameraError(CameraState.CLOSED, f"{where}, while connecting")
-    return CameraError(CameraState.UNREACHABLE, f"{where}: {error.strerror or error}")
+        return CameraError(CameraState.TLS_FAILED, f"{_NO_TLS}; or it is so old that it needs tls.legacy")
+    return CameraError(CameraState.UNREACHABLE, f"{url.host} port {url.port}: {error.strerror or error}")

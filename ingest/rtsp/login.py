@@ -17,6 +17,7 @@ from ingest.rtsp.url import RtspUrl
 _SUSPECTED = {400, 404, 454, 455}  # to the first request with a password: some cameras refuse it so
 
 
+_IF_RIGHT = "if they are right, the account may be locked for a while after failed tries, or may not use RTSP"
 _SET_DIGEST = "set the camera's RTSP authentication to Digest with MD5 or SHA-256"
 
 
@@ -83,6 +84,8 @@ class Login:
             detail = f"the camera asks for a password in a way that is not supported ({asked}); {_SET_DIGEST}"
         elif {each.scheme for each in Challenge.parse_all(challenges)} == {"Basic", "Digest"}:
             detail = f"it was refused by Digest, and the camera offers Basic too; if it is right, {_SET_DIGEST}"
+        else:
+            detail = _IF_RIGHT
         return CameraError(CameraState.UNAUTHORIZED, detail)
 
     def unanswered(self, state: CameraState, detail: str) -> CameraError:

@@ -28,6 +28,8 @@ from ingest.rtsp.silence import NoMediaError, Pace
 from ingest.rtsp.url import RtspUrl
 
 MAX_REDIRECTS = 5
+_NEITHER = "it sends neither over TCP nor over UDP: set this stream of the camera to unicast"
+_TCP_ALONE = "nothing but TCP was asked for: set transport to udp, or RTP over TCP on in the camera"
 
 T = TypeVar("T")
 
@@ -103,7 +105,11 @@ async def over_any(transports: Iterable[Transport], attempt: Callable[[Transport
             return await attempt(transport)
         except (TransportRefusedError, NoMediaError) as exc:
             errors.append(exc)
-    raise max(errors, key=lambda error: isinstance(error, NoMediaError))
+    most = max(errors, key=lambda error: isinstance(error, NoMediaError))
+    if isinstance(most, TransportRefusedError) and most.unsupported:
+        hint = _NEITHER if len(errors) > 1 else _TCP_ALONE
+        raise TransportRefusedError(most.state, f"{most.detail}; {hint}", unsupported=True)
+    raise most
 
 
 def _redirected(url: RtspUrl, location: str) -> RtspUrl:

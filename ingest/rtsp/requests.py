@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from ingest.quoting import quoted
 from ingest.rtsp.login import Login
 from ingest.rtsp.message import Headers, Request, Response
+from ingest.rtsp.remedies import remedy
 from ingest.rtsp.url import RtspUrl
 
 USER_AGENT = "camshaft"  # TP-Link cameras answer 401 for ever to requests without one
@@ -38,6 +40,11 @@ class Requests:
         return self._under_way.method if self._under_way else ""
 
     @property
+    def answered(self) -> bool:
+        """Whether any was answered."""
+        return self._answer is not None
+
+    @property
     def count(self) -> int:
         """How many have been sent so far."""
         return self._sequence
@@ -56,6 +63,15 @@ class Requests:
         self._numbers_count &= right
         self._answer = answer
         return True
+
+    def rejected(self, answer: Response, server: str) -> str:
+        """A sentence about an ``answer`` to the last request that refuses, with what may be done about it.
+
+        ``server`` is what the camera calls itself.
+        """
+        said = f"{self.method} was answered with {f'{answer.status} {quoted(answer.reason)}'.strip()}"
+        auth = self._login.auth
+        return said + remedy(answer.status, server=server, realm=auth.realm, anonymous=auth.username is None)
 
     def unanswered(self, beside: str, now: float) -> None:
         """The camera hung up at the last one, or did not answer it: the next session goes round it.

@@ -25,8 +25,9 @@ from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.login import Login
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.plays import Plays, Way
+from ingest.rtsp.remedies import unanswered
 from ingest.rtsp.requests import Requests
-from ingest.rtsp.setup import Setup, TransportRefusedError, agreed, channels_for
+from ingest.rtsp.setup import Setup, agreed, channels_for, refused
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
 
@@ -40,7 +41,6 @@ _PERHAPS_TLS = "the camera hung up at the first request; if its port speaks TLS,
 _ASSUMED = frozenset({"GET_PARAMETER"})  # of a camera that was not asked what it understands
 _LOGIN = {401, 403}
 _ENDED = "the camera ends the session when it is asked for it"
-_HINT = "; the camera may want a user name and password in its URL"
 _FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras send nothing
 
 
@@ -192,7 +192,7 @@ class RtspSession:
                 return []  # the keepalive was refused; as long as media comes, that is enough
             raise self._login.refusal(challenges)
         if self.state in _AWAITING:
-            rejection = _rejection(self._requests.method, message)
+            rejection = self._requests.rejected(message, self.server)
             self._login.answered(message.status, rejection, options=self.state is SessionState.OPTIONS)
         auth.accepted()
         if self.state is SessionState.PLAYING:
@@ -219,7 +219,8 @@ class RtspSession:
         if partial:
             raise CameraError(CameraState.MALFORMED, f"the camera's reply to {method} did not come to an end")
         self._requests.unanswered(self._beside, now)
-        raise self._login.unanswered(CameraState.UNREACHABLE, f"no reply to {method} came in time")
+        detail = unanswered(method, None if self._requests.answered else self.url)
+        raise self._login.unanswered(CameraState.UNANSWERED, detail)
 
     def lost(self, reason: str, now: float) -> CameraError:
         """The connection ended, and not by us: why, as far as it can be known."""
@@ -279,7 +280,7 @@ class RtspSession:
         self.pin.habits.answered(section.kind)
         try:
             if response.status >= 400 and response.status not in _LOGIN:
-                raise TransportRefusedError(_state(response), _rejection("SETUP", response))
+                raise refused(response.status, _state(response), self._requests.rejected(response, self.server))
             self._expect_success(response)
             self._requests.learn(response.headers)
             self.setups.append(Setup(section, agreed(response.headers.get("Transport"), self._ports, self.setups)))
@@ -336,8 +337,7 @@ class RtspSession:
 
     def _expect_success(self, response: Response) -> None:
         if not 200 <= response.status < 300:
-            asks = response.status == 403 and self.url.username is None
-            raise CameraError(_state(response), _rejection(self._requests.method, response) + (_HINT if asks else ""))
+            raise CameraError(_state(response), self._requests.rejected(response, self.server))
 
     def _move(self, event: SessionEvent) -> None:
         self.state = TRANSITIONS[self.state, event]
@@ -349,10 +349,6 @@ _HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Acti
     SessionState.SETUP: RtspSession._on_setup,
     SessionState.PLAY: RtspSession._on_play,
 }
-
-
-def _rejection(method: str, response: Response) -> str:
-    return f"{method} was answered with {f'{response.status} {quoted(response.reason)}'.strip()}"
 
 
 def _state(refusal: Response) -> CameraState:

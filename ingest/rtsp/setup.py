@@ -20,7 +20,19 @@ class Setup:
 
 
 class TransportRefusedError(CameraError):
-    """The camera does not send over the transport that was asked for; another may do."""
+    """The camera does not send over the transport that was asked for; another may do.
+
+    ``unsupported``: it says that it is for the transport.
+    """
+
+    def __init__(self, state: CameraState, detail: str, *, unsupported: bool = False) -> None:
+        super().__init__(state, detail)
+        self.unsupported = unsupported
+
+
+def refused(status: int, state: CameraState, detail: str) -> TransportRefusedError:
+    """The error for a SETUP that was answered with an error's ``status``."""
+    return TransportRefusedError(state, detail, unsupported=status == 461)
 
 
 def channels_for(setups: Sequence[Setup]) -> Pair:
@@ -44,9 +56,8 @@ def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> T
     if spec.multicast or spec.tcp != tcp:
         answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
         wanted = "TCP" if tcp else "UDP"
-        raise TransportRefusedError(
-            CameraState.REJECTED, f"the camera answered with {answered} where {wanted} was asked for"
-        )
+        what = f"the camera answered with {answered} where {wanted} was asked for"
+        raise TransportRefusedError(CameraState.REJECTED, what, unsupported=True)
     taken = {channel for setup in setups for channel in setup.spec.interleaved or ()}
     if tcp and (
         spec.interleaved is None or taken & set(spec.interleaved)

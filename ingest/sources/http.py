@@ -22,6 +22,7 @@ from ingest.rtsp.auth import Authenticator, Pin
 from ingest.rtsp.connect import allowed, tls_context
 from ingest.rtsp.networks import Networks
 from ingest.sources.url import SourceUrl
+from ingest.unreached import unreached, unresolved
 
 CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together
 READ_TIMEOUT = 10.0  # seconds until the next byte
@@ -111,7 +112,7 @@ class Http:
             return Body(connection.getresponse(), sock, url)
         except TimeoutError:
             sock.close()
-            raise CameraError(CameraState.SILENT, f"it did not answer within {READ_TIMEOUT:.0f} s") from None
+            raise CameraError(CameraState.UNANSWERED, f"it did not answer within {READ_TIMEOUT:.0f} s") from None
         except (OSError, ValueError, http.client.HTTPException) as exc:
             sock.close()
             closed = isinstance(exc, OSError)
@@ -120,7 +121,6 @@ class Http:
             ) from None
 
     def _connected(self, url: SourceUrl) -> socket.socket:
-        where = f"{url.host} port {url.port}"
         addresses = allowed(resolved(url.host, url.port), url.host, self._origin, self._networks)
         deadline = time.monotonic() + CONNECT_TIMEOUT
         error: OSError = TimeoutError()
@@ -133,11 +133,7 @@ class Http:
                 continue
             self._origin = self._origin or address
             return self._secured(sock, url)
-        if isinstance(error, ConnectionRefusedError):
-            raise CameraError(CameraState.CONNECTION_REFUSED, where)
-        if isinstance(error, TimeoutError):
-            raise CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {CONNECT_TIMEOUT:g} s")
-        raise CameraError(CameraState.UNREACHABLE, f"{where}: {error.strerror or error}")
+        raise unreached(error, url.host, url.port, CONNECT_TIMEOUT)
 
     def _secured(self, sock: socket.socket, url: SourceUrl) -> socket.socket:
         tls = self._tls
@@ -174,8 +170,8 @@ def resolved(host: str, port: int) -> list[str]:
     """The numeric addresses of a host. Raises ``CameraError``."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise CameraError(CameraState.HOST_UNKNOWN, quoted(host)) from None
+    except (socket.gaierror, UnicodeError) as exc:
+        raise unresolved(exc, quoted(host)) from None
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from common.cameras import CameraState
 from ingest.rtsp import session, stall
 from ingest.rtsp.auth import Challenge
 from ingest.rtsp.message import Headers, Request, Response
@@ -91,6 +94,29 @@ async def test_an_answer_to_play_that_never_comes_is_not_waited_for_while_media_
         await fake.asked("GET_PARAMETER", 2)
         await pulled.watch(5)
         assert fake.connections == 1
+
+
+async def test_a_port_that_answers_nothing_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "REPLY_TIMEOUT", 0.1)
+    async with FakeCamera(rewrite=lambda _request, _response: None) as fake, Pulled(fake.url) as pulled:
+        report = await pulled.reached(CameraState.UNANSWERED)
+        assert f"port {fake.port} takes the connection, and nothing answers RTSP there" in report.detail
+        assert "power" not in report.last_error
+
+
+@pytest.mark.parametrize("password", ["", "secret"])
+async def test_a_path_that_is_not_there_is_answered_with_those_of_the_maker(password: str) -> None:
+    def rewrite(request: Request, response: Response) -> Response:
+        missing = request.method == "DESCRIBE" and response.status == 200
+        return replace(response, status=404, reason="Not Found") if missing else response
+
+    asked = [Challenge.digest("IP Camera(C2189)")] if password else []
+    fake = FakeCamera(username="admin", password=password, challenges=asked, rewrite=rewrite)
+    if not password:
+        fake.rewrite = lambda request, response: with_header(rewrite(request, response), "Server", "Hikvision")
+    async with fake, Pulled(fake.login_url if password else fake.url) as pulled:
+        report = await pulled.reached(CameraState.NOT_FOUND)
+        assert "Hikvision's cameras have /Streaming/Channels/101" in report.detail
 
 
 @pytest.mark.parametrize("refused", ["range", "whole"])

@@ -15,7 +15,7 @@ from tests.fakes.viewer import Pulled
 
 
 @pytest.mark.parametrize("algorithm", ["", "MD5", "SHA-256", "SHA-512-256", "MD5-sess"])
-@pytest.mark.parametrize("qop", [(), ("auth",), ("auth", "auth-int")])
+@pytest.mark.parametrize("qop", [(), ("auth",), ("auth", "auth-int"), ("auth-int",)])
 async def test_digests_of_every_kind_are_answered(algorithm: str, qop: tuple[str, ...]) -> None:
     challenge = Challenge.digest("IP Camera(12345)", algorithm=algorithm, qop=qop)
     fake = FakeCamera(username="admin", password="p@ss:w/rd", challenges=[replace(challenge, opaque="x==")])

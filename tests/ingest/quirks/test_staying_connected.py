@@ -74,7 +74,7 @@ async def test_a_cable_that_is_pulled_is_noticed(transport: Transport, monkeypat
 @pytest.mark.parametrize(
     ("answer", "state"),
     [
-        (None, CameraState.UNREACHABLE),
+        (None, CameraState.UNANSWERED),
         (b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nX: ", CameraState.MALFORMED),
         (b"RTSP/1.0 200 OK\r\n" + b"X: y\r\n" * 4_000, CameraState.MALFORMED),
         (b"RTSP/1.0 200 OK\r\nContent-Length: 1048576\r\n\r\n" + bytes(1 << 20), CameraState.MALFORMED),

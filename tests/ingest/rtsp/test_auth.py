@@ -99,9 +99,24 @@ def test_scheme_that_only_looks_like_digest() -> None:
     assert Challenge.parse_all(['Custom realm="r", nonce="n"']) == []
 
 
-def test_body_digests_are_left_alone() -> None:
-    auth = Authenticator(USER, PASSWORD)
-    assert "qop" not in answer(auth, 'Digest realm="r", nonce="n", qop="auth-int"', 'Digest realm="r", nonce="m"')
+def test_a_digest_with_the_body_is_that_of_an_empty_one() -> None:
+    header = Authenticator(USER, PASSWORD)
+    given = answer(header, 'Digest realm="r", nonce="n", qop="auth-int"')
+    assert "qop=auth-int" in given
+    assert Authorization.parse(given).verify(
+        Challenge("Digest", "r", "n", qop=("auth-int",)), "DESCRIBE", USER, PASSWORD
+    )
+    assert "qop=auth," in answer(Authenticator(USER, PASSWORD), 'Digest realm="r", nonce="n", qop="auth-int,auth"')
+
+
+def test_a_digest_with_the_body_as_rfc_7616_3_4_3_has_it() -> None:
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+    request = md5(f"DESCRIBE:rtsp://h/x:{md5('')}")
+    expected = md5(f"{md5(f'{USER}:r:{PASSWORD}')}:n:00000001:c:auth-int:{request}")
+    given = {"qop": "auth-int", "nonce_count": "00000001", "client_nonce": "c"}
+    assert digest_response("MD5", USER, PASSWORD, "r", "n", "DESCRIBE", "rtsp://h/x", **given) == expected
 
 
 @pytest.mark.parametrize("token", ["", " abc", " abc==", " a/b+c="])

@@ -44,7 +44,7 @@ def test_wrong_password_is_final() -> None:
         ("rtsp://camera/live", ['Basic realm="cam"'], "its URL has none; add them"),
         (URL, ["Negotiate", "Kerberos x=1"], r"not supported \(Negotiate, Kerberos\)"),
         (URL, [], "does not say how"),
-        (URL, ['Digest realm="r", nonce="n", qop="auth-int"'], r"\(Digest qop=.auth-int.\)"),
+        (URL, ['Digest realm="r", nonce="n", qop="auth-x"'], r"\(Digest qop=.auth-x.\)"),
         (URL, ['Digest realm="r", nonce="n", algorithm=MD4'], "algorithm=MD4.*set the camera's RTSP authentication"),
     ],
 )

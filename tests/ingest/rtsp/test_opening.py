@@ -100,3 +100,21 @@ async def test_of_two_failures_of_one_kind_the_user_sees_the_first() -> None:
 async def test_another_failure_ends_the_attempts() -> None:
     locked = CameraError(CameraState.UNAUTHORIZED)
     assert await failure_of({Transport.TCP: locked, Transport.UDP: NoMediaError("never tried")}) is locked
+
+
+@pytest.mark.parametrize(
+    ("transports", "words"),
+    [
+        ((Transport.TCP, Transport.UDP), "neither over TCP nor over UDP: set this stream of the camera to unicast"),
+        ((Transport.TCP,), "nothing but TCP was asked for"),
+    ],
+)
+async def test_where_every_transport_is_refused_it_is_said_what_to_set(
+    transports: tuple[Transport, ...], words: str
+) -> None:
+    async def attempt(_transport: Transport) -> None:
+        raise TransportRefusedError(CameraState.REJECTED, "SETUP was answered with 461", unsupported=True)
+
+    with pytest.raises(TransportRefusedError, match=words) as caught:
+        await over_any(transports, attempt)
+    assert caught.value.state is CameraState.REJECTED

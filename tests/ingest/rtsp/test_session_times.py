@@ -84,7 +84,8 @@ def test_reply_that_never_comes(state: SessionState) -> None:
     assert talk.session.tick(due - 0.1) == []
     with pytest.raises(CameraError, match=f"no reply to {state.name}") as caught:
         talk.session.tick(due)
-    assert caught.value.state is CameraState.UNREACHABLE
+    assert caught.value.state is CameraState.UNANSWERED
+    assert ("port 8554 takes the connection" in caught.value.detail) is (state is SessionState.OPTIONS)
     with pytest.raises(CameraError, match="did not come to an end") as caught:
         talk.session.tick(due, partial=True)
     assert caught.value.state is CameraState.MALFORMED

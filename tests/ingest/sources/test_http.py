@@ -214,7 +214,7 @@ def test_a_server_that_hangs_costs_a_bounded_time(serve: Serve, monkeypatch: pyt
         go_on.wait(10)
 
     server = serve({"/silent": lambda _handler: go_on.wait(10) and None, "/half": begin_and_hang})  # type: ignore[func-returns-value]
-    assert error_of(Http(server.url("/silent"), TlsSpec(), ALL)).state is CameraState.SILENT
+    assert error_of(Http(server.url("/silent"), TlsSpec(), ALL)).state is CameraState.UNANSWERED
     body = Http(server.url("/half"), TlsSpec(), ALL).get()
     assert body.read(100) == b"a part"
     with pytest.raises(CameraError) as caught:

@@ -1,0 +1,47 @@
+"""Reasons why no connection came about, in words for a person; no I/O.
+
+A host that is off, a port on which nobody listens, a network to which this server has no way, and a name that nobody
+knows are mended in different places.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from common.cameras import CameraState
+from common.errors import CameraError
+
+_SILENT = "check its power, its cable and its address, and whether a firewall is in between"
+_MDNS = "such names need mDNS on this server, which containers have not; use the camera's IP address"
+
+
+def unreached(error: OSError, host: str, port: int, waited: float) -> CameraError:
+    """The error for a TCP connection that failed, after ``waited`` seconds if nothing was heard."""
+    where = f"{host} port {port}"
+    if isinstance(error, ConnectionRefusedError):
+        return CameraError(CameraState.CONNECTION_REFUSED, where)
+    if isinstance(error, TimeoutError):
+        return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {round(waited, 1):g} s; {_SILENT}")
+    if isinstance(error, ConnectionError):
+        return CameraError(CameraState.CLOSED, f"{where}, while connecting")
+    reason = error.strerror or str(error)
+    match error.errno:
+        case errno.EHOSTUNREACH:
+            return CameraError(CameraState.UNREACHABLE, f"{where}: {reason}; {_SILENT}")
+        case errno.ENETUNREACH | errno.EADDRNOTAVAIL:
+            what = "this server has no way to that network; check the address, and this server's own network"
+            return CameraError(CameraState.UNREACHABLE, f"{where}: {what}")
+        case errno.EPERM | errno.EACCES:
+            return CameraError(CameraState.UNREACHABLE, f"{where}: a firewall on this server forbids it")
+    return CameraError(CameraState.UNREACHABLE, f"{where}: {reason}")
+
+
+def unresolved(error: socket.gaierror | UnicodeError | TimeoutError, host: str) -> CameraError:
+    """The error for a host whose name was not found."""
+    silent = isinstance(error, TimeoutError) or (isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN)
+    if host.lower().endswith(".local"):
+        return CameraError(CameraState.HOST_UNKNOWN, f"{host}: {_MDNS}")
+    if silent:
+        return CameraError(CameraState.HOST_UNKNOWN, f"no name server answered for {host}; check this server's DNS")
+    return CameraError(CameraState.HOST_UNKNOWN, host)

@@ -1,0 +1,65 @@
+"""Remedies for a camera that refuses, or does not answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingest.rtsp.remedies import remedy, unanswered
+from ingest.rtsp.url import RtspUrl
+
+
+@pytest.mark.parametrize(
+    ("server", "realm", "path"),
+    [
+        ("", "IP Camera(C2189)", "/Streaming/Channels/101"),
+        ("HiIpcam/V100R003 VodServer/1.0.0", "Hikvision", "/Streaming/Channels/101"),
+        ("Rtsp Server/3.0", "Login to 2K02A98PBA00001", "/cam/realmonitor?channel=1&subtype=0"),
+        ("Rtsp Server/2.0", "BC Streaming Media", "/h264Preview_01_main"),
+        ("GStreamer RTSP server", "AXIS_ACCC8E000000", "/axis-media/media.amp"),
+        ("", "TP-Link IP-Camera", "/stream1"),
+        ("", "iPOLiS", "/profile2/media.smp"),
+        ("Hipcam RealServer/V1.0", "", "/11"),
+        ("H264DVR 1.0", "", "/user=NAME&password=PASSWORD"),
+        ("UBNT Streaming Server v1.2", "", "UniFi Protect"),
+        ("gortsplib", "", "MediaMTX"),
+    ],
+)
+def test_a_path_that_is_not_there_is_answered_with_those_of_the_maker(server: str, realm: str, path: str) -> None:
+    assert path in remedy(404, server=server, realm=realm, anonymous=True)
+    assert path not in remedy(400, server=server, realm=realm, anonymous=True)
+
+
+def test_of_an_unknown_maker_no_path_is_guessed() -> None:
+    assert remedy(404, server="Acme/2.1", realm="door", anonymous=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "anonymous", "said"),
+    [
+        (403, True, "may want a user name and password"),
+        (403, False, ""),
+        (406, False, "restart the camera"),
+        (500, False, "restart the camera"),
+        (503, False, ""),  # the state says it: it serves as many as it can
+        (551, False, ""),
+    ],
+)
+def test_each_status_has_its_remedy(status: int, anonymous: bool, said: str) -> None:
+    found = remedy(status, server="", realm="", anonymous=anonymous)
+    assert (said in found) if said else not found
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "unsaid"),
+    [
+        ("rtsp://camera/live", "port 554 takes the connection, and nothing answers RTSP there", "as a rule, for"),
+        ("rtsp://camera/live", "write rtsps:// if", "as a rule, for"),
+        ("rtsps://camera/live", "port 322 takes the connection", "rtsps://"),
+        ("rtsp://camera:80/live", "80 is, as a rule, for web pages", "power"),
+        ("rtsp://camera:37777/live", "37777 is, as a rule, for Dahua's own programs", "power"),
+    ],
+)
+def test_a_port_that_says_nothing_is_named(url: str, said: str, unsaid: str) -> None:
+    found = unanswered("OPTIONS", RtspUrl.parse(url))
+    assert said in found
+    assert unsaid not in found

@@ -1,0 +1,57 @@
+"""Reasons why no connection came about, in words for a person."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import pytest
+
+from common.cameras import CameraState
+from ingest.unreached import unreached, unresolved
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "said"),
+    [
+        (ConnectionRefusedError(), CameraState.CONNECTION_REFUSED, "10.0.0.9 port 554"),
+        (TimeoutError(), CameraState.UNREACHABLE, "did not answer within 5 s; check its power"),
+        (errno.EHOSTUNREACH, CameraState.UNREACHABLE, "No route to host; check its power"),
+        (errno.ENETUNREACH, CameraState.UNREACHABLE, "this server has no way to that network"),
+        (errno.EPERM, CameraState.UNREACHABLE, "a firewall on this server"),
+        (errno.ENOBUFS, CameraState.UNREACHABLE, "10.0.0.9 port 554: No buffer space"),
+        (ConnectionResetError(), CameraState.CLOSED, "while connecting"),
+    ],
+    ids=str,
+)
+def test_each_failure_says_where_to_look(error: OSError | int, state: CameraState, said: str) -> None:
+    cause = OSError(error, os.strerror(error)) if isinstance(error, int) else error
+    found = unreached(cause, "10.0.0.9", 554, 4.9997)
+    assert found.state is state
+    assert said in found.detail
+
+
+def test_a_server_without_a_way_does_not_suspect_the_camera_s_power() -> None:
+    cause = OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+    assert "power" not in unreached(cause, "10.0.0.9", 554, 5.0).detail
+
+
+@pytest.mark.parametrize(
+    ("error", "host", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), "camera", "camera"),
+        (socket.gaierror(socket.EAI_AGAIN, "later"), "camera", "no name server answered for camera; check"),
+        (TimeoutError(), "camera", "no name server answered for camera; check"),
+        (UnicodeError(), "camera", "camera"),
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), "front.local", "front.local: such names need mDNS"),
+        (socket.gaierror(socket.EAI_AGAIN, "later"), "front.LOCAL", "front.LOCAL: such names need mDNS"),
+    ],
+    ids=str,
+)
+def test_each_name_that_is_not_found_says_who_did_not_know_it(
+    error: socket.gaierror | UnicodeError | TimeoutError, host: str, said: str
+) -> None:
+    found = unresolved(error, host)
+    assert found.state is CameraState.HOST_UNKNOWN
+    assert found.detail.startswith(said)
