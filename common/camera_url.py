@@ -25,7 +25,9 @@ _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">", "\u201c": "\u201d", "\u2018":
 _QUOTES |= {"\u00ab": "\u00bb", "(": ")"}
 _SCHEME = re.compile(r"(rtspx|rtsps?):?([/\\]{1,4})|(rtspx|rtsps?):", re.IGNORECASE)
 _SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
-_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15})://", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):(?://|(?=[?\w]))", re.IGNORECASE)
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_SECOND = re.compile(r"[;,|]rtsps?://", re.IGNORECASE)
 _HOST = re.compile(r"[^/?#\s]")
 _OF_ANOTHER = re.compile(r"[a-z][a-z0-9+.-]{0,15}:(?://)?(?=rtsps?://)", re.IGNORECASE)  # ffmpeg:rtsp://, vlc://rtsp://
 _ENCODED = re.compile(r"rtsps?%3a%2f%2f", re.IGNORECASE)
@@ -36,7 +38,24 @@ _SPELLINGS = {
     **dict.fromkeys(("rtspt", "rtsp+tcp", "rtsp-tcp"), "type rtsp://, and set transport to tcp"),
     **dict.fromkeys(("rtspu", "rtsp+udp", "rtsp-udp"), "type rtsp://, and set transport to udp"),
     **dict.fromkeys(
-        ("rtsph", "rtsp+http"), "RTSP inside of HTTP is not supported; type rtsp:// with the port for RTSP"
+        ("rtsph", "rtsp+http", "rtsp+https", "rtsps+http", "rtsps+https"),
+        "RTSP inside of HTTP is not supported; type rtsp:// with the port for RTSP",
+    ),
+    **dict.fromkeys(
+        ("rtsp+ws", "rtsp+wss", "rtsps+ws", "rtsps+wss"),
+        "RTSP inside of a WebSocket is not supported; type rtsp:// with the port for RTSP",
+    ),
+    **dict.fromkeys(
+        (
+            *("alsa", "bubble", "doorbird", "dvrip", "echo", "eseecloud", "exec", "expr", "flussonic", "gopro", "hass"),
+            *("homekit", "isapi", "ivideon", "kasa", "multitrans", "nest", "ring", "roborock", "tapo", "tuya", "v4l2"),
+            *("vigi", "wyze", "xiaomi", "yandex"),
+        ),
+        "it is a source of go2rtc's; type the camera's own rtsp:// address, or go2rtc's: rtsp://HOST:8554/NAME",
+    ),
+    "udp+mpegts": "type udp://",
+    **dict.fromkeys(
+        ("udp+rtp", "unix+rtp", "unix+mpegts"), "RTP without RTSP is not read; have it sent as MPEG-TS, and type udp://"
     ),
     "onvif": "a camera is not asked for its address by ONVIF; type the rtsp:// one, which its own page shows",
     **dict.fromkeys(
@@ -116,6 +135,10 @@ def _check(credentials: str, path: str) -> None:
         raise ValueError("the host is a placeholder; put the camera's own name or address in")
     if _PLACEHOLDER.fullmatch(user) or _PLACEHOLDER.fullmatch(password):
         raise ValueError("user name or password is a placeholder; put the camera's own in")
+    if web := _WEB.match(path):
+        raise ValueError(f"must have the host behind rtsp://; leave {web[0].lower()} out")
+    if _SECOND.search(path):
+        raise ValueError("must be one address; a second one is that of the sub-stream (streams.sub.url)")
     if _BARE_IPV6.fullmatch(host):
         raise ValueError("an IPv6 address stands in brackets, such as rtsp://[2001:db8::7]:554/live")
 
@@ -151,8 +174,11 @@ def _no_scheme(text: str) -> str:
     if text.startswith("/"):
         return f"{must}; if this is a path of the server's, type file:// or device:// in front of it"
     if other := _OTHER_SCHEME.match(text):
-        spelling = _SPELLINGS.get(other[1].lower())
-        return f"{other[1].lower()}:// is not known here: {spelling}" if spelling else must
+        name = other[1].lower()
+        if name in _SPELLINGS:
+            return f"{name}:// is not known here: {_SPELLINGS[name]}"
+        if other[0].endswith("//"):
+            return must
     if not text:
         return must
     if _AMONG_OTHERS.search(text):

@@ -69,12 +69,39 @@ def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
         ("rtsp://[username]:[password]@192.0.2.7/live", "user name or password is a placeholder"),
         ("rtsp://fe80::1:554/live", "in brackets"),
         ("rtsp://2001:db8::7/live", "in brackets"),
+        ("rtsps+http://192.0.2.7/live", "inside of HTTP is not supported"),
+        ("rtsp+wss://192.0.2.7/live", "inside of a WebSocket is not supported"),
+        ("tapo://secret@192.0.2.7", "tapo:// is not known here: .*go2rtc's.*rtsp://HOST:8554/NAME"),
+        ("dvrip://admin:pw@192.0.2.7:34567?channel=0", "dvrip:// is not known here: .*go2rtc's"),
+        ("ring:?device_id=192.0.2.7", "ring:// is not known here: .*go2rtc's"),
+        ("exec:ffmpeg -i 192.0.2.7", "exec:// is not known here: .*go2rtc's"),
+        ("hass:Front 192.0.2.7", "hass:// is not known here: .*go2rtc's"),
+        ("udp+mpegts://192.0.2.7:5000", "type udp://"),
+        ("udp+rtp://192.0.2.7:5000", "RTP without RTSP"),
+        ("rtsp://http://192.0.2.7/live", "leave http:// out"),
+        ("rtsp://admin:pw@https://192.0.2.7/live", "leave https:// out"),
+        ("rtsp://192.0.2.7/stream1;rtsp://192.0.2.7/stream2", "one address; a second one is that of the sub-stream"),
+        ("rtsp://192.0.2.7/stream1,rtsp://192.0.2.7/stream2", "one address; a second one is that of the sub-stream"),
     ],
 )
 def test_what_cannot_be_meant_is_answered_with_what_to_type(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         read_pasted(text)
     assert "192.0.2.7" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://http/live",
+        "rtsp://http:554/live",
+        "rtsp://192.0.2.7/rtsp://door/live",
+        "rtsp://admin:a,b;c@192.0.2.7/live",
+        "rtsp://admin:http://@192.0.2.7/live",
+    ],
+)
+def test_what_looks_odd_and_may_be_meant_is_taken(url: str) -> None:
+    assert read_pasted(url) == (url, False)
 
 
 @pytest.mark.parametrize("password", ["{abc}", "$ecret", "***", "a<b>c", "[x]", "x.x.x.x"])
