@@ -22,6 +22,7 @@ from ingest.payload.frames import Frames, Unit
 WHOLE = "x-camshaft-whole"  # parameter of a session description that a demuxer of ours writes: see repack_whole
 
 _HEADER = struct.Struct("!B3sBBBB")  # type-specific, fragment offset, type, Q, width and height in blocks of 8 pixels
+_TABLE = 64  # values of a quantization table
 _MOST = 255 * 8  # pixels that the header can say
 _RESTARTS = range(64, 128)  # types with a restart marker header (RFC 2435 3.1.7)
 _OWN_TABLES = range(128, 256)  # values of Q with a quantization table header (RFC 2435 3.1.8)
@@ -57,13 +58,17 @@ _HUFFMAN = (
 )
 
 
+Tables = tuple[bytes, ...]
+"""Quantization tables of an image, for brightness and colours, or for both: 64 values of a byte each, or of two."""
+
+
 class Jpeg(Frames):
     """One camera's Motion JPEG. Its tables are remembered: it may send them with its first image alone."""
 
     def __init__(self, track: Track, output: Output, size: tuple[int, int] = (0, 0)) -> None:
         super().__init__(track, self._repack_image, output)
         self._whole = size  # as it was announced, or came
-        self._tables: dict[int, bytes] = {}
+        self._tables: dict[int, Tables] = {}
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
         """See ``Frames``."""
@@ -87,7 +92,7 @@ _FRAME = re.compile(rb"\xff[\xc0\xc1]\0.\x08(..)(..)", re.DOTALL)  # SOF of base
 
 
 def repack_jpeg(
-    payloads: list[bytes], known: dict[int, bytes] | None = None, said: tuple[int, int] = (0, 0)
+    payloads: list[bytes], known: dict[int, Tables] | None = None, said: tuple[int, int] = (0, 0)
 ) -> list[Unit]:
     """Each image is a keyframe. Raises ``ProtocolError``.
 
@@ -106,12 +111,12 @@ def repack_jpeg(
             interval = int.from_bytes(payload[at : at + 2], "big")
             at += 4
         if not expected:
-            tables = b""
+            tables: Tables = ()
             if quality in _OWN_TABLES:
                 size = int.from_bytes(payload[at + 2 : at + 4], "big")
-                tables = payload[at + 4 : at + 4 + size]
+                tables = _own_tables(payload[at + 4 : at + 4 + size], payload[at + 1 : at + 2])
                 at += 4 + size
-                tables = tables or (known or {}).get(quality, b"")
+                tables = tables or (known or {}).get(quality, ())
             head = _head(kind & 0x3F, quality, *_whole_size(width, height, said), interval, tables)
             if known is not None and quality in _OWN_TABLES:
                 known[quality] = tables
@@ -138,7 +143,7 @@ def repack_whole(payloads: list[bytes]) -> list[Unit]:
 
 
 @lru_cache(maxsize=64)  # a camera's is the same for each image
-def _head(kind: int, quality: int, width: int, height: int, interval: int, tables: bytes) -> bytes:
+def _head(kind: int, quality: int, width: int, height: int, interval: int, tables: Tables) -> bytes:
     """Everything before the image's scan. Raises ``ProtocolError``."""
     if kind > 1:
         raise ProtocolError(f"type {kind} of JPEG is not known")
@@ -148,12 +153,10 @@ def _head(kind: int, quality: int, width: int, height: int, interval: int, table
         if not 0 < quality < 100:
             raise ProtocolError("the image has no quantization tables")
         tables = _tables(quality)
-    if len(tables) not in (64, 128):
-        raise ProtocolError("the image's quantization tables are not of 8 bits")
     sampling = 0x21 if kind == 0 else 0x22
-    second = int(len(tables) == 128)
+    second = len(tables) - 1
     parts = [b"\xff\xd8"]
-    parts += [_segment(0xDB, bytes((n,)) + tables[64 * n : 64 * n + 64]) for n in range(second + 1)]
+    parts += [_segment(0xDB, bytes(((len(table) > _TABLE) << 4 | n,)) + table) for n, table in enumerate(tables)]
     components = bytes((1, sampling, 0, 2, 0x11, second, 3, 0x11, second))
     parts.append(_segment(0xC0, struct.pack("!BHHB", 8, height, width, 3) + components))
     for place, lengths, values in _HUFFMAN:
@@ -164,10 +167,30 @@ def _head(kind: int, quality: int, width: int, height: int, interval: int, table
     return b"".join(parts)
 
 
-def _tables(quality: int) -> bytes:
+def _own_tables(data: bytes, precision: bytes) -> Tables:
+    """The tables of an image's header (RFC 2435 3.1.8), two at most. Raises ``ProtocolError``.
+
+    Webcams have a third one, for a component that has the second here; ``precision`` has a bit for each of 16 bits.
+    """
+    found: list[bytes] = []
+    at = 0
+    while at < len(data) and len(found) < 2:
+        size = 2 * _TABLE if precision[0] >> len(found) & 1 else _TABLE
+        if len(data) < at + size:
+            raise ProtocolError("the image's quantization tables are cut")
+        found.append(data[at : at + size])
+        at += size
+    return tuple(found)
+
+
+def _tables(quality: int) -> Tables:
     """RFC 2435 4.2."""
     scale = 5_000 // quality if quality < 50 else 200 - quality * 2
-    return bytes(min(max((value * scale + 50) // 100, 1), 255) for value in _LUMA + _CHROMA)
+    return _scaled(_LUMA, scale), _scaled(_CHROMA, scale)
+
+
+def _scaled(table: bytes, scale: int) -> bytes:
+    return bytes(min(max((value * scale + 50) // 100, 1), 255) for value in table)
 
 
 def _segment(marker: int, data: bytes) -> bytes:

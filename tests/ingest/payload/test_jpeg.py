@@ -69,6 +69,36 @@ def test_tables_that_came_once_hold_for_images_of_their_quality() -> None:
     assert camera.images(bare[1]) == []
 
 
+def two_tables(image: Image) -> Image:
+    """The same image, each of its two kinds of components with a table."""
+    return replace(image, tables=(2 * image.tables)[:128])
+
+
+@pytest.mark.parametrize("more", [64, 128])
+def test_tables_beyond_the_second_are_left_out(more: int) -> None:
+    image = two_tables(Image.encode())
+    [unit] = repack_jpeg(replace(image, tables=image.tables + bytes(range(1, 129))[:more]).packets())
+    assert decoded(b"".join(unit.payloads)) == decoded(image.whole)
+
+
+@pytest.mark.parametrize("precision", [1, 2, 3])
+def test_tables_of_16_bits_are_read(precision: int) -> None:
+    image = two_tables(Image.encode())
+    halves = image.tables[:64], image.tables[64:]
+    wide = [b"".join(bytes((0, value)) for value in half) for half in halves]
+    tables = b"".join(wide[n] if precision >> n & 1 else halves[n] for n in range(2))
+    first, *rest = replace(image, tables=tables).packets()
+    at = 8 + 4 * bool(image.interval)
+    [unit] = repack_jpeg([first[: at + 1] + bytes((precision,)) + first[at + 2 :], *rest])
+    assert decoded(b"".join(unit.payloads)) == decoded(image.whole)
+
+
+def test_a_table_that_is_cut_is_none() -> None:
+    image = two_tables(Image.encode())
+    with pytest.raises(ProtocolError, match="quantization tables"):
+        repack_jpeg(replace(image, tables=image.tables[:100]).packets())
+
+
 def test_a_picture_too_large_for_its_header_has_the_size_that_is_said_elsewhere() -> None:
     large = Image.encode(width=2592, height=1944)
     announced = Camera((2592, 1944))
