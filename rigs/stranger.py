@@ -14,6 +14,7 @@ from typing import Self
 import aiohttp
 from aioice import stun
 from aiortc import rtp
+from yarl import URL
 
 from egress.wire.ice import Credentials
 from rigs.browser import PASSWORD, UFRAG, Browser
@@ -26,8 +27,11 @@ BUFFER = 8 << 20  # bytes
 class Stranger:
     """An async context manager: inside it the viewer is connected. ``received`` counts bytes of media and RTCP."""
 
-    def __init__(self, whep: str, host: str = "127.0.0.1") -> None:
+    def __init__(self, whep: str, host: str = "127.0.0.1", *, candidates: str = "") -> None:
         self.browser = Browser()
+        self.session = self.tag = ""  # its address, and the tag of its ICE session
+        self._ufrag, self._password = UFRAG, PASSWORD
+        self._candidates = candidates  # lines of the offer
         self.received = 0
         self.ssrcs: set[int] = set()  # of the media that came
         self.largest = 0  # number of the newest packet of the picture
@@ -40,11 +44,13 @@ class Stranger:
     async def __aenter__(self) -> Self:
         async with aiohttp.ClientSession() as http:
             headers = {"Content-Type": "application/sdp"}
-            async with http.post(self._whep, data=self.browser.offer(), headers=headers) as response:
+            offer = self.browser.offer() + self._candidates
+            async with http.post(self._whep, data=offer, headers=headers) as response:
                 self._answer = await response.text()
                 assert response.status == 201, self._answer
-        self._server = (self._host, int(self._found(r"a=candidate:1 1 udp \d+ \S+ (\d+)")))
-        self.video = int(self._found(r"(?s)m=video.*?a=ssrc:(\d+)"))
+                self.session = str(response.url.join(URL(response.headers["Location"])))
+                self.tag = response.headers["ETag"]
+        self.answered(self._answer)
         self._reader = asyncio.create_task(self._read())
         try:
             async with asyncio.timeout(PATIENCE):
@@ -64,10 +70,20 @@ class Stranger:
     ) -> None:
         await self._end()
 
+    def answered(self, sdp: str) -> None:
+        """Take the server's answer to an offer: from now on it can be sent to."""
+        self._answer = sdp
+        self._server = (self._host, int(self._found(r"a=candidate:1 1 udp \d+ \S+ (\d+)")))
+        self.video = int(self._found(r"(?s)m=video.*?a=ssrc:(\d+)"))
+
+    def close(self) -> None:
+        """Close the socket, of one that never entered."""
+        self._socket.close()
+
     def check(self, source: socket.socket, *, nominate: bool = True) -> int:
         """Send a check with the right password from any socket. Returns its size."""
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-        request.attributes["USERNAME"] = f"{self._found('a=ice-ufrag:(.*)')}:{UFRAG}"
+        request.attributes["USERNAME"] = f"{self._found('a=ice-ufrag:(.*)')}:{self._ufrag}"
         request.attributes["PRIORITY"] = 1
         if nominate:
             request.attributes["USE-CANDIDATE"] = None
@@ -75,10 +91,26 @@ class Stranger:
         self.send(bytes(request), source)
         return len(bytes(request))
 
+    async def restart(self, ufrag: str, password: str, lines: str = "") -> None:
+        """Restart ICE by a PATCH with these credentials, and more lines; later checks and answers are by them."""
+        body = f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n{lines}"
+        headers = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
+        async with aiohttp.ClientSession() as http, http.patch(self.session, data=body, headers=headers) as response:
+            self._answer = await response.text()
+            assert response.status == 200, self._answer
+        self._ufrag, self._password = ufrag, password
+
+    async def trickle(self, lines: str) -> int:
+        """Tell more candidates by a PATCH. Returns the answer's status."""
+        body = f"a=ice-ufrag:{self._ufrag}\r\na=ice-pwd:{self._password}\r\nm=video 9 RTP/AVP 0\r\na=mid:0\r\n{lines}"
+        headers = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": self.tag}
+        async with aiohttp.ClientSession() as http, http.patch(self.session, data=body, headers=headers) as response:
+            return response.status
+
     def answer(self, datagram: bytes, source: socket.socket | None = None) -> None:
         """Answer a check of the server's, if this is one, from any socket."""
         if datagram[:2] == b"\0\1":
-            self.send(answer(datagram, Credentials(UFRAG, PASSWORD.encode())), source)
+            self.send(answer(datagram, Credentials(self._ufrag, self._password.encode())), source)
 
     def send(self, datagram: bytes, source: socket.socket | None = None) -> None:
         """Send any bytes."""

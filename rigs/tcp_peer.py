@@ -58,12 +58,16 @@ class TcpPeer:
 
     def check(self, *, password: str | None = None) -> None:
         """Send a check that nominates the connection."""
+        self.send(self.made_check(password=password))
+
+    def made_check(self, *, password: str | None = None) -> bytes:
+        """A check that nominates the way that it comes by."""
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         request.attributes["USERNAME"] = f"{self._found('a=ice-ufrag:(.*)')}:{UFRAG}"
         request.attributes["PRIORITY"] = 1
         request.attributes["USE-CANDIDATE"] = None
         request.add_message_integrity((password or self._found("a=ice-pwd:(.*)")).encode())
-        self.send(bytes(request))
+        return bytes(request)
 
     def send(self, datagram: bytes) -> None:
         """Send one frame."""

@@ -107,7 +107,7 @@ class Director:
     ) -> None:
         self._state = State(now, ingests, sessions_each=sessions_each, unix=unix, neighbourhood=neighbourhood)
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
-        self._states = CameraStates(self._state)
+        self._states = CameraStates(self._state, self._cameras.suspects)
         self._conversions = Conversions(self._state)
         self._moves = Moves(self._state, self._conversions)
         self._viewers = Viewers(self._state, self._conversions, self._moves)
@@ -277,9 +277,9 @@ class Director:
         worker.alive = False
         self._identities.forget(worker)
         self._state.command(WorkerLost(worker.node, worker.report.role, reason))
-        self._cameras.bury(worker)
-        self._viewers.bury(worker, reason)
         stopped = reason is EndReason.WORKER_STOPPED
+        self._cameras.bury(worker, stopped=stopped)
+        self._viewers.bury(worker, reason)
         self._conversions.bury(worker, stopped=stopped or self._stills.draws(worker.node))  # else it is that, rather
         self._stills.bury(worker, stopped=stopped)
         if worker.report.role is Role.TRANSCODE:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from broker.director.cameras import least_loaded_ingest
 from broker.director.events import CameraChanged, CameraStatus
 from broker.director.state import Camera, State
+from broker.director.suspects import WHY, Suspects
 from common.cameras import MAIN, SUB, CameraName, CameraState, split_stream, stream_of
 from common.media import CLOCK_RATES, Kind
 
@@ -17,8 +18,9 @@ from common.media import CLOCK_RATES, Kind
 class CameraStates:
     """The director's part for what is told of cameras."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, suspects: Suspects) -> None:
         self._state = state
+        self._suspects = suspects
         self._cameras = state.cameras
 
     def announce(self) -> None:
@@ -92,6 +94,8 @@ class CameraStates:
             return CameraState.CONNECTING, ""
         if not camera.needed(self._state.now):
             return CameraState.IDLE, ""
+        if self._suspects.suspended(camera.spec.id):
+            return CameraState.CONNECTING, WHY
         if self._state.starting or least_loaded_ingest(self._state.workers.values()):
             return CameraState.CONNECTING, ""
         return CameraState.WAITING, ""

@@ -22,7 +22,8 @@ given   its worker is dead                                                      
 Otherwise it stays with its worker until that dies, leaves or drains: so the first are given away only when the workers
 that start together are there (``State.gathering``). One that moves is pulled by both, so that no picture is missing:
 egresses go over at the successor's keyframe, whose epoch is the newer one. A camera that serves no second session is
-taken from the one before it is given to the other: by its setting, or once it was seen to refuse.
+taken from the one before it is given to the other: by its setting, or once it was seen to refuse. One that may be what
+ends its workers waits before it is given again (``broker.director.suspects``).
 
 What a worker reports is compared with what it should have, and the difference is sent: an ``Assign`` or ``Release``
 that was lost is sent again at the next report.
@@ -34,6 +35,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.director.events import CameraRemoved, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
+from broker.director.suspects import Suspects
 from common.cameras import MAIN, SUB, CameraName, CameraSpec, CameraState, split_stream, stream_of
 from common.control import Assign, NodeName, Release, Role, StreamReport
 from common.media import Kind, Track
@@ -42,6 +44,15 @@ from common.media import Kind, Track
 def least_loaded_ingest(workers: Iterable[Worker]) -> Worker | None:
     """The ingest worker that gets the next camera."""
     return min((w for w in workers if w.takes(Role.INGEST)), key=lambda w: (w.busy, w.node), default=None)
+
+
+def suited_ingest(workers: Iterable[Worker], suspects: Suspects, camera: CameraName, now: float) -> Worker | None:
+    """The ingest worker that is to have a camera now: suspects are kept apart from each other, and others from them."""
+    if not suspects.may_try(camera, now):
+        return None
+    taking = [worker for worker in workers if worker.takes(Role.INGEST)]
+    fewest = min((suspects.on_trial(worker.node) for worker in taking), default=0)
+    return least_loaded_ingest(worker for worker in taking if suspects.on_trial(worker.node) == fewest)
 
 
 class Cameras:
@@ -57,6 +68,7 @@ class Cameras:
         trusting: bool = True,
     ) -> None:
         self.to_convert: set[CameraName] = set()  # those of which a track turned out to be nothing for browsers
+        self.suspects = Suspects()
         self._trusting = trusting
         self._state = state
         self._cameras = state.cameras
@@ -68,6 +80,7 @@ class Cameras:
         """Take over the operator's list. What has been removed from it must have no sessions left."""
         for id in self._cameras.keys() - specs.keys():
             self._release(self._cameras.pop(id))
+            self.suspects.forget(id)
             self._state.command(CameraRemoved(id))
         for id, spec in specs.items():
             camera = self._cameras.get(id)
@@ -107,9 +120,11 @@ class Cameras:
             for camera in [self._cameras[id] for id in sorted(worker.cameras)]:
                 self._move_away(camera, worker)
 
-    def bury(self, worker: Worker) -> None:
-        """The worker is dead: its cameras are free."""
+    def bury(self, worker: Worker, *, stopped: bool) -> None:
+        """The worker is dead: its cameras are free. One of them may be why, unless it ``stopped`` in good order."""
         worker.streams.clear()
+        if not stopped:
+            self.suspects.died(worker.node, worker.cameras, worker.seen, self._state.now)
         for id in worker.cameras:
             camera = self._cameras[id]
             if camera.worker == worker.node:
@@ -122,6 +137,7 @@ class Cameras:
 
         Those that somebody watches come first: workers begin with what they are told first.
         """
+        self.suspects.settle({worker.node: worker.seen for worker in self._state.workers.values()}, self._state.now)
         for watched in (True, False):
             for camera in self._cameras.values():
                 if bool(camera.sessions) is watched:
@@ -140,10 +156,11 @@ class Cameras:
         if not camera.needed(self._state.now):
             self._release(camera)
         elif camera.worker is None and not self._state.gathering and not self._expected_back(camera):
-            worker = least_loaded_ingest(self._state.workers.values())
+            worker = suited_ingest(self._state.workers.values(), self.suspects, camera.spec.id, self._state.now)
             if worker is not None:
                 self._give(camera, worker)
                 self._assign(camera, worker.node)
+                self.suspects.given(camera.spec.id, worker.node, self._state.now)
 
     def move(self, camera: Camera, node: NodeName) -> None:
         """Let another worker take it over from its own, which goes on if that does not come about."""
@@ -230,6 +247,7 @@ class Cameras:
             if node is not None:
                 self._leave(camera, node)
         camera.successor = None
+        self.suspects.released(camera.spec.id)
         if camera.worker is not None:
             self._set_worker(camera, None)
 
@@ -242,6 +260,7 @@ class Cameras:
     def _change(self, camera: Camera, spec: CameraSpec) -> None:
         if camera.spec.url != spec.url:  # it may be another camera
             camera.tracks, camera.one_session = (), False
+            self.suspects.forget(camera.spec.id)
             camera.fruitless.clear()
         anew = camera.spec.revision != spec.revision  # else only when it is pulled has changed
         camera.spec = spec

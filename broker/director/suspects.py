@@ -1,0 +1,109 @@
+"""Which cameras may be what ends their workers, so that no camera ends one after the other; pure.
+
+What a camera sends may end the process that reads it, by a fault of ours that nobody has found. That process has told
+nobody which of its cameras it was, and the camera would end the next one, and every camera beside it would go dark with
+it, again and again. So deaths are counted against cameras, and a camera that many count against is tried with care.
+
+* What kills does so soon. A death counts against each camera that the worker had for ``PROBATION`` at most; a camera
+  that stays longer without a death is acquitted.
+* The first two may be chance, and cost nothing. After ``DEATHS`` in a row a camera is a suspect, and waits.
+* Of all suspects at most half are tried at once, on the workers that have the fewest of them. So the innocent are
+  acquitted in a few seconds, however many they are, and the guilty one is soon tried alone.
+* A death beside other suspects says little: each waits ``SUSPENSION`` alone. Who was the only suspect waits twice as
+  long each time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from common.cameras import CameraName
+from common.control import NodeName
+
+PROBATION = 5.0  # seconds: connected, keyframe, and some pictures
+DEATHS = 3  # in a row; processes also die of what no camera has done
+SUSPENSION = 1.0  # seconds until a suspect is tried again …
+MOST_DOUBLED = 8  # … and how often that is doubled at most: four minutes
+KEPT = 600.0  # seconds from the last death to when it counts for nothing, if the camera was never tried again
+WHY = "each process that had it ended soon after; it is tried again in a while"
+
+
+@dataclass(slots=True)
+class _Record:
+    deaths: int = 0  # in a row
+    alone: int = 0  # as the only suspect of its worker
+    until: float = float("-inf")  # it is not given to anybody before
+    died_at: float = 0.0
+
+
+class Suspects:
+    """All cameras that deaths count against. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._records: dict[CameraName, _Record] = {}
+        self._given: dict[CameraName, tuple[NodeName, float]] = {}  # to whom and when, in the last ``PROBATION``
+        self._suspects: set[CameraName] = set()  # of the records, with ``DEATHS`` or more
+        self._trials: Counter[NodeName] = Counter()  # suspects that a worker has
+
+    def given(self, camera: CameraName, node: NodeName, now: float) -> None:
+        """A worker is told to pull the camera."""
+        self.released(camera)
+        self._given[camera] = node, now
+        if camera in self._suspects:
+            self._trials[node] += 1
+
+    def released(self, camera: CameraName) -> None:
+        """No worker has it any more, and none died of it."""
+        given = self._given.pop(camera, None)
+        if given is not None and camera in self._suspects:
+            self._trials[given[0]] -= 1
+
+    def forget(self, camera: CameraName) -> None:
+        """The camera is removed, becomes another one, or is acquitted."""
+        self.released(camera)
+        self._records.pop(camera, None)
+        self._suspects.discard(camera)
+
+    def died(self, node: NodeName, cameras: Collection[CameraName], seen: float, now: float) -> None:
+        """A worker that had these cameras died by itself; it was heard last at ``seen``."""
+        counted = [camera for camera in cameras if self._is_new(camera, node, seen)]
+        alone = len(self._suspects.intersection(counted)) == 1
+        for camera in cameras:
+            self.released(camera)
+        for camera in counted:
+            record = self._records.setdefault(camera, _Record())
+            record.alone += alone and camera in self._suspects
+            record.deaths, record.died_at = record.deaths + 1, now
+            if record.deaths >= DEATHS:
+                self._suspects.add(camera)
+                record.until = now + SUSPENSION * 2 ** min(record.alone, MOST_DOUBLED)
+
+    def on_trial(self, node: NodeName) -> int:
+        """How many suspects a worker has."""
+        return self._trials[node]
+
+    def may_try(self, camera: CameraName, now: float) -> bool:
+        """Whether the camera may be given to a worker now."""
+        if camera not in self._suspects:
+            return True
+        room = max(len(self._suspects) // 2, 1)
+        return now >= self._records[camera].until and self._trials.total() < room
+
+    def suspended(self, camera: CameraName) -> bool:
+        """Whether the camera waits because it may be what ended its workers."""
+        return camera in self._suspects and camera not in self._given
+
+    def settle(self, seen: Mapping[NodeName, float], now: float) -> None:
+        """Acquit those that were with their workers long enough, by when these were heard; forget what is long ago."""
+        for camera, (node, at) in list(self._given.items()):
+            if seen.get(node, now) - at > PROBATION:
+                self.forget(camera)
+        for camera, record in list(self._records.items()):
+            if camera not in self._given and now - record.died_at > KEPT:
+                self.forget(camera)
+
+    def _is_new(self, camera: CameraName, node: NodeName, seen: float) -> bool:
+        to, at = self._given.get(camera, ("", 0.0))
+        return to == node and seen - at <= PROBATION

@@ -1,0 +1,119 @@
+"""A camera that ends its workers: it soon waits longer and longer, and others are hardly kept from their pictures."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.director.suspects import DEATHS, KEPT, PROBATION, SUSPENSION, WHY, Suspects
+from common.cameras import CameraState
+from tests.fakes.stage import Stage, camera, stream
+
+TICK = 0.25
+KILLS_AFTER = 0.5  # seconds with a worker
+BACK_AFTER = 0.5  # seconds until a worker that died is there again
+
+
+class Farm:
+    """Ingests that are there again soon after they died, and die of the cameras in ``deadly``."""
+
+    def __init__(self, cameras: int, ingests: int, deadly: set[str], *, hangs: bool = False) -> None:
+        self.names = [f"c{number}" for number in range(cameras)]
+        self.stage = Stage(*map(camera, self.names))
+        self.deadly, self.hangs = deadly, hangs
+        self.incarnations = dict.fromkeys((f"in-{number}" for number in range(ingests)), 1)
+        self.away: dict[str, float] = {}
+        self.poisoned: dict[str, float] = {}
+        self.deaths: list[tuple[float, str]] = []
+        self.dark = dict.fromkeys(self.names, 0.0)  # seconds without a worker
+        self.said: set[tuple[str, CameraState, str]] = set()  # of cameras
+
+    def run(self, seconds: float) -> None:
+        end = self.stage.now + seconds
+        while self.stage.now < end:
+            self.stage.tick(TICK)
+            for node in self.incarnations:
+                self._one(node)
+            for name in self.names:
+                status = self.stage.director.camera(name)
+                self.dark[name] += TICK * (status.worker is None)
+                self.said.add((name, status.state, status.detail))
+
+    def _one(self, node: str) -> None:
+        now = self.stage.now
+        if node in self.away:
+            if now < self.away[node]:
+                return
+            del self.away[node]
+            self.incarnations[node] += 1
+            self.stage.ingest(node, incarnation=str(self.incarnations[node]))
+        has = [name for name in self.names if self.stage.worker_of(name) == node]
+        self.stage.ingest(node, *map(stream, has), incarnation=str(self.incarnations[node]))
+        if self.deadly & set(has) and now - self.poisoned.setdefault(node, now) >= KILLS_AFTER:
+            del self.poisoned[node]
+            self.deaths.append((now, node))
+            self.away[node] = now + (4.0 if self.hangs else BACK_AFTER)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize(("cameras", "ingests"), [(2, 1), (2, 2), (20, 2)])
+def test_a_camera_that_kills_is_tried_less_and_less_and_the_others_play(
+    cameras: int, ingests: int, hangs: bool
+) -> None:
+    farm = Farm(cameras, ingests, {"c1"}, hangs=hangs)
+    farm.run(60.0)
+    assert len(farm.deaths) < 20, "it is no longer given to one after the other"
+    dark, deaths = dict(farm.dark), len(farm.deaths)
+    farm.run(120.0)
+    assert len(farm.deaths) - deaths <= 3
+    others = [farm.dark[name] - dark[name] for name in farm.names if name != "c1"]
+    assert max(others) <= 3 * 6.0, "a worker's own start is all that they wait for"
+    assert ("c1", CameraState.CONNECTING, WHY) in farm.said
+
+
+def test_one_that_has_become_harmless_plays_and_nothing_counts_against_it() -> None:
+    farm = Farm(3, 2, {"c1"})
+    farm.run(20.0)
+    farm.deadly.clear()
+    farm.run(60.0)
+    assert farm.stage.worker_of("c1") is not None
+    farm.deadly.add("c1")
+    before = farm.dark["c1"]
+    farm.run(1.0)
+    assert farm.dark["c1"] - before <= 2 * TICK, "the first death is chance again"
+
+
+def test_deaths_of_workers_that_had_a_camera_for_long_count_for_nothing() -> None:
+    suspects = Suspects()
+    for at in (0.0, 100.0, 200.0, 300.0):
+        suspects.given("door", "in-1", at)
+        suspects.died("in-1", ["door"], at + PROBATION + 0.1, at + PROBATION + 1.0)
+        assert suspects.may_try("door", at + PROBATION + 1.0)
+
+
+def test_a_worker_that_hangs_was_heard_last_before_and_acquits_nobody() -> None:
+    suspects = Suspects()
+    for at in (0.0, 20.0, 40.0):
+        suspects.given("door", "in-1", at)
+        suspects.settle({"in-1": at + 1.0}, at + 2 * PROBATION)
+        suspects.died("in-1", ["door"], at + 1.0, at + 2 * PROBATION)
+    assert suspects.suspended("door")
+
+
+def test_one_that_is_nobodys_for_long_is_forgotten() -> None:
+    suspects = Suspects()
+    for at in range(DEATHS):
+        suspects.given("door", "in-1", at)
+        suspects.died("in-1", ["door"], at, at)
+    assert not suspects.may_try("door", DEATHS - 1.0)
+    assert suspects.may_try("door", DEATHS + 2 * SUSPENSION)
+    suspects.settle({}, DEATHS + KEPT)
+    assert not suspects.suspended("door")
+
+
+def test_another_url_is_another_camera() -> None:
+    farm = Farm(1, 1, {"c0"})
+    farm.run(20.0)
+    assert farm.stage.worker_of("c0") is None
+    farm.deadly.clear()
+    farm.stage.want(camera("c0", url="rtsp://host/other", revision=2))
+    assert farm.stage.worker_of("c0") is not None
