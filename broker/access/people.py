@@ -84,12 +84,9 @@ class People:
     def take(self, auth: AuthConfig) -> None:
         """Have these groups, and these others who may do everything, from now on."""
         self._groups = Groups(auth.groups)
-        self._longest = (
-            auth.session_hours * 3_600
-        )  # seconds: who makes it shorter means those who are signed in as well
-        self._admin_elsewhere = self._groups.has_admin or any(
-            token.role is AccessRole.ADMIN for token in auth.tokens.values()
-        )
+        self._longest = auth.session_hours * 3_600  # seconds; a shorter one holds for those who are signed in as well
+        admins = (token for token in auth.tokens.values() if token.role is AccessRole.ADMIN)
+        self._admin_elsewhere = self._groups.has_admin or any(admins)
 
     def refresh(self) -> list[str]:
         """See what another process changed, the next time if somebody is writing now. Returns the users' names.
@@ -106,8 +103,6 @@ class People:
             raise sqlite3.DatabaseError(f"is damaged ({exc})") from None
         finally:
             self._lock.release()
-
-    # Users
 
     @property
     def users(self) -> list[User]:

@@ -26,7 +26,7 @@ _LASTING = (
 
 
 class Advance:
-    """What a predecessor has told in advance."""
+    """The sessions that a predecessor has told in advance."""
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[int, SessionState]] = {}  # by session: its place, and what was told
@@ -73,7 +73,7 @@ def changed(before: SessionState, change: SessionChange) -> SessionState:
 
 
 def _lasting(state: SessionState) -> list[object]:
-    """What makes it the same session, with the same keys and the same streams."""
+    """The marks of one session: its keys and its streams."""
     srtp = state.srtp
     streams = [(sender.kind, sender.rendition) for sender in state.senders]
     return [*(getattr(state, name) for name in _LASTING), srtp.profile, srtp.ours, srtp.theirs, srtp.flight, streams]

@@ -232,7 +232,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """So many sessions were told in advance, as they were then: media of them goes on."""
+    """The number of sessions that were told in advance, as they were then: media of them goes on."""
 
     sessions: Count
     type: Literal["ahead"] = "ahead"

@@ -48,7 +48,10 @@ class Telling:
                 await channel.send(feed)
 
     async def warm(self, channel: Channel, *, ahead: bool) -> Advance:
-        """Have it read what there is now, and make the sessions that there are, if it takes any ``ahead``."""
+        """Have it read what there is now, and make the sessions that there are, if it takes any ``ahead``.
+
+        Raises ``ProtocolError`` if it does otherwise.
+        """
         if channel.unheard:
             raise ProtocolError("it speaks unasked")
         await self.feeds(channel)
@@ -71,7 +74,10 @@ class Telling:
     async def all(
         self, channel: Channel, stopped: Sequence[Stopped], advance: Advance, since: float
     ) -> Collection[str]:
-        """Tell the successor everything as it is, now that nothing is sent. Returns the sessions that it has then."""
+        """Tell the successor everything as it is, now that nothing is sent. Returns the sessions that it has then.
+
+        Raises ``ProtocolError`` if it says what cannot be.
+        """
         within = PATIENCE + EACH * len(stopped)
         async with asyncio.timeout(within):
             feeds = await self._places(channel)

@@ -26,7 +26,7 @@ NOW = 1_700_000_000 * 10**9
 FRAME_NS = 40_000_000
 PAYLOAD_TYPE = 96
 # What is left behind of the last NAL unit is looked at by nobody before the next one begins; tables never change.
-NO_STATE = {"_rest", "_header", "_type", "_left", "_pictures", "_tracks", "_last"} | {
+NO_STATE = {"_rest", "_header", "_type", "_left", "_pictures", "_tracks"} | {
     "_syntax",
     "_structures",
     "_types",

@@ -1,4 +1,4 @@
-"""What is said at last of a session that was told in advance."""
+"""A session that was told in advance, and the words that bring it up to date."""
 
 from __future__ import annotations
 
