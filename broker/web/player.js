@@ -16,42 +16,24 @@
 // because media goes on, or will come back, in the session that it has. It is "playing" while pictures move on the screen,
 // and never else.
 
-import { HOME, SERVED, serverAt, showToken } from "./address.js";
+import { SERVED } from "./address.js";
 import { WithAttributes } from "./attributes.js";
 import { connectionStateOf, fullScreenOf } from "./browser.js";
-import { followHeight, heightOf } from "./height.js";
+import { followHeight } from "./height.js";
 import { furnish, showMuted } from "./look.js";
 import { Detour } from "./detour.js";
-import { MseSession } from "./mse.js";
-import { Pace } from "./pace.js";
+import { numbersOf } from "./numbers.js";
+import { Opening } from "./opening.js";
+import { Pictures } from "./pictures.js";
 import { Playback } from "./playback.js";
 import { Renewal } from "./renewal.js";
+import { Retrying } from "./retrying.js";
 import { Roaming } from "./roaming.js";
-import { Session } from "./session.js";
-import { SignallingError, iceServersOf, jittered } from "./signalling.js";
-import { SocketSignalling } from "./socket.js";
+import { SignallingError } from "./signalling.js";
 import { blocked } from "./ways.js";
-import { WhepSignalling } from "./whep.js";
 import { CLOSED, NO_SERVER, UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
 
-if (SERVED) iceServersOf(HOME); // so that the first click need not wait for them
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
-const STALLED_AFTER = 1500; // ms without a frame
-const CHECK_INTERVAL = 400; // ms between questions to the server while no frame comes
-const SOUND_CHECK_INTERVAL = 3000; // ms between questions whether a camera that gives only sound has a picture again
-const GIVE_UP_AFTER = 8000; // ms without a frame although server and camera say that all is well
-const RETRY_FIRST = 100; // ms
-const RETRY_LONGEST = 4000; // ms
-const RETRY_PERMANENT = 10000; // ms after an error that only somebody's action can mend
-const STEADY_AFTER = 5000; // ms of playing after which the next failure is a new one
-const DARK_AFTER = 4000; // ms without a first picture, though WebRTC has connected and all else is well …
-const LOST_AFTER = 1500; // … and where more is lost than comes: then no waiting helps
-const UNSENT_AFTER = 12_000; // ms likewise where nothing at all has come: the camera may be one of a time-lapse
-const LOST = 0.1; // share of packets lost that leaves no picture whole
-const UNDECODED_AFTER = 4000; // ms without a picture although whole ones come
-const ASLEEP_AFTER = 4000; // ms between two looks that must have been a frozen page, not a stalled stream
-const NOTHING_SEEN = { frames: 0, bytes: 0, received: 0, lost: 0, packets: 0 };
-const SOCKET_FAILURES = new Set(["disconnected", "unreachable"]); // after which the other way is tried
 
 export class CamshaftPlayer extends WithAttributes {
   // idle, connecting, playing, soundonly, paused (by browser or phone), stalled, waiting (for the camera), retrying, failed
@@ -60,6 +42,9 @@ export class CamshaftPlayer extends WithAttributes {
   #parts;
   #playback;
   #detour;
+  #opening = new Opening(this);
+  #retrying = new Retrying(() => this.#start());
+  #pictures = new Pictures();
   #session = null;
   #roaming = new Roaming({
     restart: () => this.#session?.restart() ?? false,
@@ -68,22 +53,9 @@ export class CamshaftPlayer extends WithAttributes {
   });
   #renewal = null; // on the way to another session
   #wanted = false;
-  #byHttp = false; // signalling "ws" did not get through
   #began = 0;
-  #failures = 0; // in a row
   #reason = ""; // of the last failure, for the message
-  #retryTimer = 0;
   #watchTimer = 0;
-  #looked = 0; // when the statistics were last looked at
-  #seen = NOTHING_SEEN;
-  #pace = new Pace();
-  #arrives = false; // whether whole pictures came between the last two looks
-  #undecoded = false; // and have for so long that it must be this browser
-  #movedAt = 0; // when they last showed progress
-  #connectedAt = Infinity;
-  #steadySince = 0;
-  #checkedAt = 0;
-  #confirmed = false; // the server knew the session and its camera played, both since the picture stopped
 
   constructor() {
     super();
@@ -167,10 +139,9 @@ export class CamshaftPlayer extends WithAttributes {
   connect() {
     if (this.#wanted) return;
     this.#wanted = true;
-    this.#byHttp = false;
-    this.#undecoded = false;
-    this.#failures = 0;
-    this.#pace = new Pace(); // it may be another camera
+    this.#opening.begin();
+    this.#pictures.forget();
+    this.#retrying.reset();
     this.#reason = "";
     this.#began = performance.now();
     this.timing = {};
@@ -192,7 +163,7 @@ export class CamshaftPlayer extends WithAttributes {
     if (!this.#wanted) return;
     this.#wanted = false;
     clearInterval(this.#watchTimer);
-    clearTimeout(this.#retryTimer);
+    this.#retrying.cancel();
     this.#drop();
     this.#detour.end();
     this.#playback.show(null);
@@ -203,19 +174,7 @@ export class CamshaftPlayer extends WithAttributes {
   /** A promise of numbers about the picture, with the names of getStats(). */
   async stats() {
     const found = { state: this.state, camera: this.getAttribute("camera"), session: this.session };
-    found.way = this.#session?.way ?? "";
-    const report = (await this.pc?.getStats()) ?? new Map();
-    report.forEach((entry) => {
-      if (entry.type === "inbound-rtp") {
-        const codec = report.get(entry.codecId)?.mimeType;
-        found[entry.kind ?? entry.mediaType] = { ...entry, codec };
-      } else if (entry.type === "transport") {
-        found.transport = { ...entry };
-      } else if (entry.type === "candidate-pair" && entry.nominated) {
-        found.roundTripTime = entry.currentRoundTripTime;
-      }
-    });
-    return found;
+    return { ...found, way: this.#session?.way ?? "", ...(await numbersOf(this.pc)) };
   }
 
   /** Once all attributes are there: Angular sets those that are bound after the element has been put into the page. */
@@ -224,7 +183,7 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #start() {
-    clearTimeout(this.#retryTimer);
+    this.#retrying.cancel();
     this.#drop();
     if (this.#detour.taken) this.#detour.goOn();
     const session = this.#detour.taken ? this.#mse() : this.#webRtc();
@@ -237,24 +196,22 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #webRtc() {
-    const session = new Session(this.#signalling(), iceServersOf(this.#base()), ...this.#order(() => session));
+    const session = this.#opening.webRtc(this.#told(() => session));
     return session;
   }
 
   #mse() {
-    const session = new MseSession(this.#base(), this.#signalling(), ...this.#order(() => session), this.video);
+    const session = this.#opening.mse(this.#told(() => session));
     return session;
   }
 
-  /** What every session is told: the camera, what is wished of it, and whom it tells; `itself` gives the session. */
-  #order(itself) {
-    const camera = this.getAttribute("camera") ?? "";
-    const wish = () => ({ stream: this.getAttribute("stream") ?? "auto", height: heightOf(this.video) });
+  /** Whom a session tells; `itself` gives the session. */
+  #told(itself) {
     const mine = (act, event) => (detail) => {
       if (this.#session === itself()) act(detail);
       else if (event) this.#detour.heard(itself(), event);
     };
-    const told = {
+    return {
       marked: mine((name) => this.#marked(name)),
       connected: (state) => mine((now) => this.#connectionChanged(now), state === "failed" && "failed")(state),
       media: mine(() => this.#showSource(), "media"),
@@ -262,7 +219,6 @@ export class CamshaftPlayer extends WithAttributes {
       cameraState: mine((before) => this.#cameraChanged(before)),
       renew: mine(() => this.#renew()),
     };
-    return /** @type {const} */ ([camera, wish, told]);
   }
 
   #begin(session) {
@@ -277,10 +233,7 @@ export class CamshaftPlayer extends WithAttributes {
   #show(session) {
     this.#session = session;
     this.#roaming.begin();
-    this.#seen = NOTHING_SEEN;
-    this.#movedAt = this.#looked = performance.now();
-    this.#connectedAt = Infinity;
-    this.#confirmed = false;
+    this.#pictures.begin(performance.now());
   }
 
   /** No media gets through: go by the page's own port, and let WebRTC try on beside unless it is connected already. */
@@ -296,7 +249,7 @@ export class CamshaftPlayer extends WithAttributes {
 
   /** WebRTC works after all. */
   #goBack(session) {
-    clearTimeout(this.#retryTimer); // there may be no session by the page's own port just now
+    this.#retrying.cancel(); // there may be no session by the page's own port just now
     this.#session?.close();
     this.#show(session);
     this.#showSource();
@@ -336,15 +289,6 @@ export class CamshaftPlayer extends WithAttributes {
     this.#session = null;
   }
 
-  /** Try again: at once if all was well so far, then ever more slowly. */
-  #retry({ slowly = false } = {}) {
-    this.#drop();
-    const backOff = Math.min(RETRY_FIRST * 2 ** this.#failures, RETRY_LONGEST);
-    this.#failures += 1;
-    clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => this.#start(), jittered(slowly ? RETRY_PERMANENT : backOff));
-  }
-
   #failed(error) {
     const failedOver = this.#session?.way === "websocket" && this.#session.id === null;
     if (failedOver && !error.permanent && error.code !== "unreachable") this.#detour.failed();
@@ -352,8 +296,9 @@ export class CamshaftPlayer extends WithAttributes {
       this.#start(); // by HTTP
       return;
     }
-    if (SOCKET_FAILURES.has(error.code) && !failedOver) this.#byHttp = !this.#byHttp;
-    this.#retry({ slowly: error.permanent });
+    if (!failedOver) this.#opening.failed(error.code);
+    this.#drop();
+    this.#retrying.later({ slowly: error.permanent });
     this.#refused(error);
   }
 
@@ -374,7 +319,8 @@ export class CamshaftPlayer extends WithAttributes {
       return;
     }
     this.#reason = "";
-    this.#retry();
+    this.#drop();
+    this.#retrying.later();
     this.#enter("retrying");
     this.#dispatch("closed", { reason });
   }
@@ -387,7 +333,7 @@ export class CamshaftPlayer extends WithAttributes {
   #connectionChanged(state) {
     if (state === "connected") {
       this.#mark("connected");
-      this.#connectedAt = performance.now();
+      this.#pictures.connected(performance.now());
       this.#detour.connected();
     } else if (state === "disconnected") {
       this.#roaming.restart();
@@ -409,7 +355,7 @@ export class CamshaftPlayer extends WithAttributes {
   /** The server says how the camera is; `before` is what it said last. */
   #cameraChanged(before) {
     const { summary, picture, takesH264 } = this.#session;
-    if (summary.state !== "playing") this.#confirmed = false;
+    if (summary.state !== "playing") this.#pictures.confirm(false);
     const repaired = before !== null && before.state !== "playing" && summary.state === "playing" && summary.video;
     if (repaired && picture === false && takesH264)
       this.#ended("picture_returned"); // the session has no place for it
@@ -437,22 +383,14 @@ export class CamshaftPlayer extends WithAttributes {
 
   async #watch() {
     const now = performance.now();
-    const asleep = now - this.#looked > ASLEEP_AFTER;
-    this.#looked = now;
+    const asleep = this.#pictures.looked(now);
     const session = this.#session;
     if (session === null) return;
-    if (asleep) {
-      this.#movedAt = now; // nothing was looked at, so nothing is known to have stalled
-      this.#check();
-    }
+    if (asleep) this.#check();
     const sum = await session.progress(this.video);
     if (session !== this.#session || sum === null) return;
     this.#roaming.looked(sum, asleep);
-    const pictured = sum.frames > this.#seen.frames;
-    const heard = sum.bytes > this.#seen.bytes;
-    this.#arrives = sum.received > this.#seen.received;
-    this.#seen = sum;
-    if (pictured && !asleep) this.#pace.pictured(now);
+    const { pictured, heard } = this.#pictures.count(sum, now, asleep);
     if (this.#playback.displaced) this.#playback.restore();
     else if (this.#playback.paused && (pictured || heard)) this.#playback.resume();
     else if (pictured) this.#moved();
@@ -461,32 +399,33 @@ export class CamshaftPlayer extends WithAttributes {
       this.#moved(); // a hidden page need not decode
     else if (heard && !sum.video && session.summary === null)
       this.#check(); // what comes without a picture?
-    else if (performance.now() - this.#movedAt > this.#pace.within(STALLED_AFTER)) this.#stalled();
+    else if (this.#pictures.overdue(performance.now())) this.#stalled();
   }
 
   /** A picture has come, and the next is awaited. */
   #moved() {
-    const now = (this.#movedAt = performance.now());
-    this.#confirmed = this.#undecoded = false;
+    const now = performance.now();
+    this.#pictures.moved(now);
     if (this.state !== "playing") {
-      this.#steadySince = now;
+      this.#retrying.plays(now);
       this.#mark("firstFrame");
       if (this.#session.way === "websocket") this.#detour.works();
       else this.#detour.pictured();
       this.#enter("playing");
       this.#dispatch("playing");
-    } else if (now - this.#steadySince > STEADY_AFTER) {
-      this.#failures = 0;
+    } else {
+      this.#retrying.goesOn(now);
     }
   }
 
   /** Sound comes, and there is a reason why no picture does. */
   #heard() {
-    const now = (this.#movedAt = performance.now());
-    this.#failures = 0;
+    const now = performance.now();
+    this.#pictures.heard(now);
+    this.#retrying.reset();
     this.#awaitFrame();
     this.#enter("soundonly");
-    if (now - this.#checkedAt > SOUND_CHECK_INTERVAL) this.#check(); // with WHEP nothing else tells
+    if (this.#pictures.questionable(now, { heard: true })) this.#check();
   }
 
   /** No frame for a while: find out whose fault it is. */
@@ -499,52 +438,27 @@ export class CamshaftPlayer extends WithAttributes {
     }
     this.#session.report?.();
     const now = performance.now();
-    this.#undecoded = this.#arrives && now - this.#movedAt > UNDECODED_AFTER;
+    this.#pictures.stalled(now);
     this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
-    if (!down && !hindrance(summary) && this.#confirmed && now - this.#movedAt > this.#pace.within(GIVE_UP_AFTER, 2)) {
-      this.#failed(this.#whyStopped());
-    } else if (!down && !hindrance(summary) && this.#confirmed && this.#isDark(now)) {
-      this.#fallBack({ dark: true });
-    } else if (now - this.#checkedAt > CHECK_INTERVAL) {
-      this.#check();
-    }
-  }
-
-  /** Whether WebRTC has connected and no picture comes, because it does not arrive. */
-  #isDark(now) {
-    const { frames, received, lost, packets } = this.#seen;
-    const arrives = received > 0 && lost < LOST * (lost + packets); // else it is the browser that cannot decode it
-    const patience = lost > packets ? LOST_AFTER : packets ? DARK_AFTER : UNSENT_AFTER;
-    return frames === 0 && !arrives && now - this.#connectedAt > patience && this.#detour.failsOver;
+    const excused = down || hindrance(summary);
+    if (!excused && this.#pictures.over(now)) this.#failed(this.#whyStopped());
+    else if (!excused && this.#pictures.dark(now) && this.#detour.failsOver) this.#fallBack({ dark: true });
+    else if (this.#pictures.questionable(now)) this.#check();
   }
 
   #whyStopped() {
     if (this.pc !== null && connectionStateOf(this.pc) !== "connected") {
       return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp));
     }
-    if (this.#undecoded) return new SignallingError("undecoded", UNDECODED, true);
+    if (this.#pictures.undecoded) return new SignallingError("undecoded", UNDECODED, true);
     return new SignallingError("media_stopped", "The picture stopped.");
   }
 
   async #check() {
     const session = this.#session;
-    this.#checkedAt = performance.now();
+    this.#pictures.asked(performance.now());
     const known = await session.check();
-    if (session === this.#session && known && session.summary?.state === "playing") this.#confirmed = true;
-  }
-
-  #base() {
-    const base = this.server ? serverAt(this.server) : new URL(HOME);
-    showToken(base, this.token);
-    return base;
-  }
-
-  #signalling() {
-    const base = this.#base();
-    const first = this.signalling ?? (base.origin === location.origin ? "ws" : "whep");
-    if (this.#byHttp || first === "whep") return new WhepSignalling(base);
-    const socket = SocketSignalling.to(base);
-    return socket.blocked ? new WhepSignalling(base) : socket;
+    if (session === this.#session && known && session.summary?.state === "playing") this.#pictures.confirm(true);
   }
 
   #mark(name) {
@@ -566,7 +480,7 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #showMessage() {
-    const text = message(this.state, this.#session, this.#reason, this.#undecoded, this.#playback.refused);
+    const text = message(this.state, this.#session, this.#reason, this.#pictures.undecoded, this.#playback.refused);
     if (this.#parts.message.textContent !== text) this.#parts.message.textContent = text;
   }
 
