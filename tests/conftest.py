@@ -9,6 +9,7 @@ others is looked at again by itself (``tests.fakes.second_look``).
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ LONG = ("e2e", "browser", "gstreamer", "namespace", "slow", "quiet", "alone")  #
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give second looks where tests run beside others."""
+    gc.disable()  # until all is collected, an eighth faster: it stays
     config.stash[second_looks] = SecondLooks(_waits if _process() else lambda _: False)
     config.pluginmanager.register(config.stash[second_looks])
 
@@ -61,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Be gentle from now on where this process is one of those that are to be."""
+    gc.freeze()  # a walk of the collector for what a test has left needs not go through all tests
+    gc.enable()
     if is_gentle(_process()):
         become_gentle()
 
@@ -69,19 +73,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[object]:
     """Let a test begin when what it may not run beside has ended."""
     looks = item.config.stash[second_looks]
-    with turn(item.config.rootpath, Company.ALONE if item is looks.again else _company(item)):
+    with turn(item.config.rootpath, Company.ALONE if item is looks.again else _company(item)), _traced(item):
         result = yield
     looks.look_again(item, nextitem)
     return result
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[object]:
-    """Trace no property: coverage would cost more than its examples, and which lines they run is chance."""
-    with contextlib.ExitStack() as stack:
-        if is_hypothesis_test(getattr(item, "obj", None)):
-            stack.enter_context(untraced())
-        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +107,15 @@ def logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _process() -> str:
     """The name of this process in xdist; empty if it is the only one."""
     return os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
+def _traced(item: pytest.Item) -> contextlib.AbstractContextManager[None]:
+    """Have coverage see what computes alone, a test by two thirds slower for it.
+
+    What waits runs the product in other processes, and which lines a property's examples run is chance.
+    """
+    unseen = _waits(item) or is_hypothesis_test(getattr(item, "obj", None))
+    return untraced() if unseen else contextlib.nullcontext()
 
 
 def _company(item: pytest.Item) -> Company:

@@ -15,6 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.log import configure, get_logger
 from tests.fakes import gentle
@@ -40,6 +42,11 @@ class Process:
         with turn(root, company):
             self.runs.set()
             self._may_end.wait(BOUND)
+
+
+@given(st.none())
+def property_of_all(_: None) -> None:
+    """A property; what it says is of no interest here."""
 
 
 @contextmanager
@@ -277,6 +284,24 @@ def test_what_waits_and_fails_is_looked_at_again_by_itself(root: Path) -> None:
     assert "RERUN test_waits.py::test_first_look - call: AssertionError: a late picture" in told.stdout
     assert "test_waits.py::test_every_look - assert 3 > 9" in told.stdout, "both looks failed"
     assert "test_computes.py::test_first_look - AssertionError: a late picture" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("marks", "test", "seen"), [((), len, True), (("slow",), len, False), ((), property_of_all, False)]
+)
+def test_coverage_sees_what_computes_alone(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, marks: tuple[str, ...], test: object, seen: bool
+) -> None:
+    plugins = request.config.pluginmanager.get_plugins()
+    [rules] = [
+        each for each in plugins if getattr(each, "__file__", "") == str(Path(__file__).with_name("conftest.py"))
+    ]
+    told: list[str] = []
+    tracer = SimpleNamespace(stop=lambda: told.append("stop"), start=lambda: told.append("start"))
+    monkeypatch.setattr("coverage.Coverage.current", lambda: tracer)
+    with rules._traced(SimpleNamespace(obj=test, get_closest_marker=lambda name: name in marks)):
+        told.append("test")
+    assert told == (["test"] if seen else ["stop", "test", "start"])
 
 
 def test_what_waits_is_known_by_its_markers() -> None:

@@ -8,58 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.rtp.clock import BEHIND, MAX_BEHIND_NS, OUTLIERS, CameraClock, LeastDelay, TrackClock
-from ingest.rtp.rtcp import SenderReport
-
-RATE = 90_000
-FRAME, FRAME_NS = 3_600, 40_000_000
-NOW = 1_700_000_000 * 10**9
-MS = 1_000_000
-
-
-def ntp(unix_ns: int) -> int:
-    """A sender report's 64 bits."""
-    seconds, rest = divmod(unix_ns + 2_208_988_800 * 10**9, 10**9)
-    return (seconds & 0xFFFFFFFF) << 32 | (rest << 32) // 10**9 + 1
-
-
-class Camera:
-    """Frames at 25 a second, and what our clock makes of them."""
-
-    def __init__(self, start: int = 1_000, clock: TrackClock | None = None, rate: int = RATE) -> None:
-        self.clock = clock or TrackClock(rate, CameraClock())
-        self.rate = rate
-        self.start = start
-        self.number = -1
-        self.late_ns = 0
-        self.clock_ns = 0  # what the camera's NTP clock is ahead of ours
-
-    @property
-    def raw(self) -> int:
-        return self.start + self.number * FRAME_NS * self.rate // 10**9 & 0xFFFFFFFF
-
-    @property
-    def captured_ns(self) -> int:
-        return NOW + self.number * FRAME_NS
-
-    @property
-    def arrival_ns(self) -> int:
-        return self.captured_ns + self.late_ns
-
-    def frame(self, raw: int | None = None) -> int:
-        """The next frame comes; its extended timestamp."""
-        self.number += 1
-        self.timestamp = self.clock.stamp(self.raw if raw is None else raw & 0xFFFFFFFF, self.arrival_ns)
-        return self.timestamp
-
-    def capture(self) -> int:
-        """The time of the last frame's capture, as the clock says, since the beginning."""
-        return self.clock.capture_ns(self.timestamp, self.arrival_ns) - NOW
-
-    def report(self, ntp_ns: int | None = None, raw: int | None = None) -> None:
-        """A sender report that belongs to the last frame comes."""
-        time_ns = self.captured_ns + self.clock_ns if ntp_ns is None else ntp_ns
-        self.clock.reported(SenderReport(1, ntp(time_ns), self.raw if raw is None else raw), self.arrival_ns)
+from ingest.rtp.clock import BEHIND, OUTLIERS, CameraClock, LeastDelay, TrackClock
+from tests.fakes.rtp_clock import FRAME, FRAME_NS, MS, NOW, RATE, Camera
 
 
 @pytest.mark.parametrize("start", [0, 1_000, 2**32 - 5 * FRAME, 2**32 - 1])
@@ -186,9 +136,6 @@ def test_any_timestamps_never_go_back(steps: list[tuple[int, int]], rate: int) -
         before = stamp
 
 
-# Capture by arrival.
-
-
 def test_without_reports_capture_is_by_the_fastest_packets() -> None:
     camera = Camera()
     lateness = [20, 5, 30, 0, 40, 10, 25]
@@ -234,186 +181,6 @@ def test_a_clock_that_was_set_is_not_followed_for_ever() -> None:
     assert offset == 5 * 10**9
 
 
-# Capture by sender reports.
-
-
-def test_a_clock_that_is_right_gives_the_true_time() -> None:
-    camera = Camera()
-    camera.late_ns = 80 * MS
-    camera.frame()
-    camera.report()
-    for _ in range(10):
-        camera.frame()
-        assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=1_000)
-    assert camera.clock._camera.distrusted == 0
-
-
-@pytest.mark.parametrize("ahead_ns", [-3_600 * 10**9, -MAX_BEHIND_NS, 10**9, 7_200 * 10**9])
-def test_a_clock_that_is_wrong_still_relates_sound_and_picture(ahead_ns: int) -> None:
-    clock = CameraClock()
-    video = Camera(1_000, TrackClock(RATE, clock))
-    audio = Camera(500_000, TrackClock(8_000, clock), rate=8_000)
-    video.late_ns, audio.late_ns = 200 * MS, 20 * MS  # the encoder takes its time for pictures
-    video.clock_ns = audio.clock_ns = ahead_ns
-    for number in range(100):
-        for track in (video, audio):
-            track.frame()
-            if number == 3:
-                track.report()
-            if number > 3:
-                assert track.capture() <= track.arrival_ns - NOW
-        if number > 5:
-            assert video.capture() == pytest.approx(audio.capture(), abs=MS)
-            assert audio.capture() == pytest.approx(audio.arrival_ns - NOW, abs=MS)
-    assert clock.distrusted == 0
-
-
-def test_a_report_before_the_first_packet_counts() -> None:
-    camera = Camera()
-    camera.clock.reported(SenderReport(1, ntp(NOW), 1_000), NOW)
-    camera.late_ns = 80 * MS
-    camera.frame()
-    assert camera.capture() == pytest.approx(0, abs=1_000)
-
-
-@pytest.mark.parametrize("ntp_ns", [0, 946_684_800 * 10**9, -2_208_988_800 * 10**9, NOW + 100_000 * 10**9])
-def test_a_time_that_cannot_be_is_counted_and_not_believed(ntp_ns: int) -> None:
-    camera = Camera()
-    for _ in range(5):
-        camera.frame()
-        camera.report(ntp_ns)
-        assert camera.capture() == camera.arrival_ns - NOW
-    assert camera.clock._camera.distrusted == 5
-
-
-def test_ntp_zero() -> None:
-    camera = Camera()
-    camera.frame()
-    camera.clock.reported(SenderReport(1, 0, 1_000), NOW)
-    assert camera.capture() == 0
-    assert camera.clock._camera.distrusted == 1
-
-
-def test_a_timestamp_from_elsewhere_is_not_believed() -> None:
-    camera = Camera()
-    camera.frame()
-    camera.report(raw=3_000_000_000)
-    assert camera.capture() == 0
-    assert camera.clock._camera.distrusted == 1
-
-
-def test_one_report_that_jumps_is_not_believed() -> None:
-    camera = Camera()
-    for number in range(60):
-        camera.frame()
-        if number % 5 == 0:
-            camera.report(camera.captured_ns + (2 * 10**9 if number == 30 else 0))
-        assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=1_000)
-    assert camera.clock._camera.distrusted == 1
-
-
-def test_a_clock_that_jumps_about_is_not_believed() -> None:
-    camera = Camera()
-    for number in range(60):
-        camera.frame()
-        if number % 5 == 0:
-            camera.report(camera.captured_ns + (number % 3 + 1) * (number > 0) * 2 * 10**9)
-        assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=1_000)
-    assert camera.clock._camera.distrusted == 11
-
-
-def test_a_clock_that_was_wrong_is_not_taken_for_right_later() -> None:
-    camera = Camera()
-    for number in range(20):
-        camera.clock_ns = -MAX_BEHIND_NS - (50 - 10 * number) * MS
-        camera.frame()
-        camera.report()
-        assert camera.capture() == pytest.approx(camera.arrival_ns - NOW, abs=400 * MS)
-
-
-def test_a_stall_of_the_network_does_not_make_a_report_nonsense() -> None:
-    camera = Camera()
-    for _ in range(50):
-        camera.frame()
-        camera.report()
-        camera.capture()
-    for number in range(375):
-        camera.late_ns = (375 - number) * FRAME_NS
-        camera.frame()
-        assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
-    assert camera.clock._camera.distrusted == 0
-
-
-def test_on_a_new_timeline_an_old_report_means_nothing() -> None:
-    camera = Camera()
-    camera.late_ns = 50 * MS
-    camera.frame()
-    camera.report()
-    camera.start += 3_600 * RATE
-    for _ in range(OUTLIERS):
-        camera.frame()
-    assert camera.capture() == pytest.approx(camera.arrival_ns - NOW, abs=MS)
-    camera.report()
-    assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
-    assert camera.clock._camera.distrusted == 0
-
-
-def test_a_clock_that_jumped_and_stays_there_is_believed_again() -> None:
-    camera = Camera()
-    for number in range(25 * 60):
-        camera.frame()
-        if number == 200:
-            camera.clock_ns = 3_600 * 10**9
-        if number % 25 == 0:
-            camera.report()
-        assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=2_000)
-    assert camera.clock._camera.distrusted == 3
-
-
-def test_a_report_that_makes_pictures_old_is_forgotten() -> None:
-    clock = CameraClock()
-    video, audio = Camera(1_000, TrackClock(RATE, clock)), Camera(0, TrackClock(8_000, clock), rate=8_000)
-    audio.clock_ns = -3_600 * 10**9
-    for number in range(50):
-        for track in (video, audio):
-            track.frame()
-            if number == 3:
-                track.report()
-            assert track.capture() == pytest.approx(track.captured_ns - NOW, abs=MS)
-    assert clock.distrusted == 1
-
-
-def test_after_another_source_its_own_reports_count() -> None:
-    camera = Camera()
-    camera.late_ns = 50 * MS
-    camera.frame()
-    camera.report()
-    camera.frame()
-    camera.clock.restart()
-    camera.start = 6_000_000
-    camera.frame()
-    assert camera.capture() == pytest.approx(camera.arrival_ns - NOW, abs=1_000)
-    camera.clock.restart()
-    camera.start = 9_000_000
-    camera.clock.reported(SenderReport(2, ntp(camera.captured_ns), camera.raw), camera.arrival_ns)
-    camera.frame()
-    assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=1_000)
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers(0, 10**11), st.booleans()),
-        max_size=60,
-    )
-)
-def test_any_reports_leave_capture_before_arrival(events: list[tuple[int, int, int, bool]]) -> None:
-    clock, now = TrackClock(RATE, CameraClock()), NOW
-    for raw, time, step, near in events:
-        now += step
-        clock.reported(SenderReport(1, ntp(now - time % 10**10) if near else time, raw), now)
-        assert clock.capture_ns(clock.stamp(raw, now), now) <= now
-
-
 @pytest.mark.parametrize("rate", [25, 1_000, 8_000, 30_000, 48_000, 1_000_000])
 def test_a_clock_of_the_camera_s_own_is_scaled_without_drift_over_any_wrap(rate: int) -> None:
     camera = Camera((1 << 32) - 5 * rate, TrackClock(rate, CameraClock(), RATE), rate=rate)
@@ -427,18 +194,6 @@ def test_a_clock_of_the_camera_s_own_is_scaled_without_drift_over_any_wrap(rate:
         camera.clock._arrival_ns -= step * 10**9 // rate  # so long has passed
         camera.frame()
     assert abs((camera.timestamp - first) - (60 * rate + 9 * step + rate // 25 * 9) * RATE // rate) <= RATE // rate + 1
-
-
-@pytest.mark.parametrize("rate", [25, 1_000, 8_000, 30_000, 1_000_000])
-def test_sender_reports_of_a_scaled_clock_say_the_time_of_capture(rate: int) -> None:
-    camera = Camera(7, TrackClock(rate, CameraClock(), RATE), rate=rate)
-    for number in range(250):
-        camera.late_ns = 30 * MS + number % 5 * MS
-        camera.frame()
-        if number % 50 == 0:
-            camera.report()
-    assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
-    assert camera.clock.repaired == 0
 
 
 @pytest.mark.parametrize(

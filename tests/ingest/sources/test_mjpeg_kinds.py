@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from common.cameras import CameraState
-from tests.ingest.sources.test_demuxed import image, pulled, sees
-
-__all__ = ["image"]  # a fixture
+from tests.fakes.demuxed import pulled, sees
 
 
 @dataclass(frozen=True)

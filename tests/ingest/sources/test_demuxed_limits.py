@@ -1,0 +1,201 @@
+"""Limits of a source that is not RTSP: what it may not reach, and a demuxer that dies, hangs or wants too much."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from aiohttp import web
+
+from common.cameras import CameraSpec, CameraState
+from common.config_limits import SourcesConfig
+from common.control import Assign, Release
+from ingest.sources import demuxed as demuxed_module
+from ingest.worker import Ingest
+from tests.fakes.demuxed import (
+    demuxers,
+    motion_jpeg,
+    playlist,
+    pulled,
+    sees,
+    serving,
+    static,
+    until_gone,
+    write_clip,
+)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        "file://{path}",
+        "{path}",
+        "concat:{path}",
+        "subfile,,start,0,end,9999999,,:{path}",
+        "crypto:file://{path}",
+        "pipe:0",
+        "/leads/there",
+    ],
+)
+async def test_a_playlist_reaches_no_file(tmp_path: Path, segment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bytes play when they come by HTTP: see above. What FFmpeg itself passes over is waited for in vain."""
+    monkeypatch.setattr(demuxed_module, "START_TIMEOUT", 4.0)
+    path = write_clip(tmp_path / "secret.ts")
+
+    async def leads(_request: web.Request) -> web.Response:
+        raise web.HTTPFound(f"file://{path}")
+
+    listed = playlist(*[segment.format(path=path)] * 3)
+    handlers = {"/index.m3u8": static(listed, "application/vnd.apple.mpegurl"), "/leads/there": leads}
+    async with serving(handlers) as address, pulled(f"{address}/index.m3u8") as camera:
+        await camera.until_report(lambda report: report.state.failed)
+        refused = {CameraState.REJECTED, CameraState.NOT_FOUND, CameraState.SILENT}
+        assert camera.state in refused
+        assert not camera.batches
+
+
+async def test_a_file_reaches_no_other_file(tmp_path: Path) -> None:
+    write_clip(tmp_path / "secret.ts")
+    (tmp_path / "list.m3u8").write_text(playlist("secret.ts"))
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile secret.ts\n")
+    for name in ("list.m3u8", "list.ffconcat"):
+        async with pulled(f"file://{tmp_path}/{name}") as camera:
+            await camera.reached(CameraState.NOT_MEDIA)
+            assert not camera.batches
+
+
+async def test_a_kind_that_is_not_allowed_is_not_opened(tmp_path: Path) -> None:
+    url = f"file://{write_clip(tmp_path / 'clip.mp4')}"
+    async with pulled(url, SourcesConfig()) as camera:
+        report = await camera.reached(CameraState.NOT_ALLOWED)
+        assert "add file to sources.allow" in report.detail
+        assert not demuxers()
+
+
+async def test_another_list_of_kinds_holds_at_once(image: bytes) -> None:
+    published: list[Any] = []
+    link = SimpleNamespace(node="ingest-1", report_soon=lambda: None)
+    publisher = SimpleNamespace(
+        publish=lambda _rendition, batches: published.extend(batches),
+        forget=lambda _rendition: None,
+        use_key=lambda *_: 0,
+    )
+
+    async def until(state: CameraState) -> None:
+        async with asyncio.timeout(15):
+            while ingest._cameras["yard"].report.state is not state:  # noqa: ASYNC110  # reports are asked for
+                await asyncio.sleep(0.02)
+
+    async with serving({"/": motion_jpeg(image)}) as address, asyncio.TaskGroup() as group:
+        ingest = Ingest(link, publisher, group, sources=SourcesConfig(allow=("rtsp",)))  # type: ignore[arg-type]
+        ingest.handle(Assign(CameraSpec("yard", f"{address}/")))  # type: ignore[arg-type]
+        await until(CameraState.NOT_ALLOWED)
+        assert not published
+        ingest.allow(SourcesConfig(allow=("http",)))
+        await until(CameraState.PLAYING)
+        ingest.allow(SourcesConfig(allow=("http",), memory=100))
+        assert len(demuxers()) == 1
+        ingest.allow(SourcesConfig(allow=("rtsp",)))
+        await until(CameraState.NOT_ALLOWED)
+        await until_gone()
+        ingest.handle(Release("yard"))  # type: ignore[arg-type]
+
+
+async def test_an_address_outside_of_the_networks_is_not_spoken_to() -> None:
+    asked = asyncio.Event()
+
+    async def ask(_request: web.Request) -> web.Response:
+        asked.set()
+        return web.Response()
+
+    async with serving({"/": ask}) as address:
+        port = address.rpartition(":")[2]
+        for url in (f"{address}/", f"rtmp://127.0.0.1:{port}/live", f"udp://127.0.0.1:{port}"):
+            async with pulled(url, networks=("192.0.2.0/24",)) as camera:
+                report = await camera.reached(CameraState.NOT_ALLOWED)
+                assert "sources.networks allows 192.0.2.0/24" in report.detail
+    assert not asked.is_set()
+
+
+async def test_a_demuxer_that_dies_is_replaced(image: bytes) -> None:
+    async with serving({"/": motion_jpeg(image)}) as address, pulled(f"{address}/") as camera:
+        await sees(camera, 5)
+        [process] = demuxers()
+        os.kill(process.pid, signal.SIGSEGV)
+        await camera.until_report(lambda report: report.reconnects == 1)
+        assert "ended by signal 11" in camera.camera.report.last_error
+
+
+async def test_a_demuxer_that_hangs_is_ended(image: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demuxed_module, "SILENT_AFTER", 0.5)
+    async with serving({"/": motion_jpeg(image)}) as address, pulled(f"{address}/") as camera:
+        await sees(camera, 5)
+        [process] = demuxers()
+        os.kill(process.pid, signal.SIGSTOP)
+        await camera.reached(CameraState.SILENT)
+        await camera.until_report(lambda report: report.reconnects == 1)
+        assert not process.is_running()
+
+
+async def test_a_server_that_never_answers_ends_in_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demuxed_module, "START_TIMEOUT", 2.0)
+    asked = asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with serving({"/": hang}) as address:
+        async with pulled(f"{address}/") as camera:
+            await camera.reached(CameraState.SILENT)
+            async with asyncio.timeout(
+                60.0
+            ):  # where others keep the machine busy, an attempt may be over before it asks
+                await asked.wait()
+        await until_gone()
+
+
+async def test_a_demuxer_that_wants_too_much_memory_is_ended(tmp_path: Path) -> None:
+    """An MP4 whose index says that it has half a gigabyte of entries."""
+    clip = write_clip(tmp_path / "clip.mp4").read_bytes()
+    at = clip.index(b"stsz")
+    hostile = clip[: at + 12] + (1 << 27).to_bytes(4, "big") + clip[at + 16 :]
+    (tmp_path / "hostile.mp4").write_bytes(hostile)
+    async with pulled(f"file://{tmp_path}/hostile.mp4", SourcesConfig(allow=("file",), memory=64)) as camera:
+        await camera.until_report(lambda report: report.state.failed or bool(camera.batches))
+        for process in demuxers():
+            assert process.memory_info().rss < 200 << 20
+
+
+async def test_no_password_shows(image: bytes, log: list[Any]) -> None:
+    async with serving({"/": motion_jpeg(image, images=3)}) as address:
+        secret = address.replace("://", "://admin:hunter2@")
+        for url in (
+            f"{secret}/",
+            f"{secret}/missing",
+            "rtmp://admin:hunter2@127.0.0.1:1/live",
+            "http://a:hunter2/3@h/",
+        ):
+            async with pulled(url) as camera:
+                await camera.until_report(lambda report: report.state.failed)
+                assert "hunter2" not in repr(camera.camera.report)
+                for process in demuxers():
+                    assert "hunter2" not in f"{process.cmdline()} {process.environ()}"
+    assert "hunter2" not in repr(log)
+
+
+async def test_a_demuxer_gets_none_of_our_variables(image: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMSHAFT_CLUSTER_SECRET", "hunter2-0123456789")
+    async with serving({"/": motion_jpeg(image)}) as address, pulled(f"{address}/") as camera:
+        await sees(camera, 2)
+        [process] = demuxers()
+        assert set(process.environ()) <= {"PYTHONPATH", "PATH", "LANG", "LC_CTYPE"}
+        assert process.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+        assert process.rlimit(psutil.RLIMIT_DATA) == (512 << 20, 512 << 20)
