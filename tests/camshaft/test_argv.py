@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from camshaft.argv import _SECRETS, hide
+from camshaft.argv import _SECRETS, hide, hide_own
 from common.config_leaves import leaves
 
 SECRET = "rtsp://admin:hunter2@camera/stream"
@@ -100,6 +100,17 @@ def test_a_url_where_none_belongs_is_refused() -> None:
 
 def test_every_secret_of_the_configuration_is_moved() -> None:
     assert {leaf.option: leaf.variable for leaf in leaves() if leaf.is_secret} == _SECRETS
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_the_process_is_replaced_by_one_without_it(monkeypatch: pytest.MonkeyPatch, secret: bool) -> None:
+    arguments = ["probe", SECRET if secret else "rtsp://camera/stream"]
+    monkeypatch.setattr(sys, "argv", ["camshaft", *arguments])
+    monkeypatch.setattr(sys, "orig_argv", ["python3", "-X", "dev", "-m", "camshaft", *arguments])
+    began: list[tuple[list[str], str | None]] = []
+    monkeypatch.setattr(os, "execve", lambda _, command, environ: began.append((command, environ.get("CAMSHAFT_URL"))))
+    hide_own()
+    assert began == ([(["python3", "-X", "dev", "-m", "camshaft", "probe"], SECRET)] if secret else [])
 
 
 def test_process_list_shows_no_password() -> None:

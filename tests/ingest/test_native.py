@@ -47,6 +47,12 @@ def test_it_was_built_where_it_can_be(tmp_path: Path) -> None:
     assert native.BUILT
 
 
+def test_without_it_start_codes_are_found_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "BUILT", False)
+    assert start_code_at(bytes.fromhex("67 00 00 00 01 68"), 1, 6) == 2
+    assert start_code_at(bytes.fromhex("67 00 00 00 01 68"), 3, 6) == -1
+
+
 class Both:
     """One camera, read with the shortcut and without it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SETUP = """
 [coverage:run]
-source = product
+source = product,others
 [importlinter:contract:cores]
 forbidden_modules =
     socket
@@ -27,6 +29,14 @@ source_modules =
 """
 RUN = "used = 1\n"
 HALF = "def unused() -> int:\n    return 1\n\n\nused = 1\n"
+
+
+def test_it_knows_the_cores_of_this_repository() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    found = runpy.run_path(str(ROOT / "tools/check-coverage"), run_name="")["cores"](setup)
+    assert {Path("egress/sender.py"), Path("ingest/rtp/receiver.py"), Path("common/access.py")} <= found
+    assert Path("egress/worker.py") not in found
 
 
 @pytest.mark.parametrize(

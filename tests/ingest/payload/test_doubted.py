@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from unittest.mock import Mock, call
 
 import pytest
 
+from ingest.payload.doubted import Doubted
 from ingest.payload.keyframes import NEVER_NS
 from ingest.rtp.receiver import TrackReceiver
 from rigs.camera import h264_track
@@ -90,3 +92,14 @@ def test_mpeg2_is_known_whatever_it_is_announced_as(announced: str) -> None:
     camera = Camera(announced)
     camera.send(MPEG2)
     assert (camera.receiver.track.codec, camera.receiver.stats.frames) == ("MPV", len(MPEG2))
+
+
+def test_what_is_asked_of_it_is_asked_of_the_format() -> None:
+    format = Mock(frames=3, keyframes=1, dropped=2, hindrance="its first keyframe", unseen=True)
+    doubted = Doubted(format, lambda: None, lambda _: None)
+    doubted.mark()
+    doubted.lost()
+    doubted.restart()
+    assert format.method_calls == [call.mark(), call.lost(), call.restart()]
+    for name in ("frames", "keyframes", "dropped", "hindrance", "unseen", "track"):
+        assert getattr(doubted, name) == getattr(format, name)
