@@ -2,10 +2,6 @@
 
 Its place in the feed is the ``Cursor``'s, what it is sent again ``Retransmission``'s. Here is what joins them: what the
 viewer reports, what is known of its path, and catching up from the history.
-
-``start`` or ``resume`` is called once, ``catch_up`` as long as the position is BEHIND, ``retransmit``, ``replay``,
-``confirmed`` and ``arrived`` as RTCP comes, ``look`` after it and once a second, and ``stop`` at the end. All else is
-the feed's to call.
 """
 
 from __future__ import annotations
@@ -44,6 +40,10 @@ class Sender:
 
     ``section`` is what the viewer accepted of the feed's kind, ``srtp`` has its keys, ``target`` is where it is, and
     ``pace`` what is known of its path. ``on_behind`` is called when ``catch_up`` has to be called regularly.
+
+    ``start`` or ``resume`` is called once, ``catch_up`` as long as the position is BEHIND, ``retransmit``, ``replay``,
+    ``confirmed`` and ``arrived`` as RTCP comes, ``look`` after it and once a second, and ``stop`` at the end. All else
+    is the feed's to call.
     """
 
     def __init__(
