@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from common.log import configure, get_logger
 from tests.fakes import gentle
-from tests.fakes.gentle import BATCH, Scheduling, computes, is_gentle
+from tests.fakes.gentle import BATCH, Scheduling, computes, group_of, is_gentle
 from tests.fakes.turns import Company, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
@@ -167,8 +167,8 @@ class Node:
 WAITING = [
     "test_waits.py::one[x@y]",
     "test_waits.py::two",
-    "test_waits.py::three@group",
-    "test_waits.py::four@group",
+    "test_share.py::three",
+    "test_share.py::four",
     *(f"test_waits.py::more[{number}]" for number in range(8)),
 ]
 COMPUTING = [f"test_computes.py::test[{number}]" for number in range(20)]
@@ -178,6 +178,7 @@ COMPUTING = [f"test_computes.py::test[{number}]" for number in range(20)]
 def shared_out(tmp_path: Path) -> tuple[Scheduling, list[Node]]:
     """Three usual processes and a gentle one, which have what they get at first."""
     (tmp_path / "test_waits.py").write_text("pytestmark = pytest.mark.e2e")
+    (tmp_path / "test_share.py").write_text('pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("group")]')
     (tmp_path / "test_computes.py").write_text("mark_alone = 1")
     every = [*WAITING, *COMPUTING, "test_waits.py::no"]
     scheduling = Scheduling(SimpleNamespace(rootpath=tmp_path, getvalue=lambda _: ["popen"] * (gentle.USUAL + 1)))
@@ -308,8 +309,14 @@ def test_what_waits_is_known_by_its_markers() -> None:
     tests = Path(__file__).parent
     assert not computes(tests / "e2e/test_serve.py")
     assert not computes(tests / "ingest/test_worker.py")
-    assert not computes(tests / "codecs"), "a group has no file"
     assert computes(tests / "broker/access/test_people.py")
+
+
+def test_what_shares_something_dear_stays_together() -> None:
+    tests = Path(__file__).parent
+    assert group_of(tests / "e2e/test_codecs.py") == "codecs"
+    assert not group_of(tests / "e2e/test_serve.py")
+    assert {group_of(tests / "tools" / f"test_{each}.py") for each in ("imports", "docstrings", "sizes")} == {"sources"}
 
 
 def test_the_first_processes_are_usual_ones() -> None:

@@ -23,6 +23,7 @@ NICE = 5  # of 19: a third of what others get where all compute; unit tests that
 AHEAD = 2  # tests that a process has: the one that runs, and the next, which it has to know
 BATCH = 8  # tests that compute, given at once
 _WAITS = re.compile(r"\bmark\.(e2e|browser|gstreamer|namespace|slow|quiet|alone)\b")
+_GROUP = re.compile(r'\bmark\.xdist_group\("([^"]+)"\)')
 
 
 def is_gentle(worker: str) -> bool:
@@ -45,11 +46,21 @@ def computes(file: Path) -> bool:
     return file.suffix == ".py" and not _WAITS.search(file.read_text("utf-8"))
 
 
+@cache
+def group_of(file: Path) -> str:
+    """The ``xdist_group`` of the tests of a file; empty if they may be taken apart.
+
+    It is read where it stands: xdist 3.8 writes it into the names of tests, and pytest 9.2 does not let it.
+    """
+    found = _GROUP.search(file.read_text("utf-8"))
+    return found[1] if found else ""
+
+
 class Scheduling:
     """The sharing out of tests among the processes: xdist's ``Scheduling``, for which it asks by a hook.
 
-    A unit is one test, or all of an ``xdist_group``, whose name then stands after an ``@``. What computes is given in
-    batches: it is over in a moment, and a fixture of its module is made less often.
+    A unit is one test, or all of the files of an ``xdist_group``. What computes is given in batches: it is over in a
+    moment, and a fixture of its module is made less often.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -118,13 +129,16 @@ class Scheduling:
             self._collection = first[1]
             units: dict[str, list[int]] = {}
             for index, name in enumerate(self._collection):
-                units.setdefault(_unit(name), []).append(index)
-            for name, unit in units.items():
-                of_file = self._root / name.partition("::")[0]
+                units.setdefault(group_of(self._file(name)) or name, []).append(index)
+            for unit in units.values():
+                of_file = self._file(self._collection[unit[0]])
                 (self._computing if computes(of_file) else self._waiting).append(unit)
         for _ in range(2):  # a unit for each, before the first has a second one
             for node in self.nodes:
                 self._give(node, enough=1 + bool(self._given[node]))
+
+    def _file(self, name: str) -> Path:
+        return self._root / name.partition("::")[0]
 
     def _give(self, node: WorkerController, enough: int = AHEAD) -> None:
         while len(self._given[node]) < enough and not node.shutting_down:
@@ -142,8 +156,3 @@ class Scheduling:
         while self._computing and len(batch) < BATCH:
             batch = self._computing.pop() + batch if gentle else batch + self._computing.popleft()
         return batch
-
-
-def _unit(name: str) -> str:
-    """The group of a test, or its own name; a parameter may have an ``@`` in it."""
-    return name.rpartition("@")[2] if name.rfind("@") > name.rfind("]") else name
