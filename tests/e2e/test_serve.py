@@ -22,7 +22,7 @@ from rigs.command import BOUND, ROOT, Command, wait_until
 from rigs.process import free_port
 from tests.fakes.private_bus import free_tcp_endpoints
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("serve")]  # most of them look at one cluster
 
 
 @pytest.fixture(scope="module")
