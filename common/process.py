@@ -24,6 +24,7 @@ import stat
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -127,16 +128,25 @@ class LoadMeter:
         return self._last
 
 
-def waited_for_core() -> float:
-    """Seconds for which this thread could have run so far, and others had the core; 0 where the system does not say.
+class CoreWaits:
+    """How long the thread that made it, and no other, waited for a core: it could have run, and others had one.
 
     Linux counts a wait when it is over (Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat").
     """
-    try:
-        with _SCHEDSTAT.open("rb") as file:
-            return int(file.read(100).split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        with contextlib.suppress(OSError):  # kept open: to open it for each look takes three times as long
+            self._file = os.open(_SCHEDSTAT, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far; 0 where the system does not say."""
+        try:
+            return int(os.pread(self._file, 100, 0).split()[1]) / 1e9 if self._file is not None else 0.0
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
 
 def forgo_core_dumps() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sized
 from common.config_limits import LimitsConfig
 from common.errors import RequestError
 from common.memory import Shortage
-from common.process import waited_for_core
+from common.process import CoreWaits
 from egress.burden import Burden
 
 
@@ -22,7 +22,8 @@ class Room:
         self.limits = limits
         self._viewers = viewers
         self._shortage = Shortage(limits.free_memory << 20)
-        self._burden = Burden(time.thread_time(), waited_for_core(), now)
+        self._waits = CoreWaits()
+        self._burden = Burden(time.thread_time(), self._waits.seconds, now)
 
     def look(self, now: float, due: float, skips: int = 0) -> None:
         """See how busy the process is; to be called all the time. ``due`` (monotonic seconds) is when that was to be.
@@ -30,7 +31,7 @@ class Room:
         ``skips`` is how often it was too slow so far for all viewers of a stream.
         """
         late, most = max(0.0, now - due), self.limits.egress_load / 100
-        self._burden.look(time.thread_time(), waited_for_core(), now, late=late, most=most, skips=skips)
+        self._burden.look(time.thread_time(), self._waits.seconds, now, late=late, most=most, skips=skips)
 
     @property
     def taken(self) -> int:

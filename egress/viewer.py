@@ -60,6 +60,7 @@ class Viewer:
         self.senders: dict[int, Sender] = {}  # by SSRC
         self.ended = ""  # why, once it is over
         self.due = now  # when it is to be swept
+        self.hurry: Callable[[], object] = lambda: None  # called when that is at once
         self.joined_at: float | None = None  # when media could flow for the first time
         self._quality = PathQuality(watched=watched)
         self.feedback = Feedback(self.senders, self._quality)
@@ -152,6 +153,7 @@ class Viewer:
             self._end("closed by the viewer")
         elif self.feedback.alarming:
             self.due = now
+            self.hurry()
 
     def deaf_until(self, now: float) -> None:
         """Make nothing of this viewer's silence until now: its packets may have been dropped in a flood of others."""
@@ -244,8 +246,8 @@ class Viewer:
         self.ended = f"the camera changed to {codec}, which this session cannot carry"
 
     def _end(self, reason: str) -> None:
-        self.ended = reason
-        self.due = float("-inf")
+        self.ended, self.due = reason, float("-inf")
+        self.hurry()
 
     def _send_reports(self, unix_ns: int, *, bye: bool = False) -> bool:
         """Send sender reports, if there is anything to report."""

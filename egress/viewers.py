@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from common import clock
 from common.control import Ended, ViewerReport
@@ -25,17 +25,26 @@ GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.
 
 
 class Viewers:
-    """The viewers of a process that talk to its ``ports``."""
+    """The viewers of a process that talk to its ``ports``. ``hurry`` is called when one of them is to be swept soon."""
 
-    def __init__(self, link: Link, ports: Ports, addresses: Advertised, journal: Journal) -> None:
+    def __init__(
+        self,
+        link: Link,
+        ports: Ports,
+        addresses: Advertised,
+        journal: Journal,
+        hurry: Callable[[], object] = lambda: None,
+    ) -> None:
         self.counters: Counter[str] = Counter()
         self.mux = Mux(ports.hang_up)
         self._link = link
         self._ports = ports
         self._addresses = addresses
         self._journal = journal
+        self._hurry = hurry
         self._viewers: dict[str, Viewer] = {}
         self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
+        self._restless: set[str] = set()  # those that were due again soon after their last sweep
         self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
         self._dropped = 0  # datagrams to the port, at the last sweep
 
@@ -49,10 +58,16 @@ class Viewers:
         """The viewer of a session."""
         return self._viewers.get(session)
 
+    @property
+    def settled(self) -> bool:
+        """Whether each of them is looked at once in ``RTCP_INTERVAL``, and hurries where more is called for."""
+        return not self._restless
+
     def add(self, viewer: Viewer, *, unheard: int) -> None:
         """Take a viewer, which nothing was heard of yet, and be left with ``unheard`` of that kind at most."""
         self._make_room(unheard)
-        self._viewers[viewer.session] = self._unheard[viewer.session] = viewer
+        self._take(viewer)
+        self._unheard[viewer.session] = viewer
         self.mux.add(viewer)
         self._journal.begin(viewer)
 
@@ -61,7 +76,7 @@ class Viewers:
 
     def adopt(self, viewer: Viewer, now: float) -> None:
         """Take a viewer that another process had."""
-        self._viewers[viewer.session] = viewer
+        self._take(viewer)
         self.mux.adopt(viewer, now)
         self._journal.inherit(viewer, now)
         self.counters["viewers_inherited"] += 1
@@ -69,9 +84,7 @@ class Viewers:
     def release(self, viewer: Viewer) -> None:
         """Let a viewer go that another process has now, and say nothing to it."""
         self._journal.look(viewer)
-        del self._viewers[viewer.session]
-        self._unheard.pop(viewer.session, None)
-        self._reports.pop(viewer.session, None)
+        self._forget(viewer)
         self.mux.release(viewer)
 
     def restarted(self, viewer: Viewer) -> None:
@@ -83,9 +96,7 @@ class Viewers:
     def remove(self, viewer: Viewer, reason: str) -> None:
         """End a viewer that the broker knows to be over."""
         self._journal.end(viewer, reason, self._offered, asyncio.get_running_loop().time())
-        del self._viewers[viewer.session]
-        self._unheard.pop(viewer.session, None)
-        self._reports.pop(viewer.session, None)
+        self._forget(viewer)
         viewer.close(unix_ns=clock.unix_ns())
         self.mux.remove(viewer)  # which closes its connections, after its last words
 
@@ -135,6 +146,18 @@ class Viewers:
         viewer.feedback.alarming = False
         if viewer.probing.waits:
             viewer.due = min(viewer.due, now + ROUND)
+        (self._restless.add if viewer.due - now < RTCP_INTERVAL else self._restless.discard)(viewer.session)
+
+    def _take(self, viewer: Viewer) -> None:
+        self._viewers[viewer.session] = viewer
+        self._restless.add(viewer.session)
+        viewer.hurry = self._hurry
+
+    def _forget(self, viewer: Viewer) -> None:
+        del self._viewers[viewer.session]
+        self._unheard.pop(viewer.session, None)
+        self._reports.pop(viewer.session, None)
+        self._restless.discard(viewer.session)
 
     def _make_room(self, unheard: int) -> None:
         """Let the oldest viewer that was never heard of give way, if there are as many as may be."""

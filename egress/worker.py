@@ -70,14 +70,12 @@ from egress.succession.beginning import NotNeededError, followed, opened_ports
 from egress.succession.handing import Handing
 from egress.succession.resuming import Here
 from egress.succession.successor import Met, meet
+from egress.sweeps import SWEEP_INTERVAL, Sweeps, pace
 from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.addresses import Advertised, watched
 from egress.wire.dtls import Identity
 from egress.wire.ports import Ports
-
-SWEEP_INTERVAL = 0.1  # seconds
-REST_INTERVAL = 0.5  # seconds between sweeps while nobody watches: who comes ends the rest
 
 log = get_logger()
 
@@ -168,7 +166,8 @@ class Egress:
         self._catch_up = catch_up
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._journal = Journal(self._quiet)
-        self._viewers = Viewers(link, ports, addresses, self._journal)
+        self._sweeps = Sweeps(self._sweep)
+        self._viewers = Viewers(link, ports, addresses, self._journal, self._sweeps.hurry)
         self._rush = Rush()
         self._teller = Teller(inherited_pipe(DEMAND_FD))
         now = asyncio.get_running_loop().time
@@ -180,8 +179,6 @@ class Egress:
         self._room = Room(limits, self._viewers, self._mse, now=now())
         self._door = Door(self._mse)
         self._tls_door = TlsDoor(self._mse, self._door.counters)
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._rests = False  # until the next sweep
         self._told: frozenset[Rendition] = frozenset()  # renditions, at the last sweep
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -190,7 +187,7 @@ class Egress:
         self._door.open()
         if (tcp := self._ports.tcp) is not None:
             tcp.on_tls = self._tls_door.take
-        self._sweep()
+        self._sweeps.begin()
         ports = {"port": self._ports.udp.number, "tcp": "off" if tcp is None else tcp.number}
         log.info("egress ready", node=self._link.node, **ports, addresses=self._addresses.now, send_loop=self._sends)
         try:
@@ -210,8 +207,7 @@ class Egress:
         return not self._room.taken
 
     def _close(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._sweeps.close()
         self.handing.close()
         self._catch_up.close()
         self._viewers.close()
@@ -274,8 +270,7 @@ class Egress:
             self._link.send(Refused(offer.session, exc.status, exc.code, exc.message))
         else:
             self._rush.note(asyncio.get_running_loop().time())
-            if self._rests:
-                self._sweep_soon()
+            self._sweeps.hurry()
             self._link.report_soon()
 
     def _restart(self, asked: RestartIce) -> None:
@@ -332,21 +327,10 @@ class Egress:
         self._viewers.add(viewer, unheard=self._room.limits.unheard_viewers)
         return answer, tuple(renditions.values())
 
-    def _sweep_soon(self) -> None:
-        """Rest no more."""
-        assert self._sweeper is not None, "it runs"
-        self._sweeper.cancel()
-        self._rests = False
-        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
-
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._room.look(now, now if self._sweeper is None else self._sweeper.when(), self._streams.skips)
-        self._rests = not self._room.taken
-        self._sweeper = loop.call_later(REST_INTERVAL if self._rests else SWEEP_INTERVAL, self._sweep)
+    def _sweep(self, now: float, due: float) -> float:
+        self._room.look(now, due, self._streams.skips)
         if self.handing.paused:
-            return
+            return SWEEP_INTERVAL
         self._viewers.sweep(now)
         self._mse.sweep(now)
         self._tls_door.sweep(now)
@@ -360,7 +344,8 @@ class Egress:
             # Joiners' groups of pictures came at once, and what waited for us meanwhile: of a hundred cameras 40 to 80
             # MB stayed for good. Takes 15 to 30 ms then, in a thread; this one waits for it where it allocates.
             with suppress(RuntimeError):  # the system has no memory for a thread
-                loop.run_in_executor(None, give_back)
+                asyncio.get_running_loop().run_in_executor(None, give_back)
+        return pace(self._room.taken, settled=self._viewers.settled and not self._mse)
 
 
 def _transport(identity: Identity, ports: Ports, addresses: Advertised, viewer: Viewer) -> TransportDescription:

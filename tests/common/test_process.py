@@ -25,11 +25,11 @@ from common.process import (
     EXIT_FAILED,
     EXIT_NOT_NOW,
     SUPERVISOR_FD,
+    CoreWaits,
     LoadMeter,
     exit_code,
     memory_limit,
     raise_file_limit,
-    waited_for_core,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -353,10 +353,11 @@ def test_a_thread_that_others_keep_from_its_core_has_waited_for_it() -> None:
     try:
         os.sched_setaffinity(busy.pid, {ours})
         os.sched_setaffinity(0, {ours})
-        before, used = waited_for_core(), time.thread_time()
+        waits = CoreWaits()
+        before, used = waits.seconds, time.thread_time()
         while time.thread_time() - used < 0.2:
             pass
-        assert waited_for_core() - before > 0.02
+        assert waits.seconds - before > 0.02
     finally:
         os.sched_setaffinity(0, cores)
         busy.kill()
@@ -365,6 +366,6 @@ def test_a_thread_that_others_keep_from_its_core_has_waited_for_it() -> None:
 
 def test_without_a_kernel_that_counts_waits_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("common.process._SCHEDSTAT", tmp_path / "none")
-    assert waited_for_core() == 0.0
+    assert CoreWaits().seconds == 0.0
     (tmp_path / "none").write_text("1")
-    assert waited_for_core() == 0.0
+    assert CoreWaits().seconds == 0.0

@@ -53,7 +53,7 @@ async def test_an_egress_without_time_refuses_with_the_limits_name(
 ) -> None:
     monkeypatch.setattr("egress.burden.WINDOW", 3)
     monkeypatch.setattr("egress.room.time.thread_time", lambda: 0.97 * asyncio.get_running_loop().time())
-    monkeypatch.setattr("egress.room.waited_for_core", lambda: 0.0)
+    monkeypatch.setattr("egress.room.CoreWaits.seconds", 0.0)
     async with running(broker):
         await broker.until(lambda: broker.reports[NODE].full)
         broker.tell(NODE, Offer("s1", "yard", Browser().offer(), (PCMU,)))

@@ -17,7 +17,7 @@ from common.control import (
     Role,
 )
 from common.histogram import Histogram, Measure
-from egress import worker
+from egress import sweeps, worker
 from egress.catch_up import CatchUp
 from egress.media.stream import Stream
 from egress.succession.resuming import Here
@@ -107,7 +107,7 @@ async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
 
 
 async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr(sweeps, "SWEEP_INTERVAL", 0.01)
     told: list[float] = []
     async with without_broker(Said(), BrokenOnce()) as (tested, port):
         with pytest.raises(KeyError):
@@ -131,3 +131,44 @@ async def test_how_often_paths_were_stuck_is_counted_also_of_viewers_that_have_l
         assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
         tested.handle(HangUp("s1"))
         assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
+
+
+async def test_a_few_viewers_who_have_settled_are_looked_at_less_often_until_one_hurries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeps, "CALM_INTERVAL", 30.0)
+    swept: list[float] = []
+    async with without_broker(Said(), BrokenOnce()) as (tested, _):
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        viewer = tested._viewers.get("s1")
+        assert viewer is not None
+        monkeypatch.setattr(tested._streams, "sweep", swept.append)  # of all viewers, or none
+        await asyncio.sleep(0.5)
+        assert len(swept) > 1, "it has not settled: it is not even connected"
+
+        monkeypatch.setattr(viewer, "sweep", lambda *, now, unix_ns: setattr(viewer, "due", now + 1.0))
+        await asyncio.sleep(0.3)
+        swept.clear()
+        await asyncio.sleep(0.5)
+        assert not swept
+
+        viewer._end("it leaves")
+        await asyncio.sleep(0.5)
+        assert swept
+        assert "s1" not in tested._viewers
+
+
+async def test_many_viewers_are_looked_at_in_turn_also_when_they_have_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "CALM_INTERVAL", 30.0)
+    monkeypatch.setattr(sweeps, "FEW", 0)
+    monkeypatch.setattr("egress.viewers.Viewers.settled", True)
+    swept: list[float] = []
+    async with without_broker(Said(), BrokenOnce()) as (tested, _):
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        monkeypatch.setattr(tested._streams, "sweep", swept.append)
+        await asyncio.sleep(0.5)
+        assert len(swept) > 1

@@ -267,8 +267,8 @@ def test_nothing_of_a_session_is_left_out_unseen() -> None:
 
 
 KNOWN = {
-    "Viewer": "_cname _holder _ice _on_behind _pace _quality _restarts _started due ended feedback joined_at "
-    "probing reach senders session showing",
+    "Viewer": "_cname _holder _ice _on_behind _pace _quality _restarts _started due ended feedback hurry "
+    "joined_at probing reach senders session showing",
     "Reach": "_answered_at _budget _pair _shown _withheld agent dtls ignored round_trip way",
     "DtlsServer": "_connection _flight _flights _identity _inherited _remote _repeat_at _repeats _srtp _state "
     "_transmit doubted failure heard",

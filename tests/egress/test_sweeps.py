@@ -1,0 +1,68 @@
+"""An egress's timer: how often it looks after its viewers, and that nothing ends it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from egress import sweeps
+from egress.sweeps import CALM_INTERVAL, FEW, REST_INTERVAL, SWEEP_INTERVAL, Sweeps, pace
+
+
+@pytest.mark.parametrize(
+    ("viewers", "settled", "seconds"),
+    [
+        (0, True, REST_INTERVAL),
+        (1, True, CALM_INTERVAL),
+        (1, False, SWEEP_INTERVAL),
+        (FEW, True, CALM_INTERVAL),
+        (FEW + 1, True, SWEEP_INTERVAL),
+    ],
+)
+def test_the_fewer_need_something_the_longer_it_waits(viewers: int, settled: bool, seconds: float) -> None:
+    assert pace(viewers, settled=settled) == seconds
+
+
+async def test_a_sweep_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "SWEEP_INTERVAL", 0.001)
+    times: list[tuple[float, float]] = []
+    thrice = asyncio.Event()
+
+    def sweep(now: float, due: float) -> float:
+        times.append((now, due))
+        if len(times) == 3:
+            thrice.set()
+        raise ValueError
+
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    tested = Sweeps(sweep)
+    with pytest.raises(ValueError):
+        tested.begin()
+    await thrice.wait()
+    tested.close()
+    assert all(now >= due for now, due in times)
+
+
+async def test_who_hurries_waits_a_tenth_of_a_second_and_is_swept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "SWEEP_INTERVAL", 0.01)
+    swept = 0
+
+    def sweep(_now: float, _due: float) -> float:
+        nonlocal swept
+        swept += 1
+        tested.hurry()  # as a viewer does that is found to have left: it has been seen to
+        return 60.0
+
+    tested = Sweeps(sweep)
+    tested.hurry()  # nothing has begun
+    tested.begin()
+    await asyncio.sleep(0.1)
+    assert swept == 1
+    tested.hurry()
+    await asyncio.sleep(0.2)
+    assert swept == 2
+    tested.close()
+    tested.hurry()
+    await asyncio.sleep(0.1)
+    assert swept == 2
