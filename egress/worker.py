@@ -232,6 +232,7 @@ class Egress:
                     self._mse.hang_up(session)
             case Move(session, camera, tracks, convertible):
                 self._streams.renew({camera: message.revision})
+                self._sweeps.hurry()  # what it makes necessary to convert is reported then
                 if self._mse.move(message):
                     self._link.report_soon()
                 elif viewer := self._viewers.get(session):

@@ -110,7 +110,7 @@ class Link:
     ) -> None:
         self.node = node
         self.incarnation = secrets.token_hex(8)
-        self._neighbourhood = neighbourhood()
+        self._host, self._neighbourhood = socket.gethostname(), neighbourhood()
         self.counters: Counter[str] = Counter()
         self.draining = False  # it is ending: reports say so
         self.succeeds = ""  # incarnation of the process before, if that has given everything to this one
@@ -228,8 +228,7 @@ class Link:
             return replace(base, partial=True)
 
     def _send_report(self, report: Report) -> bool:
-        self._number += 1
-        frames, bad = split(replace(report, number=self._number))
+        frames, bad = split(report)
         if bad:
             self._count("report_failed", "items could not be reported", items=bad)
         sent = self._channel is not None and all(self._channel.send(frame) for frame in frames)
@@ -256,11 +255,12 @@ class Link:
         self._timer = asyncio.get_running_loop().call_at(due, self._report)
 
     def _base(self) -> Report:
+        self._number += 1
         return Report(
             node=self.node,
             role=self._role,
             incarnation=self.incarnation,
-            host=socket.gethostname(),
+            host=self._host,
             neighbourhood=self._neighbourhood,
             pid=os.getpid(),
             version=__version__,
@@ -269,6 +269,7 @@ class Link:
             succeeds=self.succeeds,
             wire=self.agreement.spoken,
             speaks=self.agreement.version,
+            number=self._number,
             counters=dict(self.counters) | {"tasks": len(asyncio.all_tasks())},  # a leak shows here
         )
 
