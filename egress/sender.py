@@ -153,6 +153,14 @@ class Sender:
         if very_first and cursor.thin and lacking is None:
             # Receivers never ask for what precedes the first packet that they saw, so it is sent twice.
             fan_out(parcel, cursor.next, alone)
+        return self.sent(parcel, lacking)
+
+    def sent(self, parcel: Parcel, lacking: int | None) -> bool:
+        """Take note of what is next in the history and was sent, up to the packet ``lacking`` if not all of it was.
+
+        Returns whether it was all.
+        """
+        cursor = self.cursor
         for run in parcel.runs:
             if lacking is not None and lacking < cursor.next + len(run):
                 self._pace.spend(sum([len(packet.payload) for packet in run[: lacking - cursor.next]]))

@@ -20,6 +20,7 @@ from egress.succession.predecessor import Predecessor
 from egress.succession.resuming import Here, begin, complete, discarded, prepared
 from egress.succession.states import VERSION, Prelude, SessionState, SourceState
 from egress.succession.successor import Session, Successor, Taken
+from egress.together import catch_up_together
 from egress.viewer import Viewer
 from egress.viewers import Viewers
 from egress.wire.ice import TcpAddress
@@ -124,6 +125,7 @@ class Handing:
         for viewer, state in mine:
             self._viewers.adopt(viewer, now)
             begin(viewer, state, places, now)
+        catch_up_together(sender for viewer, _ in mine for sender in viewer.senders.values())
         for each in filter(None, taken.ahead):  # what ended since
             if each.viewer is not None:
                 discarded(each.viewer)
