@@ -127,9 +127,9 @@ class Predecessor:
             advance = await self._telling.warm(heir.channel, ahead=heir.ahead)
             await giver.leave(heir.incarnation)
             left = True
+            stopped += map(stop, self._telling.movable())
             giver.pause()
             paused, since = True, asyncio.get_running_loop().time()
-            stopped += map(stop, self._telling.movable())
             moved = await self._telling.all(heir.channel, stopped, advance, since)
             self._unlisten()
             await heir.channel.send(states.Go())

@@ -25,6 +25,7 @@ MAX_MESSAGE = 96 << 10  # bytes; a session with every path and format that it ma
 MAX_FEEDS = 20_000  # of a process: each of its renditions has two
 MAX_SESSIONS = 50_000  # more than any process takes (limits.egress_viewers)
 MAX_LEFT = 10_000  # sessions that a successor does not take: none, as long as nobody has made a mistake
+MAX_CHANGES = 25  # in one message: each takes 500 bytes, and up to 13 kB where its ICE has changed
 MAX_CONNECTIONS = 5 * MAX_SESSIONS  # of TCP: a viewer may have some to choose from
 MAX_SOCKETS = 4  # of UDP and listening for TCP: of IPv4 and of IPv6
 _MAX_TEXT = 1_000  # characters
@@ -255,7 +256,14 @@ class SessionChange:
     bandwidth: Count | None
     counts: tuple[Count, Count, Count]
     watched: bool
-    type: Literal["change"] = "change"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanges:
+    """Several of them at once: a word has its price, and all viewers wait."""
+
+    changes: Annotated[tuple[SessionChange, ...], Field(max_length=MAX_CHANGES)]
+    type: Literal["changes"] = "changes"
 
 
 SourceState = tuple[Kind, U32, U32, Count]
@@ -338,7 +346,7 @@ Message = (
     | Taken
     | Ahead
     | SessionState
-    | SessionChange
+    | SessionChanges
     | ConnectionState
     | Sockets
     | Told

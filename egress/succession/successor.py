@@ -150,9 +150,10 @@ class Successor:
                 taken.connections.append((message, sockets[0]))
             case states.SessionState() if taken.udp and not sockets and len(taken.sessions) < states.MAX_SESSIONS:
                 taken.sessions.append(Session(message))
-            case states.SessionChange(place) if taken.udp and not sockets and place < len(taken.ahead):
-                before, taken.ahead[place] = taken.ahead[place], None
-                taken.sessions.append(before and replace(before, state=changed(before.state, message)))
+            case states.SessionChanges(changes) if (
+                taken.udp and not sockets and len(taken.sessions) + len(changes) <= states.MAX_SESSIONS
+            ):
+                taken.sessions += [_brought_up_to_date(taken.ahead, each) for each in changes]
             case states.Told(feeds, sessions, since) if (
                 taken.udp and not sockets and (feeds, sessions) == (len(self._now), len(taken.sessions))
             ):
@@ -243,6 +244,14 @@ class Successor:
         feed = stream.feeds[state.kind]
         resume_feed(feed, state)
         self._before[key], self._witnesses[key] = state, (Witness(feed, self._seen.set), feed)
+
+
+def _brought_up_to_date(ahead: list[Session | None], change: states.SessionChange) -> Session | None:
+    """One of those that were told in advance, which is taken from these. Raises ``ProtocolError`` if it is none."""
+    if change.place >= len(ahead):
+        raise ProtocolError("a session that was not told in advance")
+    before, ahead[change.place] = ahead[change.place], None
+    return before and replace(before, state=changed(before.state, change))
 
 
 async def meet(path: Path, node: str) -> Met:

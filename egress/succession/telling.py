@@ -65,7 +65,7 @@ class Telling:
             for place, viewer in enumerate(viewers):
                 if not place % TURN:
                     await asyncio.sleep(0)
-                if movable(viewer) and (state := await _told(channel, viewer)) is not None:
+                if movable(viewer) and await _said(channel, state := state_of(viewer)):
                     advance.add(state)
             await channel.send(states.Ahead(len(advance)))
         await channel.hear(states.Ready, within)
@@ -81,7 +81,7 @@ class Telling:
         within = PATIENCE + EACH * len(stopped)
         async with asyncio.timeout(within):
             feeds = await self._places(channel)
-            told = [each.viewer.session for each in stopped if await _told(channel, each.viewer, advance)]
+            told = await _sessions(channel, stopped, advance)
             await channel.send(states.Told(feeds, len(told), since))
         answer = await channel.hear(states.Taken, within)
         without = set(answer.without)
@@ -117,12 +117,34 @@ class Telling:
                 yield feed_state(stream, kind, key, asyncio.get_running_loop().time(), revision)
 
 
-async def _told(channel: Channel, viewer: Viewer, advance: Advance | None = None) -> states.SessionState | None:
-    """Tell a session. ``None`` if it cannot be told: it alone is left behind then."""
-    state = state_of(viewer)
+async def _sessions(channel: Channel, stopped: Sequence[Stopped], advance: Advance) -> list[str]:
+    """Tell the sessions, or what of them has changed. Returns those that were told, in their order."""
+    told: list[str] = []
+    waiting: list[states.SessionChange] = []
+    for each in stopped:
+        word = advance.since(state_of(each.viewer))
+        large = isinstance(word, states.SessionState) or word.ice is not None  # its viewer has a say in how large
+        if waiting and (large or len(waiting) == states.MAX_CHANGES):
+            await channel.send(states.SessionChanges(tuple(waiting)))
+            waiting.clear()
+        if isinstance(word, states.SessionState):
+            if not await _said(channel, word):
+                continue
+        elif large:
+            await channel.send(states.SessionChanges((word,)))
+        else:
+            waiting.append(word)
+        told.append(each.viewer.session)
+    if waiting:
+        await channel.send(states.SessionChanges(tuple(waiting)))
+    return told
+
+
+async def _said(channel: Channel, state: states.SessionState) -> bool:
+    """Say a whole session. ``False`` if it cannot be said: it alone is left behind then."""
     try:
-        await channel.send(state if advance is None else advance.since(state))
+        await channel.send(state)
     except ProtocolError as exc:
         log.warning("a session cannot be handed over", reason=str(exc))
-        return None
-    return state
+        return False
+    return True

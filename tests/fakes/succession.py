@@ -80,7 +80,7 @@ class Successor:
         if isinstance(word, states.SessionState):
             return state, self.made(_heard(word))
         before, viewer = self._ahead
-        now = changed(before, _heard(word))
+        now = changed(before, _heard(states.SessionChanges((word,))).changes[0])
         assert now == state
         resuming.complete(viewer, now, self._way, self.session.now, before)
         return now, viewer

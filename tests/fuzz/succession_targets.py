@@ -160,7 +160,7 @@ TARGETS = [
                     states.Taken(2, (0, 3)),
                     states.Go(),
                     states.Ahead(7),
-                    CHANGE,
+                    states.SessionChanges((CHANGE,)),
                 ),
             )
         ),

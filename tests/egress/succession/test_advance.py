@@ -6,9 +6,11 @@ from dataclasses import fields, replace
 
 import pytest
 
+from egress.path.capacity import TRAINS_KEPT
 from egress.succession.advance import Advance, changed
-from egress.succession.states import SessionChange, SessionState, decode, encode
-from tests.fuzz.succession_targets import SESSION_STATE
+from egress.succession.states import MAX_CHANGES, SessionChange, SessionChanges, SessionState, decode, encode
+from egress.wire.ice import MAX_PATHS, MAX_SPENT
+from tests.fuzz.succession_targets import CHANGE, SESSION_STATE
 
 ICE, SRTP = SESSION_STATE.ice, SESSION_STATE.srtp
 SENDER = SESSION_STATE.senders[0]
@@ -49,11 +51,12 @@ def test_what_media_changes_is_said_alone(name: str) -> None:
     said = advance.since(now)
     assert isinstance(said, SessionChange)
     assert said.place == 1
-    assert len(encode(said)) < len(encode(now))
+    word = encode(SessionChanges((said,)))
+    assert len(word) < len(encode(now))
     assert changed(SESSION_STATE, said) == now
-    heard = decode(encode(said))
-    assert isinstance(heard, SessionChange)
-    assert changed(SESSION_STATE, heard) == now
+    heard = decode(word)
+    assert isinstance(heard, SessionChanges)
+    assert changed(SESSION_STATE, heard.changes[0]) == now
 
 
 @pytest.mark.parametrize("name", BY_OTHERS)
@@ -78,3 +81,12 @@ def test_with_other_keys_or_streams_it_is_another(now: SessionState) -> None:
     advance = Advance()
     advance.add(SESSION_STATE)
     assert advance.since(now) is now
+
+
+def test_a_word_has_room_for_the_largest_that_there_are() -> None:
+    far = ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", 65_535, 1 << 31, 1 << 31)
+    pair = replace(ICE.pairs[0], remote=far, local=b"l" * 16, transaction=b"t" * 12)
+    ice = replace(ICE, pairs=(pair,) * (MAX_PATHS + 2), spent=("u" * 256,) * MAX_SPENT)
+    change = replace(CHANGE, ice=None, path=(0.1, 99.0, (1e6,) * TRAINS_KEPT, 99.0))
+    encode(SessionChanges((replace(CHANGE, ice=ice),)))  # alone, as each with ICE is
+    encode(SessionChanges((change,) * MAX_CHANGES))

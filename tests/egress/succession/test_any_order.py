@@ -47,8 +47,8 @@ WORDS: list[bytes | states.Message] = [
     states.Taken(1),
     states.Go(),
     states.Ahead(1),
-    CHANGE,
-    replace(CHANGE, place=1),
+    states.SessionChanges((CHANGE,)),
+    states.SessionChanges((CHANGE, replace(CHANGE, place=1))),
     b"no word",
 ]
 KINDS = ["udp", "tcp", "listening", "unix", "file"]
@@ -179,7 +179,7 @@ def test_what_was_told_in_advance_is_brought_up_to_date_once_and_what_could_not_
         (replace(SESSION_STATE, session="ended since"), []),
         (states.Ahead(3), []),
         *WHOLE[:3],
-        *((each, []) for each in later),
+        (states.SessionChanges(tuple(later)), []),
         (states.Told(1, 3, 1.0), []),
     ]
     taken = asyncio.run(followed(words, lambda _: made))

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.slow
 
 STEPS = [
     *("Hello", "Prelude", "Ready", "Prelude again", "Ready again", "SessionState", "Ahead", "Ready at last"),
-    *("Sockets", "SessionChange", "Told", "Taken", "Go"),
+    *("Sockets", "SessionChanges", "Told", "Taken", "Go"),
 ]
-TOLD_AT = ["Hello", "Ready", "Ready again", "SessionState", "Ready at last", "SessionChange", "Taken", "Go"]
+TOLD_AT = ["Hello", "Ready", "Ready again", "SessionState", "Ready at last", "SessionChanges", "Taken", "Go"]
 STOPPED_AT = ["Ready", "Ready again", "Ahead", "Told", "Taken", "Go"]
 SHORT = 2.0  # seconds for which the two wait for each other where one of them stands still
 ORDERED = "Prelude again"  # the first word after the first process is told to end

@@ -11,13 +11,13 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from common.cameras import CameraName
-from common.control import Answered, HangUp, Leaving, Offer
+from common.control import Answered, HangUp, Leaving, Offer, Refused
 from common.media import live_topic
 from common.succession import SUPERVISOR, Reply, Word
 from egress.media import streams
 from egress.succession import parting, telling
 from egress.succession.channel import GoneError
-from egress.succession.states import MAX_MESSAGE, Go, SessionState, Taken
+from egress.succession.states import MAX_MESSAGE, Go, Prelude, SessionState, Taken
 from egress.viewer import Viewer
 from rigs.browser import Browser
 from tests.fakes.egress_worker import NODE, PCMU, becomes, watch
@@ -161,6 +161,24 @@ async def test_one_that_dies_in_the_middle_leaves_the_first_serving(processes: P
         await more(peer, 50)
         assert (await heard(peer))[1] == 0
         (await come(processes)).close()  # another may come
+        await peer.close()
+
+
+async def test_an_offer_that_comes_meanwhile_waits_for_what_becomes_of_it(processes: Processes) -> None:
+    broker = processes.broker
+    async with one(processes), camera(broker):
+        peer = await watch(broker)
+        await more(peer, 20)
+        channel = await come(processes)
+        processes.stops[0].ask()
+        assert isinstance((await channel.receive())[0], Prelude)
+        broker.tell(NODE, Offer("s2", CameraName("yard"), Browser().offer()))
+        broker.reports.clear()
+        await broker.until(lambda: NODE in broker.reports)  # which it has sent since
+        assert not any(isinstance(each, Refused | Answered) for each in broker.messages)
+        channel.close()
+        refused = await broker.said(Refused)
+        assert (refused.session, refused.status) == ("s2", 503), "it drains by then, and another egress is asked"
         await peer.close()
 
 
