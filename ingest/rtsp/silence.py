@@ -20,6 +20,7 @@ LOOK_TIMEOUT = 5.0  # seconds for a keyframe of a picture that is announced as s
 MOST_PATIENCE = 8  # times as long as that: a picture in forty seconds
 BRISK = 2.5  # seconds between two pictures, below which silence is none of the camera's pace …
 BRISK_ONES = 3  # … where that many come so: one that is sent at PLAY may precede the regular one shortly
+GOES_ON = 1.0  # seconds since the last packet of another track: a cut line ends all of them at once
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 
 
@@ -52,6 +53,7 @@ class Silence:
         self._picture_at = 0.0
         self._seen = 0  # packets of the first track
         self._seen_at = 0.0
+        self._others, self._others_at = 0, 0.0  # packets of the other tracks, and when the last had come
         self._playing_at = self._checked_at = 0.0
         self._brisk = 0  # pictures in a row that came shortly after the one before
         self._late = False  # the last check was; before the one after that, sockets are read
@@ -72,6 +74,8 @@ class Silence:
         if first.packets != self._seen:
             self._seen, self._seen_at = first.packets, now
             self._look(first.unpacking.raw, now)
+        if (packets := sum(other.packets for other in others)) != self._others:
+            self._others, self._others_at = packets, now
         silence = now - self._seen_at
         timeout = SILENCE_TIMEOUT * self._pace.patience
         if media.nothing_playable:
@@ -88,7 +92,7 @@ class Silence:
         elif silence >= timeout:
             if self._brisk < BRISK_ONES:
                 self._pace.wait_longer()
-            still = " while its sound goes on" if any(other.packets for other in others) else ""
+            still = " while its sound goes on" if self._others and now - self._others_at < GOES_ON else ""
             raise CameraError(CameraState.SILENT, f"no {first.kind} for {timeout:g} s{still}")
 
     def _look(self, picture: int, now: float) -> None:

@@ -50,6 +50,19 @@ async def test_picture_that_stops_while_the_sound_goes_on(monkeypatch: pytest.Mo
             await connection.ended()
 
 
+async def test_of_a_cut_line_nobody_says_that_sound_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.5)
+    monkeypatch.setattr(silence, "GOES_ON", 0.2)
+    viewer = Viewer()
+    async with FakeCamera([h264_track(), pcmu_track()]) as camera, playing(camera, viewer) as connection:
+        await viewer.watch(5)
+        camera.silent = {"tcp", "udp"}
+        with pytest.raises(CameraError) as caught:
+            await connection.ended()
+    assert caught.value.state is CameraState.SILENT
+    assert "sound" not in caught.value.detail
+
+
 async def test_sound_that_stops_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.3)
     viewer = Viewer()
