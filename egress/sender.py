@@ -156,10 +156,7 @@ class Sender:
         return self.sent(parcel, lacking)
 
     def sent(self, parcel: Parcel, lacking: int | None) -> bool:
-        """Take note of what is next in the history and was sent, up to the packet ``lacking`` if not all of it was.
-
-        Returns whether it was all.
-        """
+        """Take note that what is next was sent, up to the packet ``lacking`` if that is one. Whether it was all."""
         cursor = self.cursor
         for run in parcel.runs:
             if lacking is not None and lacking < cursor.next + len(run):

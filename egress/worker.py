@@ -159,10 +159,9 @@ class Egress:
         self._ports = ports
         self._streams = streams
         self._addresses = addresses
-        self._identity = here.identity
+        self._identity, self._cname = here.identity, here.cname
         self._sends = f"compiled, {native.LIBRARY}" if here.identity.compiled else "Python"
         self._transport = partial(_transport, self._identity, ports, addresses)
-        self._cname = here.cname
         self._catch_up = catch_up
         self._quiet = Quiet(log, lines=LINES_A_MINUTE)
         self._journal = Journal(self._quiet)
@@ -219,7 +218,7 @@ class Egress:
     def handle(self, message: ToWorker) -> None:
         """Do what the broker says."""
         match message:
-            case Offer():
+            case Offer() if not self.handing.holds(message):
                 self._answer(message)
             case StreamKey(rendition, key):
                 self._streams.learn(rendition, key)
@@ -332,6 +331,8 @@ class Egress:
         self._room.look(now, due, self._streams.skips)
         if self.handing.paused:
             return SWEEP_INTERVAL
+        for offer in self.handing.no_longer_held():
+            self._answer(offer)
         self._viewers.sweep(now)
         self._mse.sweep(now)
         self._tls_door.sweep(now)

@@ -118,7 +118,7 @@ class Director:
         self._evening = Evening(self._state)
         self._shares = Shares(self._state, self._cameras)
         self._wires = Wires(self._state)
-        self._identities = Identities(self._state, self._bury)
+        self._identities = Identities(self._state, self._bury, self._viewers.succeeded)
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take in what happened at ``now`` (monotonic seconds) and return what has to be done, in order."""
@@ -138,7 +138,7 @@ class Director:
                 self._cameras.settle_all_of(event.camera)
             case ViewerWishes(session, wish):
                 self._viewers.wishes(session, wish)
-                if (status := self._viewers.status(session)) is not None:
+                if (status := self.session(session)) is not None:
                     self._cameras.settle_all_of(status.camera)
             case ViewerLeft(session):
                 self._viewers.left(session)
@@ -196,7 +196,8 @@ class Director:
 
     def session(self, id: SessionName) -> SessionStatus | None:
         """How a viewer's session is now, ``None`` if there is no such session."""
-        return self._viewers.status(id)
+        found = self._state.sessions.get(id)
+        return None if found is None else found.status
 
     def may_appear(self, session: SessionName) -> bool:
         """Whether a session that is unknown may become known: egresses of an earlier broker are still on their way."""

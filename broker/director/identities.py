@@ -32,10 +32,15 @@ MAX_WARNED = 1_000  # … about each of so many nodes
 
 
 class Identities:
-    """The director's part for who has reported. ``bury`` is told of a worker that another one has replaced."""
+    """The director's part for who has reported.
 
-    def __init__(self, state: State, bury: Callable[[Worker, EndReason], None]) -> None:
-        self._state = state
+    ``bury`` is told of a worker that another one has replaced, ``succeeded`` of one that goes on in another process.
+    """
+
+    def __init__(
+        self, state: State, bury: Callable[[Worker, EndReason], None], succeeded: Callable[[Worker], object] = bool
+    ) -> None:
+        self._state, self._succeeded = state, succeeded
         self._bury = bury
         self._parts = Parts()
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)  # by node whose name is used twice
@@ -62,9 +67,10 @@ class Identities:
         """
         worker, state = self._state.workers.get(report.node), self._state
         joined = worker is None or not worker.alive
+        inherited = worker is not None and worker.alive and worker.inherited_by(report)
         if worker is None:
             worker = state.workers[report.node] = Worker(report, state.now)
-        elif worker.alive and worker.inherited_by(report):
+        elif inherited:
             worker.predecessor = worker.report.incarnation
         elif worker.report.incarnation != report.incarnation:
             if worker.predecessor == report.incarnation:  # it was replaced, not restarted: both live
@@ -76,6 +82,8 @@ class Identities:
             worker = state.workers[report.node] = Worker(report, state.now, predecessor=predecessor)
         worker.report, worker.seen, worker.alive, worker.give_up_at = report, state.now, True, None
         worker.heir = ""
+        if inherited:
+            self._succeeded(worker)
         return worker, joined
 
     def forget(self, worker: Worker) -> None:

@@ -61,6 +61,11 @@ class Worker:
         """Whether it may be given something new of ``role``'s."""
         return self.alive and self.report.role is role and not self.report.draining and not self.heir
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether it is an egress that goes on in another process, which has yet to report."""
+        return self.alive and self.report.role is Role.EGRESS and bool(self.heir)
+
     def inherited_by(self, report: Report) -> bool:
         """Whether it is its successor's: one of the two has said so, and the other may have been away from us."""
         successor = self.heir == report.incarnation or report.succeeds == self.report.incarnation

@@ -22,7 +22,7 @@ One that is over is kept in mind, and hung up again for as long as its egress st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping
 
 from broker.director.conversions import Conversions
 from broker.director.ended import EndedSessions
@@ -32,7 +32,6 @@ from broker.director.events import (
     OfferAnswered,
     OfferRefused,
     SessionEnded,
-    SessionStatus,
     StreamWish,
     ViewerOffered,
     Wish,
@@ -102,7 +101,7 @@ class Viewers:
         known = camera_id in self._state.cameras
         if known:
             session.camera = self._moves.choose(session)
-        worker = self._egress_for(session)
+        worker = _egress_for(session, self._state)
         if not known:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
         elif wish.stream is StreamWish.SUB and stream_of(camera_id, SUB) not in self._state.cameras:
@@ -116,15 +115,15 @@ class Viewers:
             session.node = worker.node
             self._offers.add(session)
             self._enter(session)
-            self._state.send(worker.node, self._conversions.offer(session, self._moves.other(session)))
+            self._pass_on(session, worker)
 
     def offer_elsewhere(self, node: NodeName, id: SessionName, because: str = "") -> None:
         """``node`` cannot take this viewer, ``because`` it says so: ask the next egress."""
-        session = self._offers.get(id)
-        if session is None or session.offer is None or session.node != node:
-            return
+        session, before = self._offers.get(id), self._state.workers.get(node)
+        if session is None or session.offer is None or session.node != node or (before is not None and before.heir):
+            return  # or its successor gets it, when that reports
         session.refused_by.add(node)
-        worker = self._egress_for(session)
+        worker = _egress_for(session, self._state)
         if worker is None:
             code, message = _NO_EGRESS
             self._refuse(session, 503, code, f"{message} {because}".strip())
@@ -132,7 +131,13 @@ class Viewers:
         self._state.workers[node].leave(id, session.camera)
         worker.join(id, session.camera)
         session.node = worker.node
-        self._state.send(worker.node, self._conversions.offer(session, self._moves.other(session)))
+        self._pass_on(session, worker)
+
+    def succeeded(self, worker: Worker) -> None:
+        """The worker goes on in another process, which has seen none of the offers that are not answered."""
+        for session in _all(self._sessions, worker.sessions):
+            if session.pending:
+                self._pass_on(session, worker)
 
     def answered(self, node: NodeName, id: SessionName, sdp: str, renditions: tuple[Rendition, ...] = ()) -> None:
         """An egress accepted an offer."""
@@ -191,7 +196,7 @@ class Viewers:
 
         Where none has room now they end: their players make new ones, which are told so.
         """
-        for session in self._all(self._state.cameras[id].sessions):
+        for session in _all(self._sessions, self._state.cameras[id].sessions):
             moved = not session.renditions and session.report is not None and session.report.camera == id
             if not (moved or as_it_came(id) in session.renditions):
                 continue
@@ -207,7 +212,7 @@ class Viewers:
         ``remaining`` are the streams that are still wanted.
         """
         main, _ = split_stream(id)
-        for session in self._all(self._state.cameras[id].sessions):
+        for session in _all(self._sessions, self._state.cameras[id].sessions):
             if main in remaining:
                 self._moves.move_to(session, main)
                 continue
@@ -245,7 +250,7 @@ class Viewers:
         Its unanswered offers go elsewhere if it was stopped in good order. Otherwise one of them may be what killed
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
-        for session in self._all(worker.sessions):
+        for session in _all(self._sessions, worker.sessions):
             if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
             elif session.pending:
@@ -260,21 +265,14 @@ class Viewers:
             self._discard(session.node, session.id)
         self._ended.forget()
 
-    def status(self, id: SessionName) -> SessionStatus | None:
-        """How a session is now."""
-        session = self._sessions.get(id)
-        return None if session is None else session.status
-
     def may_appear(self, id: SessionName) -> bool:
         """Whether a session that is unknown may yet be reported."""
         return self._state.starting and id not in self._ended
 
-    def _all(self, ids: Iterable[SessionName]) -> list[Session]:
-        return [self._sessions[id] for id in sorted(ids)]
-
-    def _egress_for(self, session: Session) -> Worker | None:
-        near = self._state.neighbourhood if session.takes else ""  # else its media does not come by the front door
-        return egress_for_viewer(self._state.workers.values(), session.camera, session.refused_by, near)
+    def _pass_on(self, session: Session, worker: Worker) -> None:
+        """Send its offer, but to none that is taken over: the successor gets it, when it reports."""
+        if not worker.heir:
+            self._state.send(worker.node, self._conversions.offer(session, self._moves.other(session)))
 
     def _refuse(self, session: Session, status: int, code: str, message: str) -> None:
         self._leave(session)
@@ -301,6 +299,19 @@ class Viewers:
         """Tell an egress that a session is over, and keep in mind to tell it again."""
         self._ended.add(id)
         self._state.send(node, HangUp(id))
+
+
+def _all(sessions: Mapping[SessionName, Session], ids: Iterable[SessionName]) -> list[Session]:
+    return [sessions[id] for id in sorted(ids)]
+
+
+def _egress_for(session: Session, state: State) -> Worker | None:
+    near = state.neighbourhood if session.takes else ""  # else its media does not come by the front door
+    workers = state.workers.values()
+    found = egress_for_viewer(workers, session.camera, session.refused_by, near)
+    if found is None:
+        found = next((each for each in workers if each.is_taken_over and each.node not in session.refused_by), None)
+    return found
 
 
 def _unknown(camera: CameraName) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from common.control import Offer
 from common.curve import Keys
 from common.errors import CamshaftError, ProtocolError
 from common.log import get_logger
@@ -28,6 +29,7 @@ from egress.wire.ports import Ports
 
 HANDSHAKES_WITHIN = 1.0  # seconds for those that are under way to be over: they cannot be moved
 LOOK = 0.02  # seconds between looks whether they are
+MAX_HELD = 1_000  # offers that wait for what becomes of it: as many as a rush of viewers has
 TRIES = 2  # successors, one after the other
 
 log = get_logger()
@@ -58,6 +60,21 @@ class Handing:
         self._ports, self._streams, self._viewers, self._catch_up = ports, streams, viewers, catch_up
         self._here = here
         self._predecessor: Predecessor | None = None
+        self._held: list[Offer] = []
+
+    def holds(self, offer: Offer) -> bool:
+        """Whether an offer is kept, as all is being handed over: the broker has the successor answer it, if all is."""
+        held = self.under_way and len(self._held) < MAX_HELD
+        if held:
+            self._held.append(offer)
+        return held
+
+    def no_longer_held(self) -> list[Offer]:
+        """The offers that were kept, once nothing has come of handing over."""
+        if self.under_way:
+            return []
+        held, self._held = self._held, []
+        return held
 
     def open(self, path: Path, keys: Keys | None) -> None:
         """Let successors come from now on."""
@@ -105,7 +122,7 @@ class Handing:
         """Wait for viewers that are about to be movable, but not for long."""
         loop = asyncio.get_running_loop()
         until = loop.time() + HANDSHAKES_WITHIN
-        while any(viewer.heard and not viewer.senders for viewer in self._viewers) and loop.time() < until:  # noqa: ASYNC110
+        while loop.time() < until and any(_joins(viewer, loop.time()) for viewer in self._viewers):  # noqa: ASYNC110
             await asyncio.sleep(LOOK)  # a viewer's datagrams have no event
 
     async def take(self, heir: Successor, taken: Taken) -> None:
@@ -187,6 +204,11 @@ class Handing:
     def come_back(self) -> None:
         """See ``Giver``."""
         self._link.open()
+
+
+def _joins(viewer: Viewer, now: float) -> bool:
+    """Whether its handshake is under way, or its answer is."""
+    return not viewer.senders and (viewer.heard or now - viewer.reach.agent.created < HANDSHAKES_WITHIN)
 
 
 def _told(sources: Mapping[Kind, Source]) -> tuple[SourceState, SourceState]:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from broker.director.events import EndReason, RestartWanted, SessionEnded, Undelivered, ViewerLeft, WorkerLost
-from common.control import DEAD_AFTER, HangUp, Leaving, Offer, RestartIce
+from broker.director.events import (
+    Command,
+    EndReason,
+    OfferAnswered,
+    OfferRefused,
+    RestartWanted,
+    SessionEnded,
+    Undelivered,
+    ViewerLeft,
+    WorkerLost,
+)
+from common.control import DEAD_AFTER, Answered, HangUp, Leaving, Offer, RestartIce
 from tests.fakes.stage import Stage, camera, of, sent, stream, viewer
 
 TICK = 0.25
@@ -50,6 +60,45 @@ def test_nothing_new_is_given_to_one_that_has_left() -> None:
     assert [message for _, message in sent(stage.offer("s3")) if isinstance(message, Offer)] == []
     stage.egress("out-1", viewer("s1"), viewer("s2"), incarnation="2")
     assert stage.watch("s4") == "out-1"
+
+
+def offers(commands: list[Command]) -> list[tuple[str, str]]:
+    return [(node, message.session) for node, message in sent(commands) if isinstance(message, Offer)]
+
+
+def test_who_comes_meanwhile_is_answered_by_the_successor() -> None:
+    stage = given()
+    refused = of(OfferRefused, stage.offer("s3"))
+    assert refused == []
+    assert offers(stage.egress("out-1", viewer("s1"), viewer("s2"), incarnation="2")) == [("out-1", "s3")]
+    answered = stage.hear("out-1", Answered("s3", "v=0"))
+    assert [each.session for each in of(OfferAnswered, answered)] == ["s3"]
+    assert offers(stage.egress("out-1", viewer("s1"), viewer("s2"), viewer("s3"), incarnation="2")) == []
+
+
+def test_an_offer_that_was_on_its_way_to_the_predecessor_is_the_successors() -> None:
+    stage = Stage(camera())
+    stage.ingest("in-1", stream())
+    stage.egress("out-1")
+    assert offers(stage.offer("s1")) == [("out-1", "s1")]
+    [(_, offer)] = sent(stage.offer("s2"))
+    stage.hear("out-1", Leaving("out-1", "1", "2"))
+    assert of(OfferRefused, stage(Undelivered("out-1", offer))) == []
+    assert offers(stage.egress("out-1", incarnation="2")) == [("out-1", "s1"), ("out-1", "s2")]
+
+
+def test_who_comes_meanwhile_goes_elsewhere_where_there_is_another() -> None:
+    stage = given()
+    stage.egress("out-2")
+    assert offers(stage.offer("s3")) == [("out-2", "s3")]
+    assert offers(stage.egress("out-1", viewer("s1"), viewer("s2"), incarnation="2")) == []
+
+
+def test_who_waits_for_a_successor_that_never_comes_is_told_so() -> None:
+    stage = given()
+    stage.offer("s3")
+    told = [command for _ in range(int(2 * DEAD_AFTER / TICK)) for command in stage.tick(TICK)]
+    assert [(each.session, each.status) for each in of(OfferRefused, told)] == [("s3", 503)]
 
 
 def test_it_is_waited_for_as_long_as_for_any_that_is_silent() -> None:
