@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from camshaft.cli import cli
-from common.config import CAMERA_VARIABLE
+from camshaft.rolling import END_GRACE
+from common.config import CAMERA_VARIABLE, DrainConfig
 from common.config_leaves import leaves
 from common.endpoints import Endpoints
 
@@ -29,6 +30,15 @@ def test_every_role_is_a_service() -> None:
 def test_services_are_commands_of_ours_with_variables_that_exist(service: dict[str, Any]) -> None:
     assert service["command"] in cli.commands
     assert set(service.get("environment", {})) <= KNOWN
+
+
+def test_docker_waits_for_as_long_as_a_process_takes_to_hand_over() -> None:
+    """After that it kills: viewers that are moved by then are the few that wait for the deadline."""
+    workers = {name: service for name, service in SERVICES.items() if name in ("ingest", "egress", "transcode")}
+    for name, service in workers.items():
+        grace = str(service.get("stop_grace_period", "10s"))
+        assert grace.endswith("s"), name
+        assert float(grace[:-1]) >= DrainConfig().timeout + END_GRACE, name
 
 
 def test_the_turn_server_is_there_on_demand_with_its_file() -> None:
