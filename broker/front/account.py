@@ -29,7 +29,6 @@ from broker.access.users import User, check_name, plain, wrong_password
 from broker.front.context import CONTEXT
 from broker.front.cookies import cookie_of, cookies_of, forget_cookie, set_cookie
 from broker.front.forms import (
-    MAX_NAME,
     FirstAdmin,
     MeView,
     NewPassword,
@@ -262,14 +261,19 @@ async def _check_password(request: web.Request, name: str, password: str) -> Use
 
 
 def refused_sign_in(request: web.Request, refusal: RequestError, name: str) -> RequestError:
-    """The refusal, once it is counted and logged. ``name`` is the one that was given, if any."""
+    """The refusal, once it is counted and logged. ``name`` is the one that was given, if any.
+
+    One that is nobody's stays out of the log: it may be a password, typed where the name should have been.
+    """
     context, address = request.app[CONTEXT], address_of(request)
+    people = context.desk.people
+    user = people.user(name, typed=True) if people is not None else None
     context.counters[f"access_{refusal.code}"] += 1
     context.audit.warning(
         "sign-in refused",
         about=context.quotas.address(address) or "",
         reason=refusal.message,
-        user=name[:MAX_NAME],
+        user="" if user is None else user.name,
         address=address,
     )
     return refusal

@@ -15,7 +15,7 @@ from broker.access.desk import Credentials
 from broker.access.principal import Principal
 from broker.front.context import CONTEXT, Context
 from broker.front.cookies import cookie_of
-from broker.front.peer import address_of, host_of, is_secure, trusted
+from broker.front.peer import address_of, host_of, is_secure, path_of, trusted
 from common.cameras import CameraName
 from common.errors import RequestError
 from common.sessions import SessionName
@@ -24,6 +24,7 @@ TOKEN = "token"  # noqa: S105 - the name of the query's field
 COOKIE = "camshaft_login"
 MAX_PATH = 200  # characters of what was asked for, in the log
 _SCHEME = "bearer "
+_SESSIONS = "/whep/"
 _OF_PROXIES = (
     *(hdrs.FORWARDED, hdrs.VIA, hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_HOST, hdrs.X_FORWARDED_PROTO),
     *("X-Forwarded-Prefix", "X-Real-IP"),
@@ -208,5 +209,9 @@ def note_refusal(
 def described(request: web.Request) -> str:
     """Method and path for the log, without what only its owner may know: a session's name, and the query."""
     resource = request.match_info.route.resource
-    path = request.path if "session" not in request.match_info else resource.canonical if resource else ""
+    path = request.path
+    if resource is None and path_of(request).startswith(_SESSIONS):  # no route of ours, but perhaps a session's name
+        path = f"{_SESSIONS}..."
+    elif resource is not None and "session" in request.match_info:
+        path = resource.canonical
     return f"{request.method} {path[:MAX_PATH]}"

@@ -93,6 +93,25 @@ async def test_each_sign_in_that_is_refused_has_a_line_with_its_reason(
     assert "a guess" not in str(log.lines)
 
 
+async def test_a_password_that_was_typed_in_place_of_the_name_is_in_no_line(
+    broker: RunningBroker, log: Recorder
+) -> None:
+    for typed in ("ben's password", "Ben"):
+        form = {"user": typed, "password": "a guess"}
+        assert (await broker.http.post("/api/login", json=form)).status == 403
+    assert [line["user"] for line in log.of("sign-in refused")] == ["", "ben"]
+    assert "ben's password" not in str(log.lines)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_an_address_that_is_a_session_and_no_route_is_in_no_line(
+    broker: RunningBroker, log: Recorder, method: str
+) -> None:
+    headers = {"Host": "rebound.example"}
+    assert (await broker.http.request(method, "/whep/yard/a-secret-name", headers=headers)).status == 421
+    assert said(log, "access refused")["request"] == f"{method} /whep/..."
+
+
 async def test_another_password_and_the_end_of_a_sign_in_are_lines(broker: RunningBroker, log: Recorder) -> None:
     async with aiohttp.ClientSession(broker.url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as ben:
         assert await sign_in(ben) == 204
