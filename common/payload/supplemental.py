@@ -8,6 +8,8 @@ from collections.abc import Iterator
 RECOVERY_POINT, DISPLAY_ORIENTATION = 6, 47  # payloadType, of both codecs
 
 _FF_BYTES = re.compile(rb"\xff*")
+_EMULATED = re.compile(rb"\0\0(?=[\0-\3])")  # before it stands an emulation_prevention_three_byte: H.264 7.4.1
+_MAX_ORIENTATION = 16  # bytes: flags, an angle, and how long it holds are seven at most
 _MAX_MESSAGES = 32  # of one NAL unit that are looked at; encoders send one to four
 
 
@@ -41,3 +43,15 @@ def turns(nal: bytes, header: int) -> bool | None:
         if kind == DISPLAY_ORIENTATION and payload:  # a flag that cancels it; two mirrors, and the angle
             return payload[0] < 0x80 and int.from_bytes(payload[:3].ljust(3, b"\0")) >> 5 > 0
     return None
+
+
+def orientation(nal: bytes, header: int) -> bytes:
+    """A NAL unit that says what ``nal`` says of how pictures are turned, and nothing else; empty where it says nothing.
+
+    ``header`` is the size of the NAL unit's, in bytes.
+    """
+    for kind, payload in messages(nal[header:].replace(b"\0\0\3", b"\0\0")):
+        if kind == DISPLAY_ORIENTATION:
+            payload = payload[:_MAX_ORIENTATION]
+            return nal[:header] + _EMULATED.sub(b"\0\0\3", bytes((kind, len(payload))) + payload + b"\x80")
+    return b""

@@ -4,6 +4,7 @@
 
 * Parameter sets go out before every IDR picture and nowhere else, whether the camera sent them there or not.
 * Access unit delimiters, filler and all else that browsers have no use for are taken out.
+* How the picture is to be turned, though it was said once, goes out before every keyframe: who begins there decodes it.
 * Where no IDR picture comes for long, an I picture behind a recovery point is a keyframe (open GOPs).
 * Where not even that comes, the picture is renewed bit by bit (intra refresh): any recovery point is a keyframe then,
   for a decoder that shows nothing before all is renewed. A browser's is none, so the picture is converted.
@@ -32,7 +33,7 @@ from common.payload.h264_syntax import (
     slice_picture_set,
 )
 from common.payload.output import Output
-from common.payload.supplemental import turns
+from common.payload.supplemental import orientation, turns
 from ingest.payload.access_units import PUBLISHED
 from ingest.payload.h264_sets import ParameterSets
 from ingest.payload.keyframes import AWAITED
@@ -145,7 +146,7 @@ class H264(NalPayloadFormat):
         self._no_idr = False  # the last keyframe was none
         self._refreshes = 0  # recovery points before predicted pictures since the last IDR picture
         self._refreshed = False  # such recovery points are keyframes
-        self._turned = False  # it says that its pictures are to be turned
+        self._turned = b""  # what says that its pictures are to be turned
         self._h265_units = 0  # in a row that would be H.265
         self._idr_seen = False
 
@@ -216,6 +217,11 @@ class H264(NalPayloadFormat):
             and arrival_ns - self._idr_ns < NO_IDR_AFTER_NS  # after that a recovery point may have to do
         )
 
+    def restart(self) -> None:
+        """See ``NalPayloadFormat``."""
+        super().restart()
+        self._turned = b""
+
     def receive_picture(self, payloads: list[bytes], first: int, timestamp: int, arrival_ns: int) -> None:
         """A whole picture that is no keyframe, as it goes out, with the byte behind its first slice's header.
 
@@ -264,6 +270,8 @@ class H264(NalPayloadFormat):
         if sets:
             gate.pass_keyframe()
             self._no_idr = kind != IDR
+            if self._turned and all(turns(nal, 1) is None for nal in self._held):
+                self._held.insert(0, self._turned)
         if not gate.open:
             self._held.clear()
             return False
@@ -297,7 +305,7 @@ class H264(NalPayloadFormat):
         kind = nal[0] & 0x1F
         if kind == SEI:
             if (turned := turns(nal, 1)) is not None:
-                self._turned = turned
+                self._turned = orientation(nal, 1) if turned else b""
             self._hold(nal)
             return
         if kind == SPS:

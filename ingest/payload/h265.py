@@ -35,7 +35,7 @@ from common.payload.h265_syntax import (
     parse_sps,
 )
 from common.payload.output import Output, pieces
-from common.payload.supplemental import turns
+from common.payload.supplemental import orientation, turns
 from ingest.payload.frames import Frames, Unit
 from ingest.payload.h264 import TURNED
 from ingest.payload.h265_vps import video_parameter_set
@@ -105,7 +105,7 @@ class H265(Frames):
     def __init__(self, parameters: Mapping[str, str], output: Output) -> None:
         self._sets = ParameterSets(parameters)
         self._irap_seen = False
-        self._turned = False  # it says that its pictures are to be turned
+        self._turned = b""  # what says that its pictures are to be turned
         self._numbered = parameters.get("sprop-max-don-diff", "0").strip("0") != ""  # RFC 7798 7.1
         super().__init__(_track(self._sets.sequence), self._repack_unit, output)
 
@@ -149,7 +149,7 @@ class H265(Frames):
                 irap |= kind in IRAP
             elif kind == PREFIX_SEI and (turned := turns(nal, _HEADER)) is not None:
                 before.append(nal)
-                self._turn(turned)
+                self._turn(orientation(nal, _HEADER) if turned else b"")
         if not slices:
             return []
         self._irap_seen |= irap
@@ -157,6 +157,8 @@ class H265(Frames):
         if irap and not keyframe:
             raise ProtocolError("a picture has come before its parameter sets")
         units = _packets(self._sets.units) if keyframe else []
+        if keyframe and self._turned and not before:
+            before.append(self._turned)
         for nal in (*before, *slices):
             units += _fragments(nal)
         return [Unit(units, keyframe)]
@@ -181,8 +183,13 @@ class H265(Frames):
         if self._sets.sequence != before:
             self._turn(self._turned)
 
-    def _turn(self, turned: bool) -> None:
-        """The track as it is by its parameter sets, and by whether it is to be turned."""
+    def restart(self) -> None:
+        """See ``Frames``."""
+        super().restart()
+        self._turn(b"")
+
+    def _turn(self, turned: bytes) -> None:
+        """The track as it is by its parameter sets, and by what says that it is to be turned."""
         track = _track(self._sets.sequence)
         self._turned = turned
         self.track = replace(track, convert=TURNED) if turned and not track.convert else track

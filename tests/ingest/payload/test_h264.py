@@ -318,6 +318,24 @@ def test_a_picture_that_is_to_be_turned_is_converted_until_it_is_upright_again()
         assert bool(stream.track.track.convert) is turned
 
 
+def test_how_a_picture_is_turned_stands_before_each_keyframe_though_it_was_said_once() -> None:
+    """A still, or a conversion that begins later, decodes from the newest keyframe on."""
+    stream = Stream()
+    for number, (message, before) in enumerate([(TURNED_90, TURNED_90), (SEI, TURNED_90), (UPRIGHT, b""), (SEI, b"")]):
+        first, *rest = UNITS[:10]
+        stream.feed(packetise([[message, *first], *rest], start=number * 10 * TICKS))
+        keyframe, *others = stream.units()[-10:]
+        assert [nal for nal in keyframe if nal in (TURNED_90, UPRIGHT)] == [
+            nal for nal in (before or message,) if nal != SEI
+        ]
+        assert all(TURNED_90 not in unit for unit in others)
+    stream.feed(packetise([[TURNED_90, *UNITS[0]]], start=50 * TICKS))
+    stream.track.restart()
+    stream.feed(packetise(UNITS[:1], start=60 * TICKS))
+    assert TURNED_90 not in stream.units()[-1]
+    assert not stream.track.track.convert
+
+
 def test_interlaced_is_named() -> None:
     units = encode(20, options="tff=1", profile="main")
     stream = Stream().feed(packetise(units))

@@ -255,6 +255,25 @@ def test_decoding_order_numbers_are_left_out(size: int, *, marked: bool) -> None
     assert camera.format.dropped == 0
 
 
+def test_how_a_picture_is_turned_stands_before_each_keyframe_though_it_was_said_once() -> None:
+    turned, upright = bytes.fromhex("4e012f0308000980"), bytes.fromhex("4e012f0300000980")
+    camera, sent = Camera(), encoded()
+    camera.send([turned, *sent[0]])
+    for nals in (*sent[1:], [upright, *sent[0]], *sent[1:11]):
+        camera.send(nals)
+    keyframes = [nals for batch, nals in camera.units() if batch.keyframe]
+    assert [[nal for nal in nals if nal in (turned, upright)] for nals in keyframes] == [
+        *[[turned]] * 2,
+        [upright],
+        [],
+    ]
+    camera.send([turned, *sent[0]])
+    camera.format.restart()
+    camera.send(sent[0])
+    assert turned not in camera.units()[-1][1]
+    assert not camera.format.track.convert
+
+
 def test_a_picture_that_is_to_be_turned_is_converted_and_says_so_to_the_decoder() -> None:
     camera, sent = Camera(), encoded()
     turned = bytes.fromhex("4e012f0308000980")  # display orientation of 90 degrees, H.265 D.2.17
