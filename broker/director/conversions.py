@@ -74,7 +74,10 @@ class Conversions:
         camera, sdp = session.camera, session.offer
         assert sdp is not None, "it waits for its answer"
         record = self._state.cameras[camera]
-        convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
+        room_by_then = not record.tracks and self.hindrance == CONVERTERS_FULL  # once it is known what comes
+        convertible = tuple(
+            kind for kind in CONVERTED if self._may_convert(converted(camera, kind), room_by_then=room_by_then)
+        )
         problem = record.unconverted(Kind.VIDEO, self._state.now)
         return Offer(
             session.id,
@@ -251,11 +254,11 @@ class Conversions:
         elif camera.fruitless.pop(kind, None) is not None:
             self._state.changed.add(camera.spec.id)
 
-    def _may_convert(self, rendition: Rendition) -> bool:
+    def _may_convert(self, rendition: Rendition, *, room_by_then: bool = False) -> bool:
         camera, kind = self._state.cameras[camera_of(rendition)], converted_kind(rendition)
         if kind is not None and camera.unconverted(kind, self._state.now):
             return False
-        return rendition in self._running or not self.hindrance
+        return rendition in self._running or room_by_then or not self.hindrance
 
     def _has_room(self, worker: Worker) -> bool:
         """Whether a worker may be given one more: what it was given since it last told its load is not in that yet."""

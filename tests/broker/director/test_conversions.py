@@ -147,6 +147,18 @@ def test_a_full_worker_gets_nothing_new_and_keeps_what_it_has() -> None:
     assert sent(made.transcode("tc-1", PICTURE)) == [("tc-1", Convert(SOUND, AAC))], "as soon as there is room"
 
 
+def test_a_full_worker_may_have_room_by_the_time_that_something_is_known_of_the_camera() -> None:
+    made = Stage(camera())
+    made.ingest("in-1")
+    made.egress("out-1")
+    made.transcode("tc-1", full=True)
+    assert offered(made).convertible == (Kind.VIDEO, Kind.AUDIO), "its session can go on with that"
+    made.hear("out-1", Answered("s", "answer", ("door",)))
+    made.ingest("in-1", stream(tracks=(H265, AAC)))
+    assert sent(made.egress("out-1", subscribed=("door", PICTURE))) == []
+    assert sent(made.transcode("tc-1")) == [("tc-1", Convert(PICTURE, H265))]
+
+
 def test_what_a_dead_worker_made_is_made_by_another() -> None:
     made = stage(transcoders=2)
     [(node, _)] = watch(made, PICTURE)
