@@ -67,6 +67,12 @@ def _aac_of_another_kind() -> FakeTrack:
     return aac_track(tone("aac", 1.0, rate=48_000, channels=2), rate=16_000, config="1408", ticks=640)
 
 
+def _h265_of_any_depth() -> FakeTrack:
+    """H.265 of eight bits, of ten, in full range, and of 4:2:2, a second each."""
+    shapes = ("yuv420p", "yuv420p10le", "yuvj420p", "yuv422p")
+    return h265_track([each for pixels in shapes for each in pictures("libx265", FPS, pixels=pixels, options=X265)])
+
+
 def _back(packet: bytes) -> list[bytes]:
     """The packet, of each seventh picture with a time that was before."""
     at = int.from_bytes(packet[4:8])
@@ -81,6 +87,10 @@ BAD: Mapping[str, Bad] = MappingProxyType(
         "JPEG whose header lies": Bad(lambda: [_images_of_another_size()]),
         "another size each second": Bad(lambda: [h265_track([*_h265(30), *_h265(30, width=640, height=480)])]),
         "another size of JPEG each second": Bad(lambda: [_images_that_change()]),
+        "another depth, range and chroma each second": Bad(lambda: [_h265_of_any_depth()]),
+        "no keyframe ever": Bad(
+            lambda: [h265_track(each for each in _h265() if not each.keyframe)], "no keyframe has come for"
+        ),
         "sound a per cent too fast": Bad(lambda: [h265_track(_h265()), _sound(323)]),
         "sound a per cent too slow": Bad(lambda: [h265_track(_h265()), _sound(317)]),
         "16 pixels of JPEG": Bad(lambda: [jpeg_track([Image.encode(width=16, height=16).whole])]),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from common.errors import ProtocolError
 from common.media import Flags, Track
 from common.payload.output import Output
-from ingest.payload.keyframes import AWAITED, NEVER_NS, NO_KEYFRAME_NS
+from ingest.payload.keyframes import AWAITED, NEVER_NS, NO_KEYFRAME_NS, TOO_LARGE
 
 MAX_FRAME_BYTES = 4 << 20  # a lossless 4K picture is smaller
 MAX_FRAME_PACKETS = 4_096  # as many as a batch may have
@@ -50,6 +50,7 @@ class Frames:
         self._open = False  # a keyframe has come, and nothing was lost since
         self._arrival_ns = 0
         self._waiting_ns = 0  # arrival of the first packet since nothing is published; 0 while something is
+        self._oversized = 0  # frames in a row, but for those that needed them
         self._refused = ""  # what was wrong with the last frame that came, if something was
 
     @property
@@ -60,6 +61,8 @@ class Frames:
     @property
     def hindrance(self) -> str:
         """Why nothing of what comes is published; empty while something is."""
+        if self._oversized > 1:
+            return TOO_LARGE
         waited_ns = self._arrival_ns - self._waiting_ns if self._waiting_ns else 0
         if self._open or not waited_ns:
             return "" if self._open or self.keyframes else AWAITED
@@ -82,7 +85,7 @@ class Frames:
         As long as pictures can be read, a keyframe that takes long is no failure.
         """
         waited_ns = self._arrival_ns - self._waiting_ns if self._waiting_ns and not self._open else 0
-        return waited_ns >= (NO_KEYFRAME_NS if self._refused else NEVER_NS)
+        return self._oversized > 1 or waited_ns >= (NO_KEYFRAME_NS if self._refused else NEVER_NS)
 
     def mark(self) -> None:
         """A packet of the last timestamp without a payload carries the marker: the frame ends."""
@@ -118,6 +121,7 @@ class Frames:
         self._payloads.append(packet[start:end])
         self._size += end - start
         if self._size > MAX_FRAME_BYTES or len(self._payloads) > MAX_FRAME_PACKETS:
+            self._oversized += 1
             self.lost()
         elif marker:
             self._finish()
@@ -156,7 +160,7 @@ class Frames:
         self._refused = ""
         for unit in units:
             if unit.keyframe:
-                self._open, self._waiting_ns = True, 0
+                self._open, self._waiting_ns, self._oversized = True, 0, 0
                 self.keyframes += 1
             if self._open:
                 self.frames += 1

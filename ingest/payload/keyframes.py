@@ -9,6 +9,7 @@ from __future__ import annotations
 NO_KEYFRAME_NS = 5_000_000_000  # without a keyframe; most cameras send one every 1 to 4 s
 AWAITED = "waiting for its first keyframe"  # a hindrance that is none yet
 NEVER_NS = 30_000_000_000  # after which none will come: longer than any group of pictures that a camera offers
+TOO_LARGE = "its pictures are larger than 4 MB; set a lower bitrate, quality or resolution in the camera"
 LONG_NS = NO_KEYFRAME_NS // 2  # after which anything will do that a decoder can start with
 
 

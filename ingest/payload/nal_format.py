@@ -19,7 +19,7 @@ from common.media import MAX_PAYLOAD
 from common.payload.fragmentation import aggregate
 from common.payload.output import Output
 from ingest.payload.access_units import AWAITED
-from ingest.payload.keyframes import KeyframeGate
+from ingest.payload.keyframes import TOO_LARGE, KeyframeGate
 from ingest.payload.nal_units import (
     AGGREGATE,
     CONTINUE,
@@ -61,12 +61,17 @@ class NalPayloadFormat(NalUnits):
     @property
     def hindrance(self) -> str:
         """Why nothing of what comes is published; empty while something is."""
-        return self._gate.hindrance(self._arrival_ns)
+        return TOO_LARGE if self._all_too_large else self._gate.hindrance(self._arrival_ns)
 
     @property
     def unseen(self) -> bool:
         """Whether nothing of it will be seen as it comes."""
-        return self._gate.unseen(self._arrival_ns)
+        return self._all_too_large or self._gate.unseen(self._arrival_ns)
+
+    @property
+    def _all_too_large(self) -> bool:
+        count, published = self._oversized
+        return count > 1 and published == self.frames
 
     def lost(self) -> None:
         """Packets are missing between the last one and the next."""

@@ -81,6 +81,7 @@ class NalUnits(ABC):
 
     def __init__(self, syntax: NalSyntax, output: Output) -> None:
         self.dropped = 0  # packets
+        self._oversized = 0, 0  # pictures in a row that were too large, and how many had been published before
         self._output = output
         self._access_units = AccessUnits(output, syntax.end_mark)
         # The NAL unit that is arriving.
@@ -213,6 +214,10 @@ class NalUnits(ABC):
             data = data[-held_back:]
         self._rest = data
         if self._access_units.size > MAX_UNIT_BYTES or len(data) > MAX_HELD_BYTES:
+            if self._access_units.size > MAX_UNIT_BYTES:
+                count, published = self._oversized
+                same = published == self._access_units.published
+                self._oversized = count * same + 1, self._access_units.published
             self._too_much()
 
     def _split(self, data: bytes, at: int) -> bytes:

@@ -133,6 +133,20 @@ def test_sound_that_becomes_stereo_goes_on() -> None:
     assert len(packets) == pytest.approx(number * 1_024 / 960, abs=10)
 
 
+@pytest.mark.parametrize(("codec", "encoder"), [("AAC", "aac"), ("MPA", "mp2"), ("AC3", "ac3")])
+def test_sound_of_another_rate_goes_on(codec: str, encoder: str) -> None:
+    converter, packets, at = SoundConverter(Track(Kind.AUDIO, codec, 48_000)), list[Made](), float(START_NS)
+    for rate, channels in ((48_000, 2), (44_100, 1), (32_000, 2), (48_000, 1)):
+        sound = tone(encoder, rate=rate, channels=channels)
+        for payload in (adts(sound, rate, channels) if codec == "AAC" else sound).payloads:
+            packets += converter.convert(AccessUnit(payload, int(at), 0, True))
+            at += sound.seconds * 10**9
+    assert pitch(samples(packets)) == pytest.approx(TONE, rel=0.02)
+    assert all(before.capture_ns < after.capture_ns for before, after in pairwise(packets))
+    assert len(packets) == pytest.approx((at - START_NS) / PACKET_NS, abs=20), "little is lost where it changes"
+    assert abs(packets[-1].capture_ns - at) < 5 * PACKET_NS
+
+
 def pcm(number: int, *, at_ns: int | None = None) -> AccessUnit:
     at = START_NS + number * PACKET_NS if at_ns is None else at_ns
     return AccessUnit(bytes(160), at, at, True)

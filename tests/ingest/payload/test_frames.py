@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.errors import ProtocolError
 from common.media import Batch, Flags, Kind, Track
 from common.payload.output import Output
-from ingest.payload.frames import MAX_FRAME_PACKETS, Frames, Unit
+from ingest.payload.frames import MAX_FRAME_BYTES, MAX_FRAME_PACKETS, Frames, Unit
 from ingest.payload.keyframes import NEVER_NS, NO_KEYFRAME_NS
 from tests.fakes.clocks import ArrivalClock
 
@@ -40,6 +40,17 @@ def test_a_frame_goes_out_with_its_last_packet() -> None:
     camera.send(b"Pc", 20)
     assert camera.published() == [(b"Kab", 10, KEY_AND_END), (b"Pc", 20, END)]
     assert (camera.format.frames, camera.format.keyframes, camera.format.dropped) == (2, 1, 0)
+
+
+def test_pictures_that_are_all_too_large_are_said_to_be_that() -> None:
+    camera, part = Camera(), b"K" + bytes(60_000)
+    for number in range(2):
+        for _ in range(MAX_FRAME_BYTES // len(part) + 1):
+            camera.send(part, number * 100, marker=False)
+        camera.send(b"Pb", number * 100 + 1)
+        assert ("larger than 4 MB" in camera.format.hindrance) is camera.format.unseen is (number == 1)
+    camera.send(b"Kb", 300)
+    assert (camera.format.hindrance, camera.format.unseen) == ("", False)
 
 
 def test_a_frame_has_the_arrival_of_its_first_packet() -> None:

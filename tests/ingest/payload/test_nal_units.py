@@ -7,7 +7,7 @@ import pytest
 from common.media import MAX_PAYLOAD
 from ingest.payload.nal_units import MAX_UNIT_BYTES
 from rigs.video import TICKS, Packet, aggregate, encode, fragment, kind, packetise, units_of
-from tests.fakes.h264 import AUD, PARAMETER_SETS, SPROP, UNITS, WANTED, Stream
+from tests.fakes.h264 import AUD, PARAMETER_SETS, SLICES, SPROP, UNITS, WANTED, Stream
 
 
 @pytest.mark.parametrize("read", [1, 2, 3, 1_000])
@@ -160,6 +160,18 @@ def test_short_and_stray_packets_do_no_harm(payload: bytes, dropped: int) -> Non
     assert stream.track.dropped == dropped
     stream.feed([*packets[:3], Packet(payload, packets[3].timestamp, False), *packets[3:]])
     assert len(stream.units()) == 30
+
+
+def test_pictures_that_are_all_too_large_are_said_to_be_that() -> None:
+    stream, sets = Stream(), aggregate(PARAMETER_SETS)
+    large = fragment(b"\x65\x88" + b"a" * (MAX_UNIT_BYTES + 100_000), 60_000)
+    for number in range(2):
+        at = number * 25 * TICKS
+        stream.feed([Packet(sets, at, False), *(Packet(piece, at, piece is large[-1]) for piece in large)])
+        stream.feed(packetise([[SLICES[1][0]]], start=at + TICKS))
+        assert ("larger than 4 MB" in stream.track.hindrance) is stream.track.unseen is (number == 1)
+    stream.feed(packetise(UNITS, start=60 * TICKS))
+    assert (stream.track.hindrance, stream.track.unseen) == ("", False)
 
 
 def test_nal_unit_without_end_is_bounded() -> None:
