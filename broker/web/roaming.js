@@ -48,7 +48,7 @@ export class Roaming {
 
   /**
    * So many bytes have come so far, the last at `arrivedAt`, if the browser tells; `asleep`: nobody has looked for long.
-   * Without `beats` silence proves nothing by itself, and is doubted later: the camera may send a picture a second, or none.
+   * Without `beats` silence proves nothing by itself: the camera may send a picture a second, or none.
    */
   looked({ arrived, arrivedAt, beats = true }, asleep) {
     clearTimeout(this.#timer);
@@ -60,7 +60,7 @@ export class Roaming {
     const silent = now - this.#arrivedAt;
     if (arrived === 0 || silent < USUAL) return;
     if (silent > SILENT_AFTER && beats) this.restart();
-    else if (silent > (beats ? DOUBT_AFTER : SILENT_AFTER)) this.#doubt();
+    else if (silent > DOUBT_AFTER) this.#doubt();
     const next = [DOUBT_AFTER, SILENT_AFTER].find((after) => silent <= after);
     if (next) this.#timer = setTimeout(() => this.#player.look(), next - silent + 1);
   }

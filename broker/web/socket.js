@@ -13,8 +13,8 @@ const BLOCKED_AFTER = 2; // failures beside a request that got through; one may 
 const PING_INTERVAL = 1000; // ms, while the page shows the list
 const PONG_TIMEOUT = 3000; // ms
 const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
-const DOUBT_TIMEOUT = 500; // ms for anything to be heard, where media has stopped; more where the way is long
-const RESTART_TIMEOUT = 700; // ms to restart ICE, likewise: on another network the socket that there was is dead
+const DOUBT_TIMEOUT = 500; // ms at least for anything to be heard, where media has stopped
+const SPARE_AFTER = 200; // ms of them after which another socket is opened; less where the way is long
 const SESSIONS_STAY = 4000; // close code
 const RIGHT_ENDED = 4401; // close code of a server that asks anew who we are
 const OPEN = 1; // WebSocket.OPEN, also where there is no WebSocket
@@ -47,6 +47,7 @@ export class SocketSignalling extends EventTarget {
   #attaching = new Set(); // sessions that this socket was opened to take over
   #offers = new Map(); // id to {resolve, reject, listener}
   #restarts = new Map(); // id to {resolve, reject}
+  #doubting = null; // a promise, while it is found out whether the socket is dead
   #checks = new Map(); // session to {promise, settle}
   #nextId = 1;
   #delay = RECONNECT_FIRST;
@@ -103,37 +104,70 @@ export class SocketSignalling extends EventTarget {
 
   doubt() {
     if (!this.#ping()) return Promise.resolve(false);
-    const socket = this.#socket;
-    return new Promise((resolve) => {
-      const heard = () => (clearTimeout(timer), resolve(false));
-      const timer = setTimeout(() => {
-        this.removeEventListener("heard", heard);
-        if (socket !== this.#socket) return resolve(false);
-        this.#lost(socket);
-        this.#reconnectNow();
-        return resolve(true);
-      }, this.#roundTrip.within(DOUBT_TIMEOUT));
-      this.addEventListener("heard", heard, { once: true });
-    });
+    this.#doubting ??= this.#isDead().finally(() => (this.#doubting = null));
+    return this.#doubting;
   }
 
   async restart(session, fragment) {
     const socket = this.#socket;
+    this.doubt(); // on another network the socket that there was is dead
     try {
-      return await this.#restartWithin(this.#roundTrip.within(RESTART_TIMEOUT), session, fragment);
+      return await this.#restart(session, fragment);
     } catch (error) {
       if (error.code !== "disconnected" || socket === this.#socket) throw error;
     }
-    this.#reconnectNow();
-    return this.#restartWithin(REQUEST_TIMEOUT, session, fragment); // the same answer, if it was carried out already
+    return this.#restart(session, fragment); // the same answer, if it was carried out already
   }
 
-  async #restartWithin(ms, session, fragment) {
+  /**
+   * Find out whether the socket is dead, by opening another one beside it. That takes two round trips, so a socket that
+   * brings nothing meanwhile is: no time that was measured before, on another network, is needed for that. The other one
+   * takes its place then.
+   */
+  #isDead() {
+    const socket = this.#socket;
+    const since = performance.now();
+    let spare = null;
+    return new Promise((resolve) => {
+      const settle = (dead) => {
+        timers.forEach(clearTimeout);
+        this.removeEventListener("heard", alive);
+        this.removeEventListener("offline", died);
+        const open = dead && spare?.readyState === OPEN;
+        if (spare && !open) spare.onopen = () => spare.close(); // a browser complains of one that is closed before
+        if (!dead || socket !== this.#socket) return resolve(false);
+        if (this.online) this.#lost(socket);
+        if (open) this.#follow(spare);
+        else this.#reconnectNow();
+        return resolve(true);
+      };
+      const alive = () => settle(false);
+      const died = () => settle(true);
+      const look = () => spare?.readyState === OPEN && performance.now() - since >= DOUBT_TIMEOUT && settle(true);
+      const another = () => {
+        try {
+          spare = new WebSocket(this.#url);
+          spare.onopen = look;
+        } catch {
+          spare = null; // which the next that connects finds out, too
+        }
+      };
+      const timers = [
+        setTimeout(another, Math.max(0, SPARE_AFTER - this.#roundTrip.within(0) / 2)),
+        setTimeout(look, DOUBT_TIMEOUT),
+        setTimeout(died, 2 * this.#roundTrip.within(DOUBT_TIMEOUT)),
+      ];
+      this.addEventListener("heard", alive);
+      this.addEventListener("offline", died);
+    });
+  }
+
+  async #restart(session, fragment) {
     await this.#opened();
     const id = this.#nextId++;
     const socket = this.#socket;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#lost(socket), ms);
+      const timer = setTimeout(() => this.#lost(socket), REQUEST_TIMEOUT);
       const settle = (settler) => (value) => (clearTimeout(timer), settler(value));
       this.#restarts.set(id, { resolve: settle(resolve), reject: settle(reject) });
       this.#send({ type: "restart", session, fragment, id });
@@ -161,17 +195,22 @@ export class SocketSignalling extends EventTarget {
   }
 
   #connect() {
-    clearTimeout(this.#timer);
-    this.#waiting = false;
     let socket = null;
     try {
-      socket = this.#socket = new WebSocket(this.#url);
+      socket = new WebSocket(this.#url);
     } catch {
       this.#blockedBy(BLOCKED_AFTER); // no WebSocket in this browser, or none to such an address from such a page
       return;
     }
+    this.#follow(socket, setTimeout(() => this.#blockedBy(BLOCKED_AFTER), DOUBT_AFTER));
     this.#timer = setTimeout(() => this.#lost(socket), CONNECT_TIMEOUT);
-    const doubt = setTimeout(() => this.#blockedBy(BLOCKED_AFTER), DOUBT_AFTER);
+  }
+
+  /** Speak by this socket from now on; `doubt` is a timer that ends once it is open, or will not be. */
+  #follow(socket, doubt = 0) {
+    clearTimeout(this.#timer);
+    this.#waiting = false;
+    this.#socket = socket;
     socket.onopen = () => {
       clearTimeout(this.#timer);
       clearTimeout(doubt);
@@ -202,6 +241,7 @@ export class SocketSignalling extends EventTarget {
       if (!this.online) this.#blockedBy(1);
       this.#closed();
     };
+    if (socket.readyState === OPEN) socket.onopen();
   }
 
   /** It did not open. If a request gets through meanwhile, that counts as so many `misses`. */

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from rigs import gst_launch, gst_viewer, npm
+from rigs import gst_launch, gst_viewer, npm, pion
 from rigs.chromium import Chromium
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
@@ -126,6 +126,40 @@ async def test_werift(running: Any, modules: Path) -> None:
     seen = json.loads(told)
     assert seen["pictures"] >= PICTURES
     assert seen["missing"] == 0
+    await leaves(running)
+
+
+async def test_pion(running: Any) -> None:
+    try:
+        program = await asyncio.to_thread(pion.viewer)
+    except pion.MissingError as exc:
+        pytest.skip(str(exc))
+    viewer = await asyncio.create_subprocess_exec(
+        program, running.whep("front-door"), str(PICTURES), stdout=subprocess.PIPE
+    )
+    async with asyncio.timeout(PATIENCE):
+        told, _ = await viewer.communicate()
+    seen = json.loads(told)
+    assert seen["pictures"] >= PICTURES
+    assert seen["missing"] == 0
+    assert seen["audio"] > 0
+    await leaves(running)
+
+
+async def test_whepsrc(running: Any) -> None:
+    """No package of Debian's has it: GST_PLUGIN_PATH leads to a build of gst-plugin-webrtchttp."""
+    if problem := gst_launch.missing("whepsrc ! webrtcbin ! nicesrc ! rtph264depay ! avdec_h264"):
+        pytest.skip(problem)
+    pipeline = (
+        f"whepsrc name=w whep-endpoint={running.whep('front-door')} use-link-headers=false"
+        " video-caps=application/x-rtp,media=video,encoding-name=H264,payload=102,clock-rate=90000"
+        " audio-caps=application/x-rtp,media=audio,encoding-name=PCMU,payload=0,clock-rate=8000"
+        f" w. ! rtph264depay ! h264parse ! avdec_h264 ! identity eos-after={PICTURES} ! fakesink sync=false"
+    )
+    player = await asyncio.create_subprocess_exec("gst-launch-1.0", *pipeline.split(), stdout=subprocess.PIPE)
+    async with asyncio.timeout(PATIENCE):
+        told, _ = await player.communicate()
+    assert b"Got EOS" in told
     await leaves(running)
 
 
