@@ -47,6 +47,7 @@ _START_CODE = re.compile(b"\0\0\1")
 _NAMES = {VPS: "sprop-vps", SPS: "sprop-sps", PPS: "sprop-pps"}  # RFC 7798 7.1
 _AGGREGATE, _FRAGMENT = 48, 49  # RFC 7798 4.4.2, 4.4.3
 _HEADER = 2  # bytes
+_LOOKED_AT = 4  # payloads of a picture that may have its video parameter set: one may be a delimiter
 
 
 def announced_track(parameters: Mapping[str, str]) -> Track:
@@ -165,6 +166,8 @@ class H265(Frames):
 
     def _nal_units(self, payloads: list[bytes]) -> Iterator[bytes]:
         """As a byte stream, so that start codes that a camera left in its packets begin NAL units as well."""
+        said = (numbered for payload in payloads[:_LOOKED_AT] if (numbered := _is_numbered(payload)) is not None)
+        self._numbered = next(said, self._numbered)
         stream = access_unit("H265", [*map(_unnumbered, payloads)] if self._numbered else payloads)
         units = _START_CODE.split(stream, maxsplit=MAX_UNITS)
         if len(units) > MAX_UNITS:
@@ -206,6 +209,23 @@ def _track(sequence: SequenceParameterSet | None) -> Track:
         width=sequence.width,
         height=sequence.height,
     )
+
+
+def _is_numbered(payload: bytes) -> bool | None:
+    """Whether a payload with a video parameter set has decoding order numbers; ``None`` for any other.
+
+    Such a set has 16 bits of one behind 32 bits (H.265 7.3.2.1), so it says by itself where it begins.
+    """
+    kind = _kind(payload)
+    if kind not in (VPS, _AGGREGATE):
+        return None
+    first = 0 if kind == VPS else _HEADER + 2  # an aggregate says each unit's size
+    for number in (0, 2):  # bytes of it
+        at = first + number
+        is_set = kind == VPS or _kind(payload[at : at + 1]) == VPS
+        if is_set and payload[at + 4 : at + 6] == b"\xff\xff":
+            return number > 0
+    return None
 
 
 def _unnumbered(payload: bytes) -> bytes:

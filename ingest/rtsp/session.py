@@ -262,9 +262,9 @@ class RtspSession:
 
     def _on_describe(self, response: Response, now: float) -> list[Action]:
         self._expect_success(response)
-        if not response.body:
-            raise CameraError(CameraState.MALFORMED, "the camera's reply to DESCRIBE holds no session description")
         description = sdp.parse(response.body)
+        if not description.media and b"v=0" not in response.body:
+            raise CameraError(CameraState.MALFORMED, "the camera's reply to DESCRIBE holds no session description")
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
         self._base = resolve_base(self.url, base, description.control)
         sections = self.select(description)

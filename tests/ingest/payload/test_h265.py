@@ -274,6 +274,25 @@ def test_how_a_picture_is_turned_stands_before_each_keyframe_though_it_was_said_
     assert not camera.format.track.convert
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(("announced", "sent_so"), [("2", False), ("0", True)])
+def test_whether_there_are_such_numbers_is_seen_and_not_only_announced(
+    announced: str, *, sent_so: bool, together: bool
+) -> None:
+    camera, sent = Camera({"sprop-max-don-diff": announced}), encoded()
+    for number, unit in enumerate(sent):
+        payloads = [each for nal in unit for each in h265_fragments(nal, 1_400)]
+        if sent_so:
+            payloads = [numbered(each, 9) for each in payloads]
+        if together and kind(unit[0]) == 32:
+            own = [len(nal).to_bytes(2) + nal for nal in unit[:3]]
+            order = (b"\0\7", b"\0") if sent_so else (b"", b"")
+            payloads[:3] = [b"\x60\x01" + order[0] + order[1].join(own)]
+        for at, each in enumerate(payloads):
+            camera.format.receive(each, 0, len(each), number * TICKS, at == len(payloads) - 1, 5)
+    assert [nals for _, nals in camera.units()][-len(sent) + 2 :] == sent[2:]
+
+
 def test_a_picture_that_is_to_be_turned_is_converted_and_says_so_to_the_decoder() -> None:
     camera, sent = Camera(), encoded()
     turned = bytes.fromhex("4e012f0308000980")  # display orientation of 90 degrees, H.265 D.2.17

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from common.cameras import CameraState
+from common.errors import CameraError
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.session import SessionState
 from tests.fakes.talk import Talk
@@ -97,3 +99,12 @@ def test_options_that_are_refused_cost_nothing(status: int) -> None:
     headers = Headers([("WWW-Authenticate", 'Digest realm="r", nonce="n"')] if status == 401 else [])
     talk.answers["OPTIONS"] = [Response(status, "", headers)]
     talk.until(SessionState.PLAYING)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html><body>404</body></html>", b"{}", b"Not Found\r\n"])
+def test_an_answer_to_describe_that_is_no_description_is_said_to_be_that(body: bytes) -> None:
+    talk = Talk()
+    talk.sdp = body
+    with pytest.raises(CameraError, match="holds no session description") as caught:
+        talk.until(SessionState.SETUP)
+    assert caught.value.state is CameraState.MALFORMED
