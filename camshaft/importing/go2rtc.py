@@ -20,6 +20,7 @@ MAX_LINKS = 4  # from stream to stream: one that names itself never ends
 _SUB_NAME = re.compile(r"(?P<main>.+?)[_.-]?(?:sub(?:[_-]?stream)?|low(?:[_-]?res)?|lq|sd)", re.IGNORECASE)
 _MAIN_ENDS = ("", "_main", "-main", "_hd", "-hd", "_hq", "-hq")
 _PULLED = re.compile(r"(?:rtsp[sx]?|https?|rtmps?|srt|udp)://", re.IGNORECASE)
+_OPTION = re.compile(r"#(?=[a-z_]+(?:[=#]|\Z))")  # behind an address; another # may be a password's
 _DEVICE = re.compile(r"/dev/|device(?:\?|$)")
 _LOST = ("header", "rotate", "raw", "drawtext")  # options without which the picture is another one, or none
 _ITSELF = re.compile(r"rtsp://(?:[^@/]*@)?(?:127\.0\.0\.1|localhost|\[::1\]):8554/(?P<name>[^?#/]+)", re.IGNORECASE)
@@ -87,7 +88,7 @@ class Streams:
         sources: list[Source] = []
         for text in self._raw.get(name, []):
             inner = text.removeprefix("ffmpeg:")
-            plain, *options = inner.split("#")
+            plain, *options = _OPTION.split(inner)
             other = stream_of(plain) or plain.partition("?")[0]
             if other in self._raw:
                 if other not in way and len(way) < MAX_LINKS:

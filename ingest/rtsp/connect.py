@@ -40,6 +40,20 @@ class ForbiddenAddressError(CameraError):
         super().__init__(CameraState.REJECTED, what)
 
 
+class CertificateError(CameraError):
+    """The camera's certificate cannot be verified."""
+
+    def __init__(self, reason: str, fingerprint: str = "") -> None:
+        own = f", {fingerprint}," if fingerprint else ""
+        allow = f"allow it by its tls.fingerprint{own} or turn tls.verify off"
+        super().__init__(CameraState.TLS_FAILED, f"{reason}; {allow}")
+        self._reason = reason
+
+    def shows(self, fingerprint: str) -> CertificateError:
+        """The error for the same reason, which names that fingerprint."""
+        return CertificateError(self._reason, fingerprint)
+
+
 async def connect(
     factory: Callable[[], P],
     url: RtspUrl,
@@ -64,6 +78,9 @@ async def connect(
         try:
             sock = await _reached(address, url, until)
             transport, protocol = await _secured(factory, sock, url, context, until)
+        except CertificateError as exc:
+            if left == 1:
+                raise exc.shows(await _fingerprint(address, url, tls.legacy, deadline)) from None
         except CameraError:
             if left == 1:
                 raise
@@ -105,6 +122,19 @@ async def _secured(
             return await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)
     except (OSError, ssl.CertificateError) as exc:  # TimeoutError and ssl.SSLError among them
         raise _explain(exc, url) from None
+
+
+async def _fingerprint(address: str, url: RtspUrl, legacy: bool, until: float) -> str:
+    """The fingerprint of the certificate that is shown there; empty if none is. Nothing is said to the camera."""
+    try:
+        sock = await _reached(address, url, until)
+        transport, _ = await _secured(asyncio.Protocol, sock, url, tls_context(False, legacy), until)
+    except CameraError:
+        return ""
+    try:
+        return _of_certificate(transport)
+    finally:
+        transport.abort()
 
 
 def allowed(found: list[str], host: str, origin: str | None, networks: Networks) -> list[str]:
@@ -151,9 +181,7 @@ def tls_context(verify: bool, legacy: bool) -> ssl.SSLContext:
 def _check_fingerprint(transport: asyncio.Transport, expected: str | None) -> None:
     if expected is None:
         return
-    session = transport.get_extra_info("ssl_object")
-    certificate = session.getpeercert(binary_form=True) or b""
-    found = hashlib.sha256(certificate).hexdigest()
+    found = _of_certificate(transport)
     if found != expected.replace(":", "").lower():
         raise CameraError(
             CameraState.TLS_FAILED,
@@ -161,15 +189,17 @@ def _check_fingerprint(transport: asyncio.Transport, expected: str | None) -> No
         )
 
 
+def _of_certificate(transport: asyncio.Transport) -> str:
+    certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
+    return hashlib.sha256(certificate).hexdigest()
+
+
 def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError:
     """The error for TLS that did not come about on a connection that is there."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        allow = "allow it by its tls.fingerprint, or turn tls.verify off"
         if error.verify_code in _SELF_SIGNED:
-            return CameraError(
-                CameraState.TLS_FAILED, f"no known authority has signed the camera's certificate; {allow}"
-            )
-        return CameraError(CameraState.TLS_FAILED, f"{error.verify_message or error.reason}; {allow}")
+            return CertificateError("no known authority has signed the camera's certificate")
+        return CertificateError(error.verify_message or error.reason)
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "").replace("_", " ").lower()
         hint = {"wrong version number": _NO_TLS, "record layer failure": _NO_TLS}.get(

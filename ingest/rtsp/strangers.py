@@ -5,10 +5,13 @@ Their own words are not repeated: they may be a secret of a service that only th
 
 from __future__ import annotations
 
+_ANOTHER_PORT = "RTSP has another port (554 as a rule), or is off in the camera"
 _SERVICES = (
-    (b"HTTP/", "a web server (HTTP); the port for RTSP is another one, as a rule 554"),
-    (b"<", "a web server; the port for RTSP is another one, as a rule 554"),
+    (b"HTTP/", f"a web server (HTTP); {_ANOTHER_PORT}"),
+    (b"<", f"a web server; {_ANOTHER_PORT}"),
     (b"SSH-", "an SSH server"),
+    (b"220", "an FTP or SMTP server"),
+    (b"RFB ", "a server that shares a screen (VNC)"),
     (b"\x15", "a TLS server; write rtsps:// instead of rtsp://"),
     (b"\x16", "a TLS server; write rtsps:// instead of rtsp://"),
 )

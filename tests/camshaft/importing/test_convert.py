@@ -163,6 +163,13 @@ def test_go2rtc(tmp_path: Path) -> None:
     assert "hunter2" not in left
 
 
+@pytest.mark.parametrize("options", ["", "#hardware", "#video=h264#hardware", "#backchannel=0#transport=udp"])
+def test_what_stands_behind_an_address_in_go2rtc_is_told_from_a_password(options: str, tmp_path: Path) -> None:
+    url = "rtsp://admin:p#ss?w#rd@10.0.0.7/x"
+    config, _, _ = taken(f"streams: {{door: '{url}{options}'}}", tmp_path)
+    assert config.cameras["door"].url == url
+
+
 def test_mediamtx(tmp_path: Path) -> None:
     config, found, written = taken(MEDIAMTX, tmp_path)
     assert found.program == "MediaMTX"

@@ -10,8 +10,10 @@ from ingest.rtsp.strangers import FIRST_BYTES, looks_like
 @pytest.mark.parametrize(
     ("begin", "words"),
     [
-        (b"HTTP/1.1", "another one, as a rule 554"),
-        (b"<html>", "another one, as a rule 554"),
+        (b"HTTP/1.1", "RTSP has another port (554 as a rule), or is off in the camera"),
+        (b"<html>", "RTSP has another port (554 as a rule), or is off in the camera"),
+        (b"220 (vsFTPd 3.0.5)", "an FTP or SMTP server"),
+        (b"RFB 003.008", "VNC"),
         (b"SSH-2.0-", "SSH server"),
         (b"\x15\x03\x01", "write rtsps:// instead of rtsp://"),
         (b"secret=1", "nothing that is known"),
