@@ -41,7 +41,7 @@ from common.settings import ENV_PREFIX
 
 MAX_REQUEST = 256 << 10  # bytes of arguments and environment; the kernel's own bound for a message is less
 MAX_DESCRIPTORS = 16
-TIMEOUT = 20.0  # seconds for a fork, on a machine that swaps
+TIMEOUT = 2.0  # seconds for a fork, which takes milliseconds: the supervisor waits meanwhile, and so does who needs it
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 CONNECTION = "CAMSHAFT_NURSERY_FD"  # environment variable: number of the socket that one which is a program inherits
 
