@@ -46,15 +46,6 @@ def least_loaded_ingest(workers: Iterable[Worker]) -> Worker | None:
     return min((w for w in workers if w.takes(Role.INGEST)), key=lambda w: (w.busy, w.node), default=None)
 
 
-def suited_ingest(workers: Iterable[Worker], suspects: Suspects, camera: CameraName, now: float) -> Worker | None:
-    """The ingest worker that is to have a camera now: suspects are kept apart from each other, and others from them."""
-    if not suspects.may_try(camera, now):
-        return None
-    taking = [worker for worker in workers if worker.takes(Role.INGEST)]
-    fewest = min((suspects.on_trial(worker.node) for worker in taking), default=0)
-    return least_loaded_ingest(worker for worker in taking if suspects.on_trial(worker.node) == fewest)
-
-
 class Cameras:
     """The director's part for cameras. ``tracks`` and ``last_workers`` are remembered from an earlier broker."""
 
@@ -156,7 +147,9 @@ class Cameras:
         if not camera.needed(self._state.now):
             self._release(camera)
         elif camera.worker is None and not self._state.gathering and not self._expected_back(camera):
-            worker = suited_ingest(self._state.workers.values(), self.suspects, camera.spec.id, self._state.now)
+            nodes = [worker.node for worker in self._state.workers.values() if worker.takes(Role.INGEST)]
+            suited = self.suspects.suited(camera.spec.id, nodes, self._state.now)
+            worker = least_loaded_ingest(self._state.workers[node] for node in suited)
             if worker is not None:
                 self._give(camera, worker)
                 self._assign(camera, worker.node)

@@ -1,8 +1,9 @@
 """Which cameras may be what ends their workers, so that no camera ends one after the other; pure.
 
-What a camera sends may end the process that reads it, by a fault of ours that nobody has found. That process has told
-nobody which of its cameras it was, and the camera would end the next one, and every camera beside it would go dark with
-it, again and again. So deaths are counted against cameras, and a camera that many count against is tried with care.
+What a camera sends may end the ingest that reads it, or the egress that sends it on, by a fault of ours that nobody has
+found. That process has told nobody which of its cameras it was, and the camera would end the next one, and every camera
+beside it would go dark with it, again and again. So deaths are counted against cameras, those of ingests and those of
+egresses apart, and a camera that many count against is tried with care.
 
 * What kills does so soon. A death counts against each camera that the worker had for ``PROBATION`` at most; a camera
   that stays longer without a death is acquitted.
@@ -80,9 +81,17 @@ class Suspects:
                 self._suspects.add(camera)
                 record.until = now + SUSPENSION * 2 ** min(record.alone, MOST_DOUBLED)
 
-    def on_trial(self, node: NodeName) -> int:
-        """How many suspects a worker has."""
-        return self._trials[node]
+    def suited(self, camera: CameraName, nodes: Collection[NodeName], now: float) -> Collection[NodeName]:
+        """The workers that may have the camera now: none while it waits.
+
+        Suspects are kept apart from each other, and other cameras from them. A worker that tries one goes on with it.
+        """
+        if camera in self._suspects and camera in self._given:
+            return [node for node in nodes if node == self._given[camera][0]]
+        if not self.may_try(camera, now):
+            return ()
+        fewest = min((self._trials[node] for node in nodes), default=0)
+        return [node for node in nodes if self._trials[node] == fewest]
 
     def may_try(self, camera: CameraName, now: float) -> bool:
         """Whether the camera may be given to a worker now."""

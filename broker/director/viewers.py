@@ -39,6 +39,7 @@ from broker.director.events import (
 from broker.director.moves import Moves
 from broker.director.offers import OFFER_TIMEOUT, Offers
 from broker.director.state import Session, State, Worker
+from broker.director.suspects import Suspects
 from common.cameras import SUB, CameraName, split_stream, stream_of
 from common.control import HangUp, NodeName, Refused, Role
 from common.media import Rendition, as_it_came
@@ -56,6 +57,7 @@ _NO_EGRESS = "no_egress", "No egress process can take a viewer now; try again in
 _BUSY = "busy", "Too many viewers are joining at once; try again in a moment."
 _TIMEOUT = "egress_timeout", f"The egress process did not answer within {OFFER_TIMEOUT:.0f} s; try again."
 _GAVE_UP = "egress_gave_up", "The egress process that was to answer gave up; try again in a moment."
+_SUSPECT = "camera_waits", "Each egress process that sent this camera ended soon after; try again in a moment."
 _DIED = "egress_died", "The egress process that was to answer has died; try again in a moment."
 
 
@@ -90,18 +92,16 @@ class Viewers:
         self._sessions = state.sessions
         self._offers = Offers()
         self._ended = EndedSessions(state)
+        self._suspects = Suspects()
 
     def offer(self, offered: ViewerOffered) -> None:
         """Pass a viewer's offer to an egress."""
         id, camera_id, sdp, wish = offered.session, offered.camera, offered.sdp, offered.wish
-        deadline = self._state.now + OFFER_TIMEOUT
-        session = Session(
-            id, camera_id, NodeName(""), sdp, deadline, wish=wish, holder=offered.holder, takes=offered.takes
-        )
+        session = _session(offered, self._state.now + OFFER_TIMEOUT)
         known = camera_id in self._state.cameras
         if known:
             session.camera = self._moves.choose(session)
-        worker = _egress_for(session, self._state)
+        worker = _egress_for(self._state, self._suspects, session)
         if not known:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
         elif wish.stream is StreamWish.SUB and stream_of(camera_id, SUB) not in self._state.cameras:
@@ -110,8 +110,11 @@ class Viewers:
         elif not self._offers.have_room(sdp):
             self._state.command(OfferRefused(id, 503, *_BUSY))
         elif worker is None:
-            self._state.command(OfferRefused(id, 503, *_NO_EGRESS))
+            why = _SUSPECT if self._suspects.suspended(session.camera) else _NO_EGRESS
+            self._state.command(OfferRefused(id, 503, *why))
         else:
+            if not worker.has_stream(session.camera):
+                self._suspects.given(session.camera, worker.node, self._state.now)
             session.node = worker.node
             self._offers.add(session)
             self._enter(session)
@@ -123,7 +126,7 @@ class Viewers:
         if session is None or session.offer is None or session.node != node or (before is not None and before.heir):
             return  # or its successor gets it, when that reports
         session.refused_by.add(node)
-        worker = _egress_for(session, self._state)
+        worker = _egress_for(self._state, self._suspects, session)
         if worker is None:
             code, message = _NO_EGRESS
             self._refuse(session, 503, code, f"{message} {because}".strip())
@@ -248,9 +251,14 @@ class Viewers:
         """The worker is dead: its answered sessions are over.
 
         Its unanswered offers go elsewhere if it was stopped in good order. Otherwise one of them may be what killed
-        it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
+        it, and the next egress is not to be killed too: they are refused, and honest viewers ask again. Or it was what
+        one of its cameras sent.
         """
-        for session in _all(self._sessions, worker.sessions):
+        sessions = _all(self._sessions, worker.sessions)
+        if reason is not EndReason.WORKER_STOPPED:
+            watched = {session.camera for session in sessions if not session.pending}
+            self._suspects.died(worker.node, watched, worker.seen, self._state.now)
+        for session in sessions:
             if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
             elif session.pending:
@@ -264,6 +272,7 @@ class Viewers:
             self._refuse(session, 503, *_TIMEOUT)
             self._discard(session.node, session.id)
         self._ended.forget()
+        self._suspects.settle({worker.node: worker.seen for worker in self._state.workers.values()}, self._state.now)
 
     def may_appear(self, id: SessionName) -> bool:
         """Whether a session that is unknown may yet be reported."""
@@ -305,12 +314,19 @@ def _all(sessions: Mapping[SessionName, Session], ids: Iterable[SessionName]) ->
     return [sessions[id] for id in sorted(ids)]
 
 
-def _egress_for(session: Session, state: State) -> Worker | None:
+def _session(offered: ViewerOffered, deadline: float) -> Session:
+    id, camera, sdp, holder = offered.session, offered.camera, offered.sdp, offered.holder
+    return Session(id, camera, NodeName(""), sdp, deadline, wish=offered.wish, holder=holder, takes=offered.takes)
+
+
+def _egress_for(state: State, suspects: Suspects, session: Session) -> Worker | None:
     near = state.neighbourhood if session.takes else ""  # else its media does not come by the front door
-    workers = state.workers.values()
+    known = state.workers.values()
+    nodes = [worker.node for worker in known if worker.takes(Role.EGRESS)]
+    workers = [state.workers[node] for node in suspects.suited(session.camera, nodes, state.now)]
     found = egress_for_viewer(workers, session.camera, session.refused_by, near)
-    if found is None:
-        found = next((each for each in workers if each.is_taken_over and each.node not in session.refused_by), None)
+    if found is None and not suspects.suspended(session.camera):
+        found = next((each for each in known if each.is_taken_over and each.node not in session.refused_by), None)
     return found
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from broker.director.events import OfferRefused
 from broker.director.suspects import DEATHS, KEPT, PROBATION, SUSPENSION, WHY, Suspects
 from common.cameras import CameraState
-from tests.fakes.stage import Stage, camera, stream
+from common.control import Answered, Offer
+from tests.fakes.stage import Stage, camera, sent, stream, viewer
 
 TICK = 0.25
 KILLS_AFTER = 0.5  # seconds with a worker
@@ -117,3 +119,64 @@ def test_another_url_is_another_camera() -> None:
     farm.deadly.clear()
     farm.stage.want(camera("c0", url="rtsp://host/other", revision=2))
     assert farm.stage.worker_of("c0") is not None
+
+
+class Crowd:
+    """Egresses that die of one camera, and pages that ask anew as soon as they are refused or their session ends."""
+
+    def __init__(self, deadly: str) -> None:
+        self.stage = Stage(camera("good"), camera("bad"))
+        self.deadly = deadly
+        self.incarnations = {"out-1": 1, "out-2": 1}
+        self.deaths = self.number = self.refused = 0
+        self.dark = {"good": 0.0, "bad": 0.0}
+        self.sessions: dict[str, tuple[str, str, float]] = {}  # of each camera's one viewer: name, egress, since
+        self.stage.ingest("in-1", stream("good"), stream("bad"))
+
+    def run(self, seconds: float) -> None:
+        end = self.stage.now + seconds
+        while self.stage.now < end:
+            self.stage.tick(TICK)
+            self.stage.ingest("in-1", stream("good"), stream("bad"))
+            for node, number in self.incarnations.items():
+                watching = [viewer(name, of) for of, (name, at, _) in self.sessions.items() if at == node]
+                self.stage.egress(node, *watching, incarnation=str(number))
+            for of in self.dark:
+                self._watch(of)
+            _, node, since = self.sessions.get(self.deadly, ("", "", 0.0))
+            if node and self.stage.now - since >= KILLS_AFTER:
+                self.deaths += 1
+                self.incarnations[node] += 1
+                self.sessions = {of: each for of, each in self.sessions.items() if each[1] != node}
+
+    def _watch(self, of: str) -> None:
+        if of in self.sessions:
+            return
+        self.dark[of] += TICK
+        self.number += 1
+        name = f"s{self.number}"
+        commands = self.stage.offer(name, of)
+        for node, message in sent(commands):
+            if isinstance(message, Offer):
+                self.stage.hear(node, Answered(name, "answer"))
+                self.sessions[of] = name, node, self.stage.now
+        self.refused += any(isinstance(each, OfferRefused) and each.code == "camera_waits" for each in commands)
+
+
+def test_a_camera_that_kills_egresses_is_refused_longer_and_longer_and_the_other_is_watched() -> None:
+    crowd = Crowd("bad")
+    crowd.run(60.0)
+    assert crowd.deaths < 12
+    assert crowd.refused
+    deaths, dark = crowd.deaths, crowd.dark["good"]
+    crowd.run(120.0)
+    assert crowd.deaths - deaths <= 3
+    assert crowd.dark["good"] - dark <= 3 * 2 * TICK
+
+
+def test_offers_that_kill_egresses_are_not_the_cameras_fault() -> None:
+    made = Stage(camera())
+    made.ingest("in-1", stream())
+    for number in range(2 * DEATHS):
+        made.egress("out-1", incarnation=str(number))
+        assert sent(made.offer(f"s{number}"))[0][0] == "out-1"
