@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rigs.bystander import SHARED_GAP, unharmed
 from rigs.chromium import Chromium
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
@@ -19,7 +20,7 @@ from tests.fakes.hostile import SOURCES, strangers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
-EACH = int(os.environ.get("HOSTILE", "1000"))  # offers, PATCHes, WebSocket messages, STUN, DTLS and RTCP datagrams
+EACH = int(os.environ.get("HOSTILE", "1000"))  # of each kind of request, message, datagram and frame
 LOOK = 0.02  # seconds between looks at whether this process gets its turn
 HELD_UP = 0.1  # seconds that one is late: then the machine is busy, and a browser on it freezes by itself
 
@@ -46,7 +47,10 @@ async def test_fifty_strangers_cost_a_viewer_no_picture(
     await viewing.shows(SMALL.fps)
     before, pids = await viewing.stats(), running.pids()
     watch = asyncio.create_task(held_up())
-    async with strangers(running.url, "front-door", EACH) as crowd:
+    async with (
+        unharmed(running, "front-door", gap_ms=SHARED_GAP),
+        strangers(running.url, "front-door", EACH) as crowd,
+    ):
         answers = await crowd
     watch.cancel()
     late = await watch
@@ -56,8 +60,9 @@ async def test_fifty_strangers_cost_a_viewer_no_picture(
     assert after.packets_lost == 0
     assert after.freezes - before.freezes <= late, f"{after.freeze_seconds} s without a picture"
     await viewing.shows(SMALL.fps)
-    for statuses in (answers.offers, answers.patches):
+    for statuses in (answers.offers, answers.patches, answers.leaves, answers.events):
         assert sum(statuses.values()) >= EACH
         assert {status for status in statuses if status >= "500"} <= {"503"}, answers
-    assert min(answers.messages, answers.stun, answers.dtls, answers.rtcp) >= EACH * 0.9, answers
+    sent = (answers.messages, answers.trickles, answers.stun, answers.dtls, answers.rtcp, answers.frames)
+    assert min(sent) >= EACH * 0.9, answers
     assert answers.connected > SOURCES / 2, "what lies behind a handshake was hardly tried"

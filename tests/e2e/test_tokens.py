@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,61 +11,11 @@ import aiohttp
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from rigs.command import BOUND, ROOT, Command, wait_until
-from rigs.process import free_port
+from rigs.command import BOUND, Command, wait_until
+from tests.fakes.machines import Machines, count, token
 from tests.fakes.private_bus import free_tcp_endpoints
 
 pytestmark = pytest.mark.e2e
-
-
-def token(directory: Path, role: str) -> str:
-    command = [sys.executable, "-P", "-m", "camshaft", "token", "worker", "--role", role, "--uses", "1"]
-    made = subprocess.run(
-        command, cwd=directory, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=BOUND, check=True
-    )
-    return made.stdout.strip()
-
-
-def count(cluster: Command, name: str) -> int:
-    """A counter of all nodes together."""
-    return sum(node["counters"].get(name, 0) for node in cluster.get("/api/nodes") or ())
-
-
-class Machines:
-    """The broker's machine and those of its workers, each with a directory of its own."""
-
-    def __init__(self, directory: Path, stack: ExitStack) -> None:
-        self._directory = directory
-        self._stack = stack
-        self._bus = {"CAMSHAFT_BROKER_ADDRESS": free_tcp_endpoints().address}
-        self.front = f"127.0.0.1:{free_port()}"
-        camera = f"127.0.0.1:{free_port()}"
-        (directory / "broker").mkdir()
-        self.tokens = {role: token(directory / "broker", role) for role in ("ingest", "egress")}
-        self.start("camera", "demo-camera", "--listen", camera, "--size", "320x240")
-        self.broker = self.start_broker(camera)
-        self.workers = {
-            role: self.start(role, role, CAMSHAFT_NODE=f"{role}-1", CAMSHAFT_CLUSTER_TOKEN=self.tokens[role])
-            for role in self.tokens
-        }
-
-    def start(self, place: str, *arguments: str, **environ: str) -> Command:
-        directory = self._directory / place
-        directory.mkdir(exist_ok=True)
-        return self._stack.enter_context(Command(directory, *arguments, environ=self._bus | environ))
-
-    def start_broker(self, camera: str) -> Command:
-        broker = self.start(
-            "broker", "broker", CAMSHAFT_HTTP_LISTEN=self.front, CAMSHAFT_CAMERA=f"door=rtsp://{camera}/"
-        )
-        broker.page = f"http://{self.front}"
-        return broker
-
-    def camera_plays(self) -> bool:
-        return [each["state"] for each in self.broker.get("/api/cameras") or ()] == ["playing"]
-
-    def count(self, name: str) -> int:
-        return count(self.broker, name)
 
 
 @pytest.fixture

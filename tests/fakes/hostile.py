@@ -1,4 +1,4 @@
-"""A crowd of strangers in a process of its own: changed offers, PATCHes, WebSocket messages and datagrams.
+"""A crowd of strangers in a process of its own: changed requests, WebSocket messages, datagrams and TCP frames.
 
 ``python -m tests.fakes.hostile URL CAMERA EACH SEED`` sends so many of each kind, from ``SOURCES`` addresses of the
 loopback, and prints how the server answered as JSON. Each source also has a real session, with a path that answers
@@ -18,9 +18,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 import aiohttp
 from OpenSSL import SSL
+from yarl import URL
 
 from egress.wire.stun import binding_success
 from rigs.browser import PASSWORD
@@ -30,6 +32,7 @@ from tests.fuzz.table import corpus
 SOURCES = 50  # 127.0.0.2 and following
 AT_ONCE = 6  # sources that are at work, so that the machine has something left for who watches
 DATAGRAMS = 20  # in a row
+FRAMES = 4  # over one connection
 PAUSE = 0.002  # seconds between them
 CONNECT = 5.0  # seconds for a real session; without one its datagrams come from nobody
 ROOT = Path(__file__).parents[2]
@@ -42,8 +45,12 @@ class Answers:
 
     offers: Counter[str] = field(default_factory=Counter)  # by HTTP status
     patches: Counter[str] = field(default_factory=Counter)
+    leaves: Counter[str] = field(default_factory=Counter)  # DELETEs of sessions
+    events: Counter[str] = field(default_factory=Counter)  # subscriptions to a session's events
     codes: Counter[str] = field(default_factory=Counter)  # of what was refused with 5xx
     messages: int = 0
+    trickles: int = 0  # candidates by WebSocket
+    frames: int = 0  # by TCP
     stun: int = 0
     dtls: int = 0
     rtcp: int = 0
@@ -110,6 +117,7 @@ class Stranger(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
         self._ufrag = self._password = ""
         self._server = ("127.0.0.1", 9)
+        self._tcp_port = 9
 
     async def run(self, each: int) -> None:
         """Send so many of each kind."""
@@ -119,8 +127,13 @@ class Stranger(asyncio.DatagramProtocol):
             for _ in range(each):
                 await self._offer(http)
                 await self._patch(http, session, tag)
-            await self._signal(http, each)
+                await self._leave(http)
+                await self._subscribe(http, session)
+            sent = [await self._signal(http, each, inputs) for inputs in (_MESSAGES, _CANDIDATES)]
+            self.answers.messages += sent[0]
+            self.answers.trickles += sent[1]
             await self._send_all(each)
+            await self._send_frames(each)
             if session:
                 async with http.delete(self.url + session):
                     pass
@@ -149,7 +162,9 @@ class Stranger(asyncio.DatagramProtocol):
                 return "", '"x"'
             session, tag = response.headers["Location"], response.headers["ETag"]
         self._ufrag, self._password = (re.findall(rf"a=ice-{name}:(\S+)", answer)[0] for name in ("ufrag", "pwd"))
-        port = int(re.findall(r"a=candidate:\S+ \d udp \d+ \S+ (\d+)", answer)[0])
+        port, self._tcp_port = (
+            int(re.findall(rf"a=candidate:\S+ \d {way} \d+ \S+ (\d+)", answer)[0]) for way in ("udp", "tcp")
+        )
         self._server = ("127.0.0.1", port)
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, local_addr=(self.address, 0))
@@ -181,6 +196,20 @@ class Stranger(asyncio.DatagramProtocol):
         async with http.patch(self.url + where, data=body, headers=headers) as response:
             await self._count(self.answers.patches, response)
 
+    async def _leave(self, http: aiohttp.ClientSession) -> None:
+        """End a session that is nobody's, or no session at all."""
+        name = quote(changed(self.dice, _NAMES)[:2_000] or b"x", safe="/")
+        where = URL(f"{self.url}/whep/{self.camera}/{name}", encoded=True)
+        async with http.delete(where, headers={"If-Match": self.dice.choice(("*", '"x"', ""))}) as response:
+            await self._count(self.answers.leaves, response)
+
+    async def _subscribe(self, http: aiohttp.ClientSession, session: str) -> None:
+        """Ask for the events of a session."""
+        where = session if session and self.dice.random() < 0.8 else f"/whep/{self.camera}/nobody"
+        body, headers = changed(self.dice, _EVENTS), {"Content-Type": "application/json"}
+        async with http.post(f"{self.url}{where}/events", data=body, headers=headers) as response:
+            await self._count(self.answers.events, response)
+
     async def _count(self, counter: Counter[str], response: aiohttp.ClientResponse) -> None:
         counter[str(response.status)] += 1
         text = await response.text()
@@ -188,19 +217,19 @@ class Stranger(asyncio.DatagramProtocol):
             with contextlib.suppress(ValueError, KeyError):
                 self.answers.codes[json.loads(text)["code"]] += 1
 
-    async def _signal(self, http: aiohttp.ClientSession, each: int) -> None:
-        """WebSocket messages; over another socket where the server closes one."""
+    async def _signal(self, http: aiohttp.ClientSession, each: int, inputs: Sequence[bytes]) -> int:
+        """WebSocket messages; over another socket where the server closes one. How many were sent."""
         left = each
         while left > 0:
             async with http.ws_connect(f"{self.url}/ws", max_msg_size=0) as socket:
                 reader = asyncio.create_task(_drain(socket))
                 with contextlib.suppress(aiohttp.ClientError, ConnectionError):
                     while left > 0 and not socket.closed:
-                        await socket.send_str(changed(self.dice, _MESSAGES).decode("utf-8", "replace"))
+                        await socket.send_str(changed(self.dice, inputs).decode("utf-8", "replace"))
                         left -= 1
-                        self.answers.messages += 1
                         await asyncio.sleep(PAUSE)
                 reader.cancel()
+        return each - left
 
     async def _send_all(self, each: int) -> None:
         if self.transport is None:
@@ -223,6 +252,25 @@ class Stranger(asyncio.DatagramProtocol):
             self.answers.rtcp += 1
             if number % DATAGRAMS == 0:
                 await asyncio.sleep(PAUSE * DATAGRAMS)
+
+    async def _send_frames(self, each: int) -> None:
+        """TCP frames (RFC 4571), over another connection after some: the server closes one that sends what is none."""
+        sent = 0
+        while sent < each:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", self._tcp_port, local_addr=(self.address, 0))
+                if self.dice.random() < 0.5:
+                    first = check(self._ufrag, self._password, nominate=self.dice.random() < 0.5)
+                    writer.write(len(first).to_bytes(2, "big") + first)
+                for _ in range(FRAMES):
+                    data = changed(self.dice, self.dice.choice((_STUN, _DTLS, _RTCP)))[:1_500]
+                    size = self.dice.choice((len(data), len(data), len(data), self.dice.randrange(65_536)))
+                    writer.write(size.to_bytes(2, "big") + data)
+                writer.close()
+                await writer.wait_closed()
+            sent += FRAMES
+            await asyncio.sleep(PAUSE * FRAMES)
+        self.answers.frames += sent
 
     def _send(self, datagram: bytes) -> None:
         assert self.transport is not None
@@ -247,6 +295,18 @@ async def _drain(socket: aiohttp.ClientWebSocketResponse) -> None:
 _OFFERS = [*OFFERS, *(data[1:] for data in corpus("offer") if len(data) > 1)]
 _FRAGMENTS = [data for data in corpus("sdpfrag") if data]
 _MESSAGES = [line for data in corpus("signalling") for line in data.split(b"\n") if line]
+_CANDIDATES = [
+    json.dumps({"type": kind, "session": "s1", **fields}).encode()
+    for kind in ("candidate", "attach", "close", "restart")
+    for fields in (
+        {"candidate": "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host", "sdpMid": "0", "sdpMLineIndex": 0},
+        {"candidate": "candidate:2 1 tcp 1 a.local 9 typ host tcptype active", "usernameFragment": "x"},
+        {"candidate": ""},
+        {"ufrag": "8hhY", "password": "asd88fgpdd777uzjYhagZg"},
+    )
+]
+_EVENTS = [b'["reconnect"]', b'["reconnect", "viewercount"]', b"[]", b"{}", b'[["reconnect"]]', b'"reconnect"']
+_NAMES = [b"nobody", b"A" * 43, b"nobody/events", b"../../api/cameras", "\u00e4\u0000%2f".encode()]
 _STUN = [data for data in corpus("stun") if data]
 _DTLS = [data[2:] for data in corpus("dtls-records") if len(data) > 2]
 _RTCP = [*FEEDBACK, *(data for data in corpus("rtcp") if data)]
