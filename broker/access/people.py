@@ -84,9 +84,11 @@ class People:
     def take(self, auth: AuthConfig) -> None:
         """Have these groups, and these others who may do everything, from now on."""
         self._groups = Groups(auth.groups)
-        self._longest = auth.session_hours * 3_600  # seconds; a shorter one holds for those who are signed in as well
-        admins = (token for token in auth.tokens.values() if token.role is AccessRole.ADMIN)
-        self._admin_elsewhere = self._groups.has_admin or any(admins)
+        # Seconds: who makes it shorter means those who are signed in as well.
+        self._longest = auth.session_hours * 3_600
+        self._admin_elsewhere = self._groups.has_admin or any(
+            token.role is AccessRole.ADMIN for token in auth.tokens.values()
+        )
 
     def refresh(self) -> list[str]:
         """See what another process changed, the next time if somebody is writing now. Returns the users' names.
@@ -104,6 +106,8 @@ class People:
         finally:
             self._lock.release()
 
+    # Users
+
     @property
     def users(self) -> list[User]:
         """All of them, by name."""
@@ -114,13 +118,9 @@ class People:
         """Whether somebody may do everything."""
         return self._users.has_admin
 
-    def user(self, name: str) -> User | None:
-        """The user of that name."""
-        return self._users.get(name)
-
-    def meant(self, name: str) -> User | None:
-        """The user of that name, however a keyboard writes it."""
-        return self._users.meant(name)
+    def user(self, name: str, *, typed: bool = False) -> User | None:
+        """The user of that name; where somebody has ``typed`` it, however the keyboard writes it."""
+        return self._users.meant(name) if typed else self._users.get(name)
 
     def add(
         self, name: str, hash: str, role: AccessRole, cameras: tuple[str, ...], *, now: float, first: bool = False

@@ -242,7 +242,7 @@ def first_admin_path(app: web.Application) -> str:
 async def _check_password(request: web.Request, name: str, password: str) -> User:
     """The user, whose password this is. Raises ``RequestError``."""
     context, account, people = request.app[CONTEXT], request.app[ACCOUNT], people_of(request)
-    meant, mark = people.meant(name), cookie_of(request, DEVICE)
+    meant, mark = people.user(name, typed=True), cookie_of(request, DEVICE)
     called = plain(name) if meant is None else meant.name  # a guess counts for one user, however it writes the name
     device = mark if mark and people.knows_device(called, mark, now=context.desk.now) else ""
     keys = keys_of(context.quotas.address(address_of(request)), called, device)
@@ -252,7 +252,7 @@ async def _check_password(request: web.Request, name: str, password: str) -> Use
     except RequestError as exc:
         raise refused_sign_in(request, exc, name) from None
     account.guesses.wrong(keys, context.clock())
-    user = people.meant(name)
+    user = people.user(name, typed=True)
     if await account.is_right(password, user) and user is not None:
         account.guesses.right(keys)
         if _has_same_password(people, user):
