@@ -200,7 +200,7 @@ class Sender:
             if index != self._confirmed:
                 self._confirmed = index
                 self._measuring.confirmed(index, now)
-            self._stuck.reported(self._unconfirmed(), now, waited)
+            self._stuck.reported(_unconfirmed(self.cursor, self._confirmed), now, waited)
 
     def deaf_until(self, now: float) -> None:
         """Reports may have come and been dropped until now."""
@@ -232,22 +232,13 @@ class Sender:
 
     def _judge(self, judge: StuckJudge, now: float) -> None:
         cursor = self.cursor  # what piles up on a reliable way takes nothing from others, and is bounded
-        stuck = judge.judge(self._unconfirmed(), now) and not cursor.target.reliable
+        stuck = judge.judge(_unconfirmed(self.cursor, self._confirmed), now) and not cursor.target.reliable
         if stuck and (cursor.position, Event.GOT_STUCK) in TRANSITIONS:
             self.stats.stuck += 1
             cursor.move(Event.GOT_STUCK)
         elif not stuck and cursor.position is Position.ON_HOLD:
             cursor.move(Event.CAME_FREE)
             cursor.begin(now)
-
-    def _unconfirmed(self) -> float:
-        """Seconds of media between the newest picture that arrived and the newest that was sent."""
-        history = self.feed.history
-        newest, confirmed = history.get(self.cursor.upto - 1), history.get(self._confirmed)
-        if newest is None or confirmed is None:  # fallen out of the history
-            return 0.0 if newest is None else float("inf")
-        ticks = (newest.timestamp - confirmed.timestamp) & 0xFFFFFFFF
-        return ticks / self.feed.timeline.clock_rate if ticks < 1 << 31 else 0.0
 
     def _moved(self, position: Position) -> None:
         """Spare packets wait for a picture that is on its way: here it has gone, or is given up."""
@@ -267,3 +258,13 @@ def _parcels(feed: Feed, cursor: Cursor, count: int) -> list[Parcel]:
     if cursor.thin:  # one run at a time: what is to be sent again has its turn after each picture
         return [Parcel([run], group) for run in runs(feed.history.slice(first, max(0, count)))]
     return [feed.parcel(first, count, group)] if count > 0 and first < feed.history.end else []
+
+
+def _unconfirmed(cursor: Cursor, confirmed: int) -> float:
+    """Seconds of media between the newest picture that arrived and the newest that was sent."""
+    history = cursor.feed.history
+    newest, known = history.get(cursor.upto - 1), history.get(confirmed)
+    if newest is None or known is None:  # fallen out of the history
+        return 0.0 if newest is None else float("inf")
+    ticks = (newest.timestamp - known.timestamp) & 0xFFFFFFFF
+    return ticks / cursor.feed.timeline.clock_rate if ticks < 1 << 31 else 0.0

@@ -86,8 +86,7 @@ class Conversions:
             record.tracks,
             convertible,
             "" if len(convertible) == 2 else problem or self.hindrance,
-            NOTHING if other is None else other.spec.id,
-            () if other is None else other.tracks,
+            *((NOTHING, ()) if other is None else (other.spec.id, other.tracks)),
             fixed=session.wish.stream is not StreamWish.AUTO,
             principal=session.holder.principal,
             expires=session.holder.expires,
@@ -181,13 +180,15 @@ class Conversions:
                 self._end(rendition)
         for rendition in sorted(wanted):
             conversion = self._running.get(rendition)
-            track = self._source(rendition) or (conversion.track if conversion is not None else None)
+            track = _source(self._camera(rendition), rendition) or (
+                conversion.track if conversion is not None else None
+            )
             if track is None:
                 continue
             if conversion is None:
                 self._begin(rendition, track)
                 continue
-            if (conversion.track, conversion.revision) != (track, revision := self._revision(rendition)):
+            if (conversion.track, conversion.revision) != (track, revision := self._camera(rendition).spec.revision):
                 conversion.track, conversion.revision, conversion.fence = track, revision, self._state.next_fence()
                 self._state.send(conversion.node, conversion.order(rendition))
             self._let_former_go(rendition, conversion)
@@ -231,14 +232,8 @@ class Conversions:
         wanted = set[Rendition]().union(*self._subscribed.values(), *self._promised.values())
         return {rendition for rendition in wanted if camera_of(rendition) in self._state.cameras}
 
-    def _source(self, rendition: Rendition) -> Track | None:
-        """The camera's track that a rendition is made of, once it is known."""
-        kind = converted_kind(rendition)
-        tracks = self._state.cameras[camera_of(rendition)].tracks
-        return next((track for track in tracks if track.kind is kind and track.playable), None)
-
-    def _revision(self, rendition: Rendition) -> int:
-        return self._state.cameras[camera_of(rendition)].spec.revision
+    def _camera(self, rendition: Rendition) -> Camera:
+        return self._state.cameras[camera_of(rendition)]
 
     def _judge(self, made: Made) -> None:
         """Begin no more of what nothing comes of, for a while: its viewers are told so, and do not wait.
@@ -271,7 +266,7 @@ class Conversions:
         busy = {w.node: w.report.load.cpu + CONVERSION_SHARE * self._given[w.node] for w in workers}
         worker = min(workers, key=lambda w: (busy[w.node], w.node))
         self._given[worker.node] += 1
-        begun = _Conversion(worker.node, track, self._state.next_fence(), self._revision(rendition))
+        begun = _Conversion(worker.node, track, self._state.next_fence(), self._camera(rendition).spec.revision)
         self._running[rendition] = begun
         self._state.send(worker.node, begun.order(rendition))
 
@@ -279,10 +274,18 @@ class Conversions:
         if converted_kind(made.rendition) is None or camera_of(made.rendition) not in self._state.cameras:
             return
         if worker.takes(Role.TRANSCODE):
-            revision = made.revision or self._revision(made.rendition)  # of a worker that knows of none, as it is now
+            revision = (
+                made.revision or self._camera(made.rendition).spec.revision
+            )  # of a worker that knows of none, as it is now
             self._running[made.rendition] = _Conversion(worker.node, made.track, revision=revision)
 
 
 def _made(names: Iterable[Rendition]) -> set[Rendition]:
     """The promised renditions that a converter makes."""
     return {name for name in names if converted_kind(name) is not None}
+
+
+def _source(camera: Camera, rendition: Rendition) -> Track | None:
+    """The camera's track that a rendition is made of, once it is known."""
+    kind = converted_kind(rendition)
+    return next((track for track in camera.tracks if track.kind is kind and track.playable), None)

@@ -105,8 +105,7 @@ class Viewers:
         if not known:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
         elif wish.stream is StreamWish.SUB and stream_of(camera_id, SUB) not in self._state.cameras:
-            message = f"Camera {camera_id!r} has no sub-stream; leave `stream` out, or give the camera one."
-            self._state.command(OfferRefused(id, 404, "unknown_stream", message))
+            self._state.command(OfferRefused(id, 404, *_no_sub(camera_id)))
         elif not self._offers.have_room(sdp):
             self._state.command(OfferRefused(id, 503, *_BUSY))
         elif worker is None:
@@ -210,10 +209,7 @@ class Viewers:
                 self._moves.order(session)
 
     def remove_camera(self, id: CameraName, remaining: Container[CameraName] = ()) -> None:
-        """End all sessions of a camera that is no longer wanted; those of a sub-stream get the main one.
-
-        ``remaining`` are the streams that are still wanted.
-        """
+        """End a camera's sessions; those of a sub-stream go to its main stream where that is of the ``remaining``."""
         main, _ = split_stream(id)
         for session in _all(self._sessions, self._state.cameras[id].sessions):
             if main in remaining:
@@ -251,13 +247,11 @@ class Viewers:
         """The worker is dead: its answered sessions are over.
 
         Its unanswered offers go elsewhere if it was stopped in good order. Otherwise one of them may be what killed
-        it, and the next egress is not to be killed too: they are refused, and honest viewers ask again. Or it was what
-        one of its cameras sent.
+        it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
         sessions = _all(self._sessions, worker.sessions)
         if reason is not EndReason.WORKER_STOPPED:
-            watched = {session.camera for session in sessions if not session.pending}
-            self._suspects.died(worker.node, watched, worker.seen, self._state.now)
+            self._suspects.died(worker.node, _watched(sessions), worker.seen, self._state.now)
         for session in sessions:
             if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
@@ -319,6 +313,11 @@ def _session(offered: ViewerOffered, deadline: float) -> Session:
     return Session(id, camera, NodeName(""), sdp, deadline, wish=offered.wish, holder=holder, takes=offered.takes)
 
 
+def _watched(sessions: Iterable[Session]) -> set[CameraName]:
+    """Their cameras, one of which may be why an egress died."""
+    return {session.camera for session in sessions if not session.pending}
+
+
 def _egress_for(state: State, suspects: Suspects, session: Session) -> Worker | None:
     near = state.neighbourhood if session.takes else ""  # else its media does not come by the front door
     known = state.workers.values()
@@ -328,6 +327,10 @@ def _egress_for(state: State, suspects: Suspects, session: Session) -> Worker | 
     if found is None and not suspects.suspended(session.camera):
         found = next((each for each in known if each.is_taken_over and each.node not in session.refused_by), None)
     return found
+
+
+def _no_sub(camera: CameraName) -> tuple[str, str]:
+    return "unknown_stream", f"Camera {camera!r} has no sub-stream; leave `stream` out, or give the camera one."
 
 
 def _unknown(camera: CameraName) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class BrokenOnce:
     def statistics(self) -> dict[str, int]:
         return {}
 
-    def renew(self, camera: str, revision: int) -> None:
+    def renew(self, revisions: dict[str, int]) -> None:
         pass
 
     def acquire(self, camera: str) -> Stream:
