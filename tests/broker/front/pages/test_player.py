@@ -18,7 +18,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(bool(missing()), reason="needs Chromium"),
 ]
-
 LAID_OUT = """text => [...document.querySelectorAll("#chosen, #details dd")]
     .filter((each) => each.textContent === text)
     .map((each) => each.getBoundingClientRect().height)[0]"""
@@ -86,22 +85,6 @@ async def test_a_process_is_drained_from_the_page_and_why_not_is_said(broker: Ru
             await playwright.expect(item).to_contain_text("draining")
             await playwright.expect(item.get_by_role("button")).to_be_disabled()
     await playwright.expect(item).to_contain_text("does not answer", timeout=10_000)
-
-
-async def test_two_long_gaps_between_pictures_are_a_pace_and_one_is_a_stall(page) -> None:
-    await page.goto("/")
-    within = await page.evaluate(
-        """async (gaps) => {
-            const { Pace } = await import("/static/pace.js"), pace = new Pace();
-            let now = 1000;
-            return gaps.map((gap) => {
-                pace.pictured((now += gap));
-                return pace.within(1500);
-            });
-        }""",
-        [40, 40, 9000, 40, 5000, 5000, 40, 90_000, 90_000],
-    )
-    assert within == [1500, 1500, 1500, 1500, 1500, 12_500, 1500, 1500, 100_000]
 
 
 async def test_a_name_as_people_give_it_is_shown_and_the_id_is_made_of_it(broker: RunningBroker, page) -> None:
