@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.address import is_loopback, split_listen, split_stun_server
+from common.address import is_loopback, network_of, split_listen, split_stun_server
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,21 @@ def test_split_stun_server(value: str, server: tuple[str, int] | None) -> None:
 def test_split_stun_server_refuses(value: str) -> None:
     with pytest.raises(ValueError, match=r"such as stun:stun\.example\.org"):
         split_stun_server(value)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:0:1:2::3", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("::ffff:127.0.0.1", None),
+        ("", None),
+        ("unix:", None),
+    ],
+)
+def test_addresses_that_one_person_commands(address: str, network: str | None) -> None:
+    assert network_of(address) == network

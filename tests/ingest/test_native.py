@@ -53,6 +53,12 @@ def test_without_it_start_codes_are_found_as_well(monkeypatch: pytest.MonkeyPatc
     assert start_code_at(bytes.fromhex("67 00 00 00 01 68"), 3, 6) == -1
 
 
+@needs_native
+def test_where_nothing_is_there_is_no_start_code() -> None:
+    assert start_code_at(bytes.fromhex("00 00 01"), 3, 2) == -1
+    assert start_code_at(bytes.fromhex("00 00 01"), -1, 3) == -1
+
+
 class Both:
     """One camera, read with the shortcut and without it."""
 

@@ -54,6 +54,13 @@ def test_amr_goes_on_as_files_have_it(rate: int, aligned: bool) -> None:
     assert (track.frames, track.dropped) == (5, 0)
 
 
+@pytest.mark.parametrize("payload", [bytes.fromhex("f0 60"), b"\xf0" + b"\xbc" * (MAX_FRAMES + 1)])
+def test_amr_of_an_unknown_mode_or_without_end_is_dropped(payload: bytes) -> None:
+    track, output = speech("AMR", octet_align="1")
+    receive(track, payload)
+    assert (track.dropped, frames(output)) == (1, [])
+
+
 def test_frames_of_silence_are_left_out() -> None:
     track, output = speech("AMR", octet_align="1")
     silence, nothing, frame = 8 << 3 | 4, 15 << 3 | 4, bytes((0x3C,)) + bytes(31)
