@@ -127,7 +127,7 @@ async def _succeeded(name: str, fleet: Fleet, drain: float) -> bool:
 
 
 async def _renew(name: str, fleet: Fleet, drain: float) -> None:
-    before = await _listening(name, fleet)
+    before = await _listening(name, fleet, fleet.failures(name))
     fleet.renew(name)
     await _ended(name, before, fleet, drain)
     await _well(name, fleet)
@@ -150,9 +150,9 @@ async def _ended(name: str, pid: int | None, fleet: Fleet, drain: float) -> None
 
 async def _well(name: str, fleet: Fleet) -> None:
     """Wait until it has been there for a while. Raises ``StuckError``."""
-    deadline = _now() + PATIENCE
+    deadline, failed = _now() + PATIENCE, fleet.failures(name)
     while True:
-        pid = await _listening(name, fleet)
+        pid = await _listening(name, fleet, failed)
         await asyncio.sleep(SETTLED)
         if fleet.process(name) == pid:
             return
@@ -160,13 +160,13 @@ async def _well(name: str, fleet: Fleet) -> None:
             raise StuckError(name)
 
 
-async def _listening(name: str, fleet: Fleet) -> int:
-    """The number of its process as soon as there is one. Raises ``StuckError``."""
+async def _listening(name: str, fleet: Fleet, failed: int = 0) -> int:
+    """The number of its process as soon as there is one. It had ``failed`` so often before. Raises ``StuckError``."""
     deadline = _now() + PATIENCE
     while True:
         if (pid := fleet.process(name)) is not None:
             return pid
-        if _now() > deadline or fleet.failures(name) >= HOPELESS_AFTER:
+        if _now() > deadline or fleet.failures(name) - failed >= HOPELESS_AFTER:
             raise StuckError(name)
         await asyncio.sleep(POLL)
 

