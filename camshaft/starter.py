@@ -42,12 +42,17 @@ class Starter:
         """Start it, with these descriptors of its own. Raises ``OSError``."""
         environ = {name: value for name, value in program.environ.items() if name not in systemd.VARIABLES}
         passed = {**self._inherited, **descriptors}
-        if self._nursery is not None:
+        # Until the one that is new is there, or cannot be, what dies is not to wait for it.
+        if (nursery := self._nursery or (None if self._settled.is_set() else self._former)) is not None:
             try:
-                return self._nursery.start(program.arguments, environ, passed)
+                return nursery.start(program.arguments, environ, passed)
             except NurseryGoneError:
                 get_logger().warning("the nursery is gone: processes share no memory any more")
-                self._drop()
+                if nursery is self._former:
+                    nursery.close()
+                    self._former = None
+                else:
+                    self._drop()
         return await asyncio.create_subprocess_exec(
             *self._command,
             *program.arguments,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from camshaft import starter
-from camshaft.nursery import Nursery
+from camshaft.nursery import Nursery, NurseryGoneError
+from camshaft.plan import Program
 from camshaft.starter import Starter
 
 
@@ -38,6 +39,11 @@ class Played:
     def close(self) -> None:
         self.closed = True
         self.end.set()
+
+    def start(self, *_: object) -> Played:
+        if self.closed:
+            raise NurseryGoneError
+        return self
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +102,34 @@ async def test_an_upgrade_that_comes_to_nothing_goes_on_with_the_nursery_from_be
     kept.end.set()
     await until(lambda: len(Played.made) == 2)
     keeping.cancel()
+
+
+async def test_what_dies_while_an_upgrade_begins_is_forked_as_before() -> None:
+    """Else a program that imports everything is waited for, seconds on a busy machine, and viewers with it."""
+    former = Played()
+    made = Starter(["true"], {}, former, ["nursery"])  # type: ignore[arg-type]
+    keeping = asyncio.create_task(made.keep_nursery())
+    await asyncio.sleep(0)
+    made.renew_nursery()
+    await until(lambda: len(Played.made) == 1)
+    assert await made.start(Program("broker", (), {}), {}) is former  # type: ignore[comparison-overlap]
+    Played.slow.set()
+    async with asyncio.timeout(5.0):
+        await made.nursery_followed()
+    assert await made.start(Program("broker", (), {}), {}) is Played.made[0]  # type: ignore[comparison-overlap]
+    made.settle(anew=True)
+    keeping.cancel()
+
+
+async def test_one_of_before_that_is_gone_too_is_not_tried_twice() -> None:
+    former = Played()
+    made = Starter(["true"], {}, former, ["nursery"])  # type: ignore[arg-type]
+    made.renew_nursery()
+    former.closed = True
+    process = await made.start(Program("broker", (), {}), {})
+    assert await process.wait() == 0
+    made.settle(anew=False)
+    assert made._nursery is None
 
 
 async def until(condition: Callable[[], bool]) -> None:
