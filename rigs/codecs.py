@@ -106,6 +106,15 @@ def tone(encoder: str, seconds: float = 1.0, *, rate: int = 8_000, channels: int
     return Tone(tuple(bytes(packet) for packet in packets), size / rate)
 
 
+def layered_vp9(count: int = 5) -> list[list[bytes]]:
+    """The frames of each picture of VP9 in three layers, the smallest first; each is a keyframe, and is shown."""
+    options = "deadline=realtime cpu-used=8 lag-in-frames=0 g=1"
+    layers = [
+        pictures("libvpx-vp9", count, width=width, height=width * 3 // 4, options=options) for width in (160, 320, 640)
+    ]
+    return [[layer.data for layer in picture] for picture in zip(*layers, strict=True)]
+
+
 def pitch(samples: list[int], rate: int = 48_000) -> float:
     """Hz of a tone in the second half of ``samples``: how often it crosses zero upwards. 0 for silence."""
     half = samples[len(samples) // 2 :]

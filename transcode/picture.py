@@ -81,7 +81,7 @@ class PictureConverter:
             del self._units[next(iter(self._units))]
             self.undecodable += 1
         try:
-            frames = self._decoder.decode(data)
+            frames = {frame.pts: frame for frame in self._decoder.decode(data)}.values()  # of several layers the last
         except av.FFmpegError:
             self.undecodable += 1
             return []

@@ -51,7 +51,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
     decoder.thread_count = 1
     try:
         frames = [*decoder.decode(packet(unit.data)), *decoder.decode(None)]
-        frame = next(iter(frames), None)
+        frame = frames[-1] if frames else None  # of several layers the largest
         if frame is None or frame.is_corrupt or min(frame.width, frame.height) < MIN_SIZE:
             raise ValueError("the keyframe gives no picture")
         turned = turn(frame) or ()

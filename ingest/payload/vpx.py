@@ -1,7 +1,8 @@
 """VP8 (RFC 7741), VP9 (RFC 9628) and AV1 over RTP from cameras, made fit for WebRTC; no I/O.
 
 Each frame is taken out of the camera's packets and put into new ones of ``MAX_PAYLOAD`` bytes, with the least of a
-descriptor that receivers need: cameras have one layer, and what they say of layers is left out.
+descriptor that receivers need. What cameras say of layers is left out: of VP9 all layers go out as one superframe, of
+which a decoder shows the last.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from common.payload.output import Output, pieces
 from ingest.payload.frames import Frames, Unit
 
 _SEQUENCE_HEADER = 1  # obu_type, AV1 6.2.2
+_MOST_INDEXED = 8  # frames, VP9 annex B
 _LEAST = 8  # bytes of room in which an OBU is begun
 _VP8_START = b"\x9d\x01\x2a"  # RFC 6386 9.1
 _VP9_SYNC = 0x498342  # VP9 6.2.1: frame_sync_code
@@ -45,13 +47,43 @@ def repack_vp9(payloads: list[bytes]) -> list[Unit]:
     """
     if not payloads[0][0] & 0x08:
         raise ProtocolError("the beginning of a frame is missing")
-    frame = access_unit("VP9", payloads)
+    frame = superframe([access_unit("VP9", layer) for layer in _layers(payloads)])
     keyframe = _is_vp9_keyframe(frame)
     cut = pieces(frame, MAX_PAYLOAD - 1)
     bits = bytearray([0 if keyframe else 0x40] * len(cut))
     bits[0] |= 0x08
     bits[-1] |= 0x04
     return [Unit([bytes((bit,)) + piece for bit, piece in zip(bits, cut, strict=True)], keyframe)]
+
+
+def _layers(payloads: list[bytes]) -> list[list[bytes]]:
+    """The packets of each frame: there are several of one timestamp where a picture has layers (RFC 9628 3)."""
+    layers: list[list[bytes]] = []
+    for payload in payloads:
+        if payload[0] & 0x08 or not layers:  # B
+            layers.append([])
+        layers[-1].append(payload)
+    return layers
+
+
+def superframe(frames: list[bytes]) -> bytes:
+    """VP9 annex B: the frames with an index behind them, without which a decoder may know of the first alone.
+
+    One frame stays as it is. So do more than an index can have, and those of which one has an index of its own.
+    """
+    frames = [frame for frame in frames if frame]
+    joined = b"".join(frames)
+    if not 1 < len(frames) <= _MOST_INDEXED or any(map(_is_superframe, frames)):
+        return joined
+    width = (max(map(len, frames)).bit_length() + 7) // 8
+    mark = bytes((0xC0 | width - 1 << 3 | len(frames) - 1,))
+    return joined + mark + b"".join(len(frame).to_bytes(width, "little") for frame in frames) + mark
+
+
+def _is_superframe(frame: bytes) -> bool:
+    mark = frame[-1]
+    size = 2 + ((mark >> 3 & 3) + 1) * ((mark & 7) + 1)
+    return mark >> 5 == 6 and frame[-size : 1 - size] == frame[-1:]
 
 
 class Vp9(Frames):

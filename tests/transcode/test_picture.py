@@ -13,7 +13,8 @@ import pytest
 from common.media import MAX_PAYLOAD
 from common.payload.access_unit import access_unit
 from common.payload.assembler import AccessUnit
-from rigs.codecs import Coded, pictures, row
+from ingest.payload.vpx import superframe
+from rigs.codecs import Coded, layered_vp9, pictures, row
 from transcode.conversion import Made
 from transcode.picture import KEYFRAME_INTERVAL, MAX_REORDER, MIN_SIZE, PictureConverter, made_size
 
@@ -71,6 +72,13 @@ def test_each_picture_comes_out_at_once(codec: str, encoder: str, pixels: str, o
     assert sequence[2] & 0x40, "constrained"
     assert all(len(payload) <= MAX_PAYLOAD for picture in made for payload in picture.payloads)
     assert converter.size == (320, 240)
+
+
+def test_of_several_layers_the_largest_is_made() -> None:
+    coded = tuple(Coded(superframe(frames), number, True) for number, frames in enumerate(layered_vp9()))
+    converter, out = convert("VP9", coded)
+    assert [len(made) for made in out] == [1] * len(coded)
+    assert (converter.size, converter.undecodable) == ((640, 480), 0)
 
 
 def test_pictures_that_a_decoder_swallows_are_counted() -> None:

@@ -11,7 +11,8 @@ import pytest
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind, Track
 from common.payload.assembler import AccessUnit
 from common.payload.output import pieces
-from rigs.codecs import pictures
+from ingest.payload.vpx import superframe
+from rigs.codecs import layered_vp9, pictures
 from transcode.picture import DECODERS
 from transcode.still import Still, draw
 from transcode.worker import DECODED
@@ -45,6 +46,11 @@ def brightness(frame: av.VideoFrame) -> float:
     plane = frame.reformat(format="gray").planes[0]
     data = bytes(plane)
     return sum(data[: plane.line_size * frame.height]) / (plane.line_size * frame.height)
+
+
+def test_of_several_layers_the_largest_is_drawn() -> None:
+    frame = opened(draw(AccessUnit(superframe(layered_vp9(1)[0]), 0, 0, keyframe=True), "VP9", 0))
+    assert (frame.width, frame.height) == (640, 480)
 
 
 @pytest.mark.parametrize("codec", ENCODERS)

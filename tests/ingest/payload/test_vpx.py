@@ -13,8 +13,8 @@ from common.media import MAX_PAYLOAD, Kind, Track
 from common.payload.access_unit import access_unit
 from common.payload.output import Output
 from ingest.payload.frames import Unit
-from ingest.payload.vpx import Vp9, repack_av1, repack_vp8, repack_vp9
-from rigs.codecs import Coded, pictures
+from ingest.payload.vpx import Vp9, repack_av1, repack_vp8, repack_vp9, superframe
+from rigs.codecs import Coded, layered_vp9, pictures
 from tests.fakes.clocks import ArrivalClock
 
 REALTIME = "deadline=realtime cpu-used=8 b=4M"
@@ -51,6 +51,46 @@ def test_vp9_frames_stay_what_they_are(size: int) -> None:
         assert payloads[0][0] & 0xF8 == predicted | 0x08
         assert payloads[-1][0] & 0x04
         assert all(payload[0] & 0x4B == predicted for payload in payloads[1:])
+
+
+@pytest.mark.parametrize("size", [100, 1_400, 60_000])
+def test_layers_of_vp9_become_one_superframe(size: int) -> None:
+    """VP9 annex B, which is how decoders take several frames at once; each layer has its own first and last packet."""
+    decoder = av.CodecContext.create("libvpx-vp9", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    for frames in layered_vp9():
+        payloads = []
+        for layer, frame in enumerate(frames):
+            parts = cut(frame, bytes((0xA8, 5, layer << 1, 7)), bytes((0xA0, 5, layer << 1, 7)), size)
+            payloads += [*parts[:-1], bytes((parts[-1][0] | 4,)) + parts[-1][1:]]
+        [unit] = repack_vp9(payloads)
+        assert unit.keyframe
+        whole = access_unit("VP9", payloads_of([unit]))
+        assert whole.startswith(b"".join(frames))
+        index = whole[sum(map(len, frames)) :]
+        width = (index[0] >> 3 & 3) + 1
+        assert index[0] == index[-1] == 0xC2 | width - 1 << 3
+        sizes = [int.from_bytes(index[at : at + width], "little") for at in range(1, len(index) - 1, width)]
+        assert sizes == [*map(len, frames)]
+        assert [unit.payloads[0][0] & 8, *(payload[0] & 8 for payload in unit.payloads[1:])] == [8] + [0] * (
+            len(unit.payloads) - 1
+        )
+        assert [frame.width for frame in decoder.decode(av.Packet(whole))] == [640]
+
+
+@pytest.mark.parametrize(
+    ("frames", "whole"),
+    [
+        (["aa", "bbbb"], "aabbbbc10102c1"),
+        (["aa", "", "bb"], "aabbc10101c1"),
+        (["aa"], "aa"),
+        (["aa", "bbccc1"], "aabbccc1c10103c1"),  # a last byte that is no index's
+        (["aabbc10101c1", "dd"], "aabbc10101c1dd"),
+        (["aa"] * 9, "aa" * 9),
+    ],
+)
+def test_superframes_byte_by_byte(frames: list[str], whole: str) -> None:
+    assert superframe([bytes.fromhex(frame) for frame in frames]).hex() == whole
 
 
 # VP9 6.2: frame_marker 2, profile (and one bit more in 3), a keyframe that is shown, and the sync code where it stands.
