@@ -26,7 +26,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.
 ROOT = Path(__file__).parents[2]
 PICTURES = 10 * SMALL.fps
 PATIENCE = 120.0  # seconds for these
-PACKAGES = ["esbuild@0.25.12", "whip-whep@1.2.0", "@eyevinn/webrtc-player@0.13.0", "werift@0.25.2"]
+PACKAGES = [
+    "esbuild@0.25.12",
+    "whip-whep@1.2.0",
+    "@eyevinn/webrtc-player@0.13.0",
+    "werift@0.25.2",
+    "node-datachannel@0.33.4",
+]
 # As the README of each has it.
 PAGES = {
     "whip-whep": """
@@ -113,11 +119,13 @@ async def test_players_of_browsers(
         await leaves(running)
 
 
-async def test_werift(running: Any, modules: Path) -> None:
+@pytest.mark.parametrize("player", ["werift", "libdatachannel"])
+async def test_players_of_node(player: str, running: Any, modules: Path) -> None:
+    """libdatachannel is what OBS's WHEP source is made of."""
     if shutil.which("node") is None:
         pytest.skip("node is missing: apt install nodejs")
-    program = modules.parent / "werift_viewer.mjs"  # where it finds its package
-    shutil.copy(ROOT / "rigs/werift_viewer.mjs", program)
+    program = modules.parent / f"{player}_viewer.mjs"  # where it finds its package
+    shutil.copy(ROOT / f"rigs/{player}_viewer.mjs", program)
     viewer = await asyncio.create_subprocess_exec(
         *("node", program, running.whep("front-door"), str(PICTURES)), stdout=subprocess.PIPE
     )
@@ -154,12 +162,13 @@ async def test_whepsrc(running: Any) -> None:
         f"whepsrc name=w whep-endpoint={running.whep('front-door')} use-link-headers=false"
         " video-caps=application/x-rtp,media=video,encoding-name=H264,payload=102,clock-rate=90000"
         " audio-caps=application/x-rtp,media=audio,encoding-name=PCMU,payload=0,clock-rate=8000"
-        f" w. ! rtph264depay ! h264parse ! avdec_h264 ! identity eos-after={PICTURES} ! fakesink sync=false"
+        " w. ! application/x-rtp,media=audio ! fakesink sync=false w. ! application/x-rtp,media=video ! rtph264depay"
+        f" ! h264parse ! avdec_h264 ! identity eos-after={PICTURES} ! fakesink sync=false"
     )
     player = await asyncio.create_subprocess_exec("gst-launch-1.0", *pipeline.split(), stdout=subprocess.PIPE)
     async with asyncio.timeout(PATIENCE):
         told, _ = await player.communicate()
-    assert b"Got EOS" in told
+    assert b"Got EOS" in told, told
     await leaves(running)
 
 
