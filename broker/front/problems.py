@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from broker.front.context import CONTEXT
+from broker.front.foreign import in_place_of
 from common.errors import RequestError
 
 RETRY_AFTER = 1  # seconds, with every 429 and 503: workers come back within that
@@ -67,8 +68,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPError as exc:
         code = _CODES.get(exc.status, "http_error")
         sentence = _SENTENCES.get(exc.status, exc.reason)
-        if exc.status == 404 and _BELOW_A_PATH.search(request.path):
-            sentence = f"{sentence} {_NOT_STRIPPED}"
+        if exc.status == 404:
+            below = _NOT_STRIPPED if _BELOW_A_PATH.search(request.path) else ""
+            sentence = f"{sentence} {in_place_of(request.path_qs) or below}".rstrip()
         response = problem(RequestError(exc.status, code, sentence), request)
         if "Allow" in exc.headers:
             response.headers["Allow"] = exc.headers["Allow"]
