@@ -19,7 +19,7 @@ from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
 from ingest.quoting import quoted
 from ingest.rtsp.auth import Authenticator, Pin
-from ingest.rtsp.connect import allowed, tls_context
+from ingest.rtsp.connect import CertificateError, allowed, tls_context
 from ingest.rtsp.networks import Networks
 from ingest.sources.url import SourceUrl
 from ingest.unreached import unreached, unresolved
@@ -139,22 +139,50 @@ class Http:
         tls = self._tls
         sock.settimeout(CONNECT_TIMEOUT)
         if url.scheme == "https":
-            context = tls_context(tls.verify and tls.fingerprint is None, tls.legacy)
+            context, peer = tls_context(tls.verify and tls.fingerprint is None, tls.legacy), sock.getpeername()
             try:
                 secured = context.wrap_socket(sock, server_hostname=url.host)
+            except ssl.SSLCertVerificationError as exc:
+                sock.close()
+                raise CertificateError(exc.verify_message or str(exc.reason), self._fingerprint(peer, url)) from None
             except (OSError, ValueError) as exc:  # ssl.SSLError among them
                 sock.close()
-                reason = getattr(exc, "verify_message", "") or getattr(exc, "reason", "") or "the handshake failed"
-                hint = "allow it by its tls.fingerprint, or turn tls.verify off"
-                verified = isinstance(exc, ssl.SSLCertVerificationError)
-                raise CameraError(CameraState.TLS_FAILED, f"{reason}; {hint}" if verified else str(reason)) from None
-            found = hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
+                raise _no_tls(exc, url.port) from None
+            found = _of_certificate(secured)
             if tls.fingerprint is not None and found != tls.fingerprint.replace(":", "").lower():
                 secured.close()
                 raise CameraError(CameraState.TLS_FAILED, f"the certificate's fingerprint is {found}")
             sock = secured
         sock.settimeout(READ_TIMEOUT)
         return sock
+
+    def _fingerprint(self, peer: tuple[str, int], url: SourceUrl) -> str:
+        """The fingerprint of the certificate that is shown there; empty if none is. Nothing is asked for."""
+        context = tls_context(verify=False, legacy=self._tls.legacy)
+        try:
+            with (
+                socket.create_connection(peer[:2], timeout=CONNECT_TIMEOUT) as sock,
+                context.wrap_socket(sock, server_hostname=url.host) as secured,
+            ):
+                return _of_certificate(secured)
+        except (OSError, ValueError):
+            return ""
+
+
+def _of_certificate(secured: ssl.SSLSocket) -> str:
+    return hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
+
+
+def _no_tls(error: OSError | ValueError, port: int) -> CameraError:
+    """The error for a handshake that failed on a connection that is there."""
+    if isinstance(error, TimeoutError):
+        what = f"port {port} takes the connection, and nothing answers TLS there"
+        return CameraError(CameraState.UNANSWERED, f"{what}; write http:// if it is the port without TLS")
+    reason = (getattr(error, "reason", "") or "the handshake failed").replace("_", " ").lower()
+    if reason in ("wrong version number", "record layer failure"):
+        reason = "port does not speak TLS; write http:// instead of https://, or take its port for TLS"
+        return CameraError(CameraState.TLS_FAILED, f"its {reason}")
+    return CameraError(CameraState.TLS_FAILED, f"{reason}; an old camera may need tls.legacy")
 
 
 def _refused(body: Body) -> CameraError:

@@ -248,13 +248,31 @@ def test_hosts_that_are_not_there() -> None:
     assert error.state is CameraState.HOST_UNKNOWN
 
 
+def test_a_port_without_tls_is_said_to_be_that(serve: Serve) -> None:
+    server = serve({"/": says(b"picture")})
+    error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{server.port}/"), TlsSpec(), ALL))
+    assert error.state is CameraState.TLS_FAILED
+    assert "write http:// instead of https://" in error.detail
+
+
+def test_a_port_that_says_nothing_of_tls_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_module, "CONNECT_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{port}/"), TlsSpec(), ALL))
+    assert error.state is CameraState.UNANSWERED
+    assert f"port {port} takes the connection, and nothing answers TLS there" in error.detail
+
+
 def test_tls_is_verified_or_pinned(serve: Serve, tmp_path: Path) -> None:
     context, fingerprint = self_signed(tmp_path)
     server = serve({"/": says(b"picture")})
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = SourceUrl.parse(f"https://127.0.0.1:{server.port}/")
     for tls in (TlsSpec(), TlsSpec(fingerprint="00" * 32)):
-        assert error_of(Http(url, tls, ALL)).state is CameraState.TLS_FAILED
+        error = error_of(Http(url, tls, ALL))
+        assert error.state is CameraState.TLS_FAILED
+        assert fingerprint in error.detail
     for tls in (TlsSpec(verify=False), TlsSpec(fingerprint=fingerprint)):
         assert body_of(Http(url, tls, ALL)) == b"picture"
     assert error_of(Http(SourceUrl.parse(f"http://127.0.0.1:{server.port}/"), TlsSpec(), ALL)).state.failed
