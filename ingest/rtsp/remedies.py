@@ -30,6 +30,8 @@ _PATHS = tuple(
     )
 )
 
+_BARE = re.compile(r"rtsps?://[^/?]*/?")
+_NO_PATH = "; the URL has no path, and this camera wants one: its own page or its manual names it"
 _FAULTS = {406, 500, 502, 504}  # to a request that was right; Tapo answers 406 until it is restarted
 
 # Ports of cameras that are not for RTSP, and what they are for.
@@ -47,16 +49,18 @@ _PORTS = {
 }
 
 
-def remedy(status: int, *, server: str, realm: str, anonymous: bool) -> str:
+def remedy(status: int, url: str, *, server: str, realm: str, anonymous: bool) -> str:
     """The remedy for an answer with that status, as the end of a sentence; empty if the state says it all.
 
-    ``server`` and ``realm`` are what the camera calls itself; ``anonymous``: its URL has no user.
+    ``url`` is what was asked for, ``server`` and ``realm`` are what the camera calls itself. ``anonymous``: its URL has
+    no user.
     """
     if status == 403 and anonymous:
         return "; the camera may want a user name and password in its URL"
     if status in (404, 410):
         named = f"{realm}\n{server}"
-        return next((f"; {said}" for mark, said in _PATHS if mark.search(named)), "")
+        unknown = _NO_PATH if _BARE.fullmatch(url) else ""
+        return next((f"; {said}" for mark, said in _PATHS if mark.search(named)), unknown)
     if status in _FAULTS:
         return "; restart the camera if that goes on"
     return ""

@@ -7,6 +7,8 @@ import pytest
 from ingest.rtsp.remedies import remedy, unanswered
 from ingest.rtsp.url import RtspUrl
 
+URL = "rtsp://camera/live"
+
 
 @pytest.mark.parametrize(
     ("server", "realm", "path"),
@@ -25,12 +27,19 @@ from ingest.rtsp.url import RtspUrl
     ],
 )
 def test_a_path_that_is_not_there_is_answered_with_those_of_the_maker(server: str, realm: str, path: str) -> None:
-    assert path in remedy(404, server=server, realm=realm, anonymous=True)
-    assert path not in remedy(400, server=server, realm=realm, anonymous=True)
+    assert path in remedy(404, URL, server=server, realm=realm, anonymous=True)
+    assert path not in remedy(400, URL, server=server, realm=realm, anonymous=True)
 
 
 def test_of_an_unknown_maker_no_path_is_guessed() -> None:
-    assert remedy(404, server="Acme/2.1", realm="door", anonymous=False) == ""
+    assert remedy(404, URL, server="Acme/2.1", realm="door", anonymous=False) == ""
+
+
+@pytest.mark.parametrize("url", ["rtsp://camera", "rtsp://camera:8554/", "rtsps://[2001:db8::7]:322/"])
+def test_a_url_without_a_path_is_said_to_be_that(url: str) -> None:
+    assert "the URL has no path" in remedy(404, url, server="Acme/2.1", realm="", anonymous=False)
+    assert "/Streaming/Channels/101" in remedy(404, url, server="Hikvision", realm="", anonymous=False)
+    assert remedy(404, f"{url}?x=1", server="Acme/2.1", realm="", anonymous=False) == ""
 
 
 @pytest.mark.parametrize(
@@ -45,7 +54,7 @@ def test_of_an_unknown_maker_no_path_is_guessed() -> None:
     ],
 )
 def test_each_status_has_its_remedy(status: int, anonymous: bool, said: str) -> None:
-    found = remedy(status, server="", realm="", anonymous=anonymous)
+    found = remedy(status, URL, server="", realm="", anonymous=anonymous)
     assert (said in found) if said else not found
 
 
