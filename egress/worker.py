@@ -1,7 +1,7 @@
 """The egress process: offers in, answers out, and the viewers that come of them.
 
 Everything happens in callbacks of one event loop: datagrams, batches, control messages, and two timers for the whole
-process, the sweep here and that of ``catch_up``. There is no task and no timer per viewer.
+process, that of ``sweeps`` and that of ``catch_up``. There is no task and no timer per viewer.
 """
 
 from __future__ import annotations
