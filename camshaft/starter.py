@@ -76,6 +76,8 @@ class Starter:
         former, self._nursery = self._nursery, None
         self.leave_nursery()
         self._former = former
+        if not self._nursery_command:  # none follows
+            self._settled.set()
 
     def settle(self, *, anew: bool) -> None:
         """Go on ``anew``, or with the nursery from before ``renew_nursery``: what is installed now is of no use."""

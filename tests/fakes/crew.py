@@ -147,6 +147,12 @@ class Crew:
     def leave_nursery(self) -> None:
         """There is none."""
 
+    def renew_nursery(self) -> None:
+        """See ``Starter``."""
+
+    def settle(self, *, anew: bool) -> None:
+        """See ``Starter``."""
+
     async def keep_nursery(self) -> None:
         """See ``Starter``."""
 

@@ -39,6 +39,10 @@ class Started:
         pass
 
     nursery_followed = keep_nursery
+    renew_nursery = leave_nursery
+
+    def settle(self, *, anew: bool) -> None:
+        """See ``Starter``."""
 
     def running(self, name: str) -> int:
         return sum(not process.over.is_set() for process, _ in self.of.get(name, []))
