@@ -73,7 +73,7 @@ def changed(before: SessionState, change: SessionChange) -> SessionState:
 
 
 def _lasting(state: SessionState) -> list[object]:
-    """The marks of one session: its keys and its streams."""
+    """All that makes it the same session, with the same keys and the same streams."""
     srtp = state.srtp
     streams = [(sender.kind, sender.rendition) for sender in state.senders]
     return [*(getattr(state, name) for name in _LASTING), srtp.profile, srtp.ours, srtp.theirs, srtp.flight, streams]

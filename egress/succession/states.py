@@ -233,7 +233,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The number of sessions that were told in advance, as they were then: media of them goes on."""
+    """The end of what is told in advance: so many sessions, as they were then. Media of them goes on."""
 
     sessions: Count
     type: Literal["ahead"] = "ahead"

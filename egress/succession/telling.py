@@ -50,7 +50,7 @@ class Telling:
     async def warm(self, channel: Channel, *, ahead: bool) -> Advance:
         """Have it read what there is now, and make the sessions that there are, if it takes any ``ahead``.
 
-        Raises ``ProtocolError`` if it does otherwise.
+        Raises ``GoneError``, ``ProtocolError`` or ``TimeoutError``.
         """
         if channel.unheard:
             raise ProtocolError("it speaks unasked")
@@ -76,7 +76,7 @@ class Telling:
     ) -> Collection[str]:
         """Tell the successor everything as it is, now that nothing is sent. Returns the sessions that it has then.
 
-        Raises ``ProtocolError`` if it says what cannot be.
+        Raises ``GoneError``, ``ProtocolError`` or ``TimeoutError``.
         """
         within = PATIENCE + EACH * len(stopped)
         async with asyncio.timeout(within):

@@ -1,4 +1,4 @@
-"""A session that was told in advance, and the words that bring it up to date."""
+"""The last word of a session that was told in advance: what has changed since."""
 
 from __future__ import annotations
 
