@@ -139,13 +139,13 @@ class _Sight:
 
     def _track(self, track: Track, stats: TrackStats, form: object) -> TrackProbe:
         bitrate = round(8 * stats.bytes / self._elapsed) if self._elapsed else 0
-        if not isinstance(form, H264):
+        if track.kind is not Kind.VIDEO:
             return TrackProbe(track, bitrate=bitrate, packets=stats.packets, lost=stats.lost)
-        sps = form.sps
+        sps = form.sps if isinstance(form, H264) else None
         return TrackProbe(
             track,
-            sps.width if sps else 0,
-            sps.height if sps else 0,
+            track.width,
+            track.height,
             _rate(self._units, track.clock_rate) or (sps.frame_rate if sps else None),
             _interval(self._keyframes, track.clock_rate),
             bitrate,

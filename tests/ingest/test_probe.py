@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from common.cameras import CameraSpec, CameraState, Transport
@@ -11,6 +13,8 @@ from ingest.probe import ProbeResult, probe
 from ingest.rtsp import silence
 from ingest.rtsp.message import Headers, Request, Response
 from rigs.camera import Answer, FakeCamera, FakeTrack, h264_track, opus_track
+from rigs.codecs import pictures
+from rigs.tracks import X265, Image, h265_track, jpeg_track, vpx_track
 from rigs.video import encode
 
 
@@ -94,6 +98,25 @@ async def test_b_frames() -> None:
     units = encode(20, options="bframes=2:b-adapt=0", profile="main")
     result = await look(FakeCamera([h264_track(units)]))
     assert any("B-frames" in problem for problem in result.problems)
+
+
+@pytest.mark.parametrize(
+    ("make", "interval", "size"),
+    [
+        (lambda: h265_track(pictures("libx265", 75, options=X265)), 0.4, (320, 240)),
+        (lambda: vpx_track("VP8", pictures("libvpx", 75, options="deadline=realtime cpu-used=8")), 0.4, (0, 0)),
+        (lambda: jpeg_track([Image.encode().whole]), 0.04, (0, 0)),
+    ],
+)
+async def test_every_codec_has_a_rate_and_keyframes(
+    make: Callable[[], FakeTrack], interval: float, size: tuple[int, int]
+) -> None:
+    result = await look(FakeCamera([make()], interval=0.01))
+    [track] = result.tracks
+    assert track.keyframe_interval == pytest.approx(interval, rel=0.3)
+    assert track.frame_rate == pytest.approx(25, rel=0.01)
+    assert (track.width, track.height) == size
+    assert not any("keyframe" in problem for problem in result.problems)
 
 
 async def test_few_keyframes() -> None:
