@@ -45,7 +45,8 @@ LONG = ("e2e", "browser", "gstreamer", "namespace", "slow", "quiet", "alone")  #
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give second looks where tests run beside others."""
-    gc.disable()  # until all is collected, an eighth faster: it stays
+    if config.getoption("dist", "no") == "no":  # else others collect
+        gc.disable()  # until all is collected, an eighth faster: it stays
     config.stash[second_looks] = SecondLooks(_waits if _process() else lambda _: False)
     config.pluginmanager.register(config.stash[second_looks])
 

@@ -315,7 +315,7 @@ def test_what_waits_is_known_by_its_markers() -> None:
 def test_what_shares_something_dear_stays_together() -> None:
     tests = Path(__file__).parent
     assert group_of(tests / "e2e/test_codecs.py") == "codecs"
-    assert not group_of(tests / "e2e/test_serve.py")
+    assert not group_of(tests / "e2e/test_reload.py")
     assert {group_of(tests / "tools" / f"test_{each}.py") for each in ("imports", "docstrings", "sizes")} == {"sources"}
 
 
