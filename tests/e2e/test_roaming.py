@@ -209,7 +209,7 @@ async def test_a_way_by_satellite_is_no_other_network(
         ):
             sockets: list[WebSocket] = []
             page = await browser.context.new_page()
-            page.on("websocket", sockets.append)
+            page.on("websocket", lambda socket: sockets.append(socket))
             await page.goto(f"{running.url}/watch/front-door")
             viewing = Viewing(page)
             await viewing.shows(30, seconds=PATIENCE)
