@@ -143,9 +143,7 @@ class Handing:
             self._viewers.adopt(viewer, now)
             begin(viewer, state, places, now)
         catch_up_together(sender for viewer, _ in mine for sender in viewer.senders.values())
-        for each in filter(None, taken.ahead):  # what ended since
-            if each.viewer is not None:
-                discarded(each.viewer)
+        taken.discard()  # what ended since
         for remote in remotes:
             if not self._viewers.mux.holds(remote):  # of a session that is not ours, or whose socket it was not
                 self._ports.hang_up(remote)

@@ -21,7 +21,7 @@ from egress.succession import states
 from egress.succession.advance import changed
 from egress.succession.channel import Channel, GoneError, close_all, connect
 from egress.succession.places import Place, Witness, place, reached, warm
-from egress.succession.resuming import resume_feed
+from egress.succession.resuming import discarded, resume_feed
 from egress.viewer import Viewer
 
 WARM_WITHIN = 3.0  # seconds for what flows to have come here too
@@ -57,6 +57,12 @@ class Taken:
     def close(self) -> None:
         """Close all of the sockets, as none is used."""
         close_all([*self.udp, *self.tcp, *(sock for _, sock in self.connections)])
+
+    def discard(self) -> None:
+        """Give back what was made of sessions that were told in advance, and not told of since."""
+        for each in self.ahead:
+            if each is not None and each.viewer is not None:
+                discarded(each.viewer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Successor:
         except GoneError:
             taken.close()
             if not self._now:
+                taken.discard()
                 return None
             raise
         except BaseException:

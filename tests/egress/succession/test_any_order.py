@@ -22,7 +22,10 @@ from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.succession import states, successor
 from egress.succession.channel import Channel, GoneError
+from egress.succession.resuming import Here, prepared
 from egress.succession.successor import Session, Successor, Taken
+from egress.viewer import Viewer
+from egress.wire.dtls import Identity
 from tests.fuzz.succession_targets import FEED, SESSION_STATE, SOURCES
 
 PRELUDE = states.Prelude(states.VERSION, "egress-0", "first", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 0)  # type: ignore[arg-type]
@@ -95,11 +98,13 @@ def opened(kind: str) -> int:
 
 
 async def followed(
-    words: Sequence[tuple[bytes | states.Message, Sequence[str]]], prepare: Callable[[Any], Any] = lambda _: None
+    words: Sequence[tuple[bytes | states.Message, Sequence[str]]],
+    prepare: Callable[[Any], Any] = lambda _: None,
+    renditions: Renditions | None = None,
 ) -> Taken | None:
     """All that a successor makes of these words, behind which the channel ends. Raises what it raises."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    renditions = Renditions()
+    renditions = renditions or Renditions()
     channel = Channel(ours)
     follower = Successor(channel, PRELUDE)
     streams = cast(Streams, renditions)
@@ -160,6 +165,19 @@ def test_what_is_read_along_is_given_back(told: list[states.Message]) -> None:
     words = [(replace(PRELUDE, feeds=len(told)), list[str]()), *((each, list[str]()) for each in told)]
     with suppress(GoneError):
         asyncio.run(followed(words))  # which asks what is held
+
+
+def test_what_was_made_in_advance_is_given_back_where_the_predecessor_ends_by_itself() -> None:
+    renditions = Renditions()
+    here = Here(Identity(compiled=False), "cname", lambda _: None, cast(Streams, renditions))
+    made: list[Viewer] = []
+
+    def prepare(state: states.SessionState) -> Viewer:
+        made.append(prepared(state, here, 0.0))
+        return made[-1]
+
+    assert asyncio.run(followed([(SESSION_STATE, [])], prepare, renditions)) is None  # and asks what is held
+    assert made
 
 
 def test_the_whole_is_taken() -> None:
