@@ -132,19 +132,20 @@ class Http:
                 error = exc
                 continue
             self._origin = self._origin or address
-            return self._secured(sock, url)
+            return self._secured(sock, address, url)
         raise unreached(error, url.host, url.port, CONNECT_TIMEOUT)
 
-    def _secured(self, sock: socket.socket, url: SourceUrl) -> socket.socket:
+    def _secured(self, sock: socket.socket, address: str, url: SourceUrl) -> socket.socket:
         tls = self._tls
         sock.settimeout(CONNECT_TIMEOUT)
         if url.scheme == "https":
-            context, peer = tls_context(tls.verify and tls.fingerprint is None, tls.legacy), sock.getpeername()
+            context = tls_context(tls.verify and tls.fingerprint is None, tls.legacy)
             try:
                 secured = context.wrap_socket(sock, server_hostname=url.host)
             except ssl.SSLCertVerificationError as exc:
                 sock.close()
-                raise CertificateError(exc.verify_message or str(exc.reason), self._fingerprint(peer, url)) from None
+                shown = self._fingerprint(address, url)
+                raise CertificateError(exc.verify_message or str(exc.reason), shown) from None
             except (OSError, ValueError) as exc:  # ssl.SSLError among them
                 sock.close()
                 raise _no_tls(exc, url.port) from None
@@ -156,12 +157,12 @@ class Http:
         sock.settimeout(READ_TIMEOUT)
         return sock
 
-    def _fingerprint(self, peer: tuple[str, int], url: SourceUrl) -> str:
+    def _fingerprint(self, address: str, url: SourceUrl) -> str:
         """The fingerprint of the certificate that is shown there; empty if none is. Nothing is asked for."""
         context = tls_context(verify=False, legacy=self._tls.legacy)
         try:
             with (
-                socket.create_connection(peer[:2], timeout=CONNECT_TIMEOUT) as sock,
+                socket.create_connection((address, url.port), timeout=CONNECT_TIMEOUT) as sock,
                 context.wrap_socket(sock, server_hostname=url.host) as secured,
             ):
                 return _of_certificate(secured)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -262,6 +264,22 @@ def test_a_port_that_says_nothing_of_tls_is_said_to_be_that(monkeypatch: pytest.
         error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{port}/"), TlsSpec(), ALL))
     assert error.state is CameraState.UNANSWERED
     assert f"port {port} takes the connection, and nothing answers TLS there" in error.detail
+
+
+@pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")  # ssl leaves it to be found
+def test_a_camera_that_hangs_up_before_tls_begins_has_not_failed_on_our_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset(*options: bool, **named: bool) -> ssl.SSLContext:
+            connection, _ = listener.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+            return connect_module.tls_context(*options, **named)
+
+        monkeypatch.setattr(http_module, "tls_context", reset)
+        url = SourceUrl.parse(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        assert error_of(Http(url, TlsSpec(), ALL)).state is CameraState.TLS_FAILED
+    gc.collect()
 
 
 def test_tls_is_verified_or_pinned(serve: Serve, tmp_path: Path) -> None:
