@@ -9,7 +9,7 @@
  *   - they carry slices with which no decoder starts: as single NAL units, or from the first to the last fragment (RFC 6184
  *     5.6, 5.8; RFC 7798 4.4.1, 4.4.3). Only the first slice says that it is the picture's first;
  *   - beside them there are only what leads to no payload (access unit delimiters, H.265's SEI), and before the slices one
- *     SEI of H.264;
+ *     SEI of H.264; none says how pictures are to be turned;
  *   - no NAL unit has a start code in it, nor zeros at its end.
  *
  * Everything else, such as a keyframe, is left to ingest/rtsp/parser.py, ingest/rtp/receiver.py and ingest/payload/, which
@@ -27,6 +27,7 @@
 #define RTP 12          /* bytes before a payload */
 #define MAX_PACKETS 128 /* of a picture, and of the payloads it goes out in: 64 kB of a real camera are some 50 */
 
+enum { DISPLAY_ORIENTATION = 47 }; /* payloadType of supplemental information */
 enum { H264_SLICE = 1, H264_SEI = 6, H264_DELIMITER = 9, H264_FRAGMENT = 28 };
 enum { H265_LAST_SLICE = 9, H265_DELIMITER = 35, H265_SEI = 39, H265_LAST_SEI = 40, H265_FRAGMENT = 49 };
 
@@ -132,6 +133,27 @@ static void add_piece(struct nal *nal, const uint8_t *at, size_t size) {
     nal->size += size;
 }
 
+/* Whether supplemental information, behind its header, may say how pictures are to be turned: H.264 7.3.2.3.1, D.1.27,
+ * H.265 7.3.5, D.2.17. What has emulation prevention in it is not taken apart here. */
+static int may_turn(const uint8_t *at, size_t size) {
+    const uint8_t *end = at + size;
+    if (!memchr(at, DISPLAY_ORIENTATION, size)) return 0; /* nearly all */
+    for (const uint8_t *byte = at; byte + 2 < end; byte++)
+        if (!byte[0] && !byte[1] && byte[2] == 3) return 1;
+    while (end - at > 1) {
+        size_t values[2] = {0, 0}; /* payloadType, payloadSize */
+        for (int each = 0; each < 2; each++) {
+            while (at < end && *at == 0xff) values[each] += *at++;
+            if (at == end) return 0;
+            values[each] += *at++;
+        }
+        if (values[0] == DISPLAY_ORIENTATION) return 1;
+        if (values[1] > (size_t)(end - at)) return 0;
+        at += values[1];
+    }
+    return 0;
+}
+
 /* A slice is whole. */
 static int finish_slice(struct job *job, struct nal *nal) {
     uint8_t first = nal->pieces[0].at[0]; /* first_mb_in_slice of 0, first_slice_segment_in_pic_flag: the highest bit */
@@ -165,6 +187,7 @@ static int take_payload(struct job *job, struct nal *nal, const uint8_t *at, siz
     nal->header[0] = at[0];
     nal->header[1] = at[header - 1];
     add_piece(nal, at + header, size - header);
+    if ((h265 ? type == H265_SEI : type == H264_SEI) && may_turn(at + header, size - header)) return 0;
     if (h265 ? type <= H265_LAST_SLICE : type == H264_SLICE) return finish_slice(job, nal);
     if (h265) return (type == H265_DELIMITER || type == H265_SEI || type == H265_LAST_SEI) && finish_nal(job, nal, 0);
     if (job->slices) return 0;

@@ -53,6 +53,11 @@ class Camera:
         predicted[1] = 0x9A
         return self._sent([*([b"\x06\x06\x01\xc4\x80"] if point else []), bytes(predicted)])
 
+    def turned(self, quarters: int, size: int = 900) -> bytes:
+        """An ordinary picture which says that pictures are turned by so many quarters: H.264 D.1.27, H.265 D.2.17."""
+        message = b"\x2f\x03" + ((quarters % 4) << 19 | 0x04).to_bytes(3)
+        return self._sent([self._nal(39 if self._h265 else 6, message + b"\x80"), self.slice(1, size)])
+
     def any(self) -> bytes:
         """Mostly an ordinary picture; else one of the many others."""
         chance = self._chance

@@ -178,6 +178,20 @@ def test_of_several_layers_the_first_goes_out_alone(sizes: tuple[int, ...]) -> N
 
 
 @needs_native
+@pytest.mark.parametrize("h265", [False, True])
+def test_how_a_picture_is_turned_is_learned_either_way(h265: bool) -> None:
+    camera, both = Camera(8, h265=h265, strange=False), Both(h265=h265)
+    both.read(camera.keyframe())
+    for quarters in (1, 0, 3):
+        both.read(camera.turned(quarters))
+        both.read(camera.ordinary(900))
+        both.read(camera.keyframe())
+        both.compare()
+    assert both.taken == 3
+    assert both.receiver.unpacking.track.convert
+
+
+@needs_native
 def test_many_small_pictures_at_once_are_taken_in_turns() -> None:
     camera, both = Camera(3, strange=False), Both()
     both.read(camera.keyframe())
