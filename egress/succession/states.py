@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal
 
 import msgpack
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from common.errors import ProtocolError
 from common.media import Kind
@@ -258,11 +265,23 @@ class SessionChange:
     watched: bool
 
 
+def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> SessionChange | None:
+    try:
+        found: SessionChange = read(value)
+    except ValidationError:
+        return None
+    return found
+
+
+Readable = Annotated[SessionChange | None, WrapValidator(_or_none)]
+"""``None`` for one that cannot be read: its session alone is left behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionChanges:
     """Several of them at once: a word has its price, and all viewers wait."""
 
-    changes: Annotated[tuple[SessionChange, ...], Field(max_length=MAX_CHANGES)]
+    changes: Annotated[tuple[Readable, ...], Field(max_length=MAX_CHANGES)]
     type: Literal["changes"] = "changes"
 
 

@@ -253,8 +253,10 @@ class Successor:
         self._before[key], self._witnesses[key] = state, (Witness(feed, self._seen.set), feed)
 
 
-def _brought_up_to_date(ahead: list[Session | None], change: states.SessionChange) -> Session | None:
+def _brought_up_to_date(ahead: list[Session | None], change: states.SessionChange | None) -> Session | None:
     """One of those that were told in advance, which is taken from these. Raises ``ProtocolError`` if it is none."""
+    if change is None:
+        return None
     if change.place >= len(ahead):
         raise ProtocolError("a session that was not told in advance")
     before, ahead[change.place] = ahead[change.place], None

@@ -6,7 +6,7 @@ See the package's text for the rules; ``predecessor`` says when each is said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import ProtocolError
@@ -120,31 +120,39 @@ class Telling:
 async def _sessions(channel: Channel, stopped: Sequence[Stopped], advance: Advance) -> list[str]:
     """Tell the sessions, or what of them has changed. Returns those that were told, in their order."""
     told: list[str] = []
-    waiting: list[states.SessionChange] = []
+    waiting: dict[str, states.SessionChange] = {}
     for each in stopped:
-        word = advance.since(state_of(each.viewer))
+        session, word = each.viewer.session, advance.since(state_of(each.viewer))
         large = isinstance(word, states.SessionState) or word.ice is not None  # its viewer has a say in how large
         if waiting and (large or len(waiting) == states.MAX_CHANGES):
-            await channel.send(states.SessionChanges(tuple(waiting)))
+            told += await _changed(channel, waiting)
             waiting.clear()
         if isinstance(word, states.SessionState):
-            if not await _said(channel, word):
-                continue
+            told += [session] if await _said(channel, word) else []
         elif large:
-            await channel.send(states.SessionChanges((word,)))
+            told += await _changed(channel, {session: word})
         else:
-            waiting.append(word)
-        told.append(each.viewer.session)
+            waiting[session] = word
     if waiting:
-        await channel.send(states.SessionChanges(tuple(waiting)))
+        told += await _changed(channel, waiting)
     return told
 
 
-async def _said(channel: Channel, state: states.SessionState) -> bool:
-    """Say a whole session. ``False`` if it cannot be said: it alone is left behind then."""
+async def _changed(channel: Channel, changes: Mapping[str, states.SessionChange]) -> list[str]:
+    """Say what has changed of these sessions. Returns those of which it can be said; others are left behind."""
+    if await _said(channel, states.SessionChanges(tuple(changes.values())), quietly=len(changes) > 1):
+        return [*changes]
+    if len(changes) == 1:
+        return []
+    return [told for session, change in changes.items() for told in await _changed(channel, {session: change})]
+
+
+async def _said(channel: Channel, word: states.SessionState | states.SessionChanges, *, quietly: bool = False) -> bool:
+    """Say something of a session, or of some. ``False`` if it cannot be said: one alone is left behind then."""
     try:
-        await channel.send(state)
+        await channel.send(word)
     except ProtocolError as exc:
-        log.warning("a session cannot be handed over", reason=str(exc))
+        if not quietly:
+            log.warning("a session cannot be handed over", reason=str(exc))
         return False
     return True

@@ -210,6 +210,23 @@ def test_what_was_told_in_advance_is_brought_up_to_date_once_and_what_could_not_
     taken.close()
 
 
+def test_a_change_that_cannot_be_read_leaves_all_others_alone() -> None:
+    made = object()
+    odd = replace(CHANGE, place=1, bandwidth=-1)
+    words = [
+        *[(replace(SESSION_STATE, session=f"s{number}"), list[str]()) for number in range(3)],
+        (states.Ahead(3), []),
+        *WHOLE[:3],
+        (states.SessionChanges((CHANGE, odd, replace(CHANGE, place=2))), []),
+        (states.Told(1, 3, 1.0), []),
+    ]
+    taken = asyncio.run(followed(words, lambda _: made))
+    assert taken is not None
+    assert [each and each.state.session for each in taken.sessions] == ["s0", None, "s2"]
+    assert [each and each.state.session for each in taken.ahead] == [None, "s1", None], "which is given back"
+    taken.close()
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_another_number_of_them_is_not_believed(count: int) -> None:
     with pytest.raises(ProtocolError):
