@@ -51,7 +51,7 @@ def orientation(nal: bytes, header: int) -> bytes:
     ``header`` is the size of the NAL unit's, in bytes.
     """
     for kind, payload in messages(nal[header:].replace(b"\0\0\3", b"\0\0")):
-        if kind == DISPLAY_ORIENTATION:
+        if kind == DISPLAY_ORIENTATION and payload:
             payload = payload[:_MAX_ORIENTATION]
             return nal[:header] + _EMULATED.sub(b"\0\0\3", bytes((kind, len(payload))) + payload + b"\x80")
     return b""

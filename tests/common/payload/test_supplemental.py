@@ -34,6 +34,7 @@ def test_turns(nal: str, header: int, expected: bool | None) -> None:
         ("4e012f0320000980", 2, "4e012f0320000980"),
         ("062f0520000003010080", 1, "062f0520000003010080"),  # escaped, as it came
         ("0605022f2f80", 1, ""),
+        ("062f002f0308000980", 1, "062f0308000980"),  # behind one that is empty, and says nothing
     ],
 )
 def test_an_orientation_by_itself(nal: str, header: int, alone: str) -> None:
