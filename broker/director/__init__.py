@@ -110,7 +110,7 @@ class Director:
         self._states = CameraStates(self._state, self._cameras.suspects)
         self._conversions = Conversions(self._state)
         self._moves = Moves(self._state, self._conversions)
-        self._viewers = Viewers(self._state, self._conversions, self._moves)
+        self._viewers = Viewers(self._state, self._conversions, self._moves, self._cameras.egress_suspects)
         self._stills = Stills(self._state)
         self._restarts = Restarts(self._state)
         self._vigil = Vigil(self._state)

@@ -60,6 +60,7 @@ class Cameras:
     ) -> None:
         self.to_convert: set[CameraName] = set()  # those of which a track turned out to be nothing for browsers
         self.suspects = Suspects()
+        self.egress_suspects = Suspects()  # likewise of what viewers are sent; here they are only forgotten
         self._trusting = trusting
         self._state = state
         self._cameras = state.cameras
@@ -71,7 +72,7 @@ class Cameras:
         """Take over the operator's list. What has been removed from it must have no sessions left."""
         for id in self._cameras.keys() - specs.keys():
             self._release(self._cameras.pop(id))
-            self.suspects.forget(id)
+            _forget(id, self.suspects, self.egress_suspects)
             self._state.command(CameraRemoved(id))
         for id, spec in specs.items():
             camera = self._cameras.get(id)
@@ -116,6 +117,7 @@ class Cameras:
         worker.streams.clear()
         if not stopped:
             self.suspects.died(worker.node, worker.cameras, worker.seen, self._state.now)
+        self.suspects.left(worker.node)
         for id in worker.cameras:
             camera = self._cameras[id]
             if camera.worker == worker.node:
@@ -253,7 +255,7 @@ class Cameras:
     def _change(self, camera: Camera, spec: CameraSpec) -> None:
         if camera.spec.url != spec.url:  # it may be another camera
             camera.tracks, camera.one_session = (), False
-            self.suspects.forget(camera.spec.id)
+            _forget(camera.spec.id, self.suspects, self.egress_suspects)
             camera.fruitless.clear()
         anew = camera.spec.revision != spec.revision  # else only when it is pulled has changed
         camera.spec = spec
@@ -263,6 +265,12 @@ class Cameras:
             for node in (camera.worker, camera.successor) if anew else ():
                 if node is not None:
                     self._assign(camera, node)
+
+
+def _forget(id: CameraName, *suspects: Suspects) -> None:
+    """Hold nothing of what the camera had done against the next one of the name."""
+    for each in suspects:
+        each.forget(id)
 
 
 def can_begin(stream: StreamReport) -> bool:

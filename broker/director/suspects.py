@@ -61,6 +61,16 @@ class Suspects:
         if given is not None and camera in self._suspects:
             self._trials[given[0]] -= 1
 
+    def declined(self, camera: CameraName, node: NodeName) -> None:
+        """The worker does not take it: another one may try it."""
+        if self._given.get(camera, ("", 0.0))[0] == node:
+            self.released(camera)
+
+    def left(self, node: NodeName) -> None:
+        """The worker is gone, and so has nothing any more of what it was given."""
+        for camera in [camera for camera, (to, _) in self._given.items() if to == node]:
+            self.released(camera)
+
     def forget(self, camera: CameraName) -> None:
         """The camera is removed, becomes another one, or is acquitted."""
         self.released(camera)
@@ -71,8 +81,7 @@ class Suspects:
         """A worker that had these cameras died by itself; it was heard last at ``seen``."""
         counted = [camera for camera in cameras if self._is_new(camera, node, seen)]
         alone = len(self._suspects.intersection(counted)) == 1
-        for camera in cameras:
-            self.released(camera)
+        self.left(node)
         for camera in counted:
             record = self._records.setdefault(camera, _Record())
             record.alone += alone and camera in self._suspects

@@ -85,14 +85,14 @@ def egress_for_viewer(
 class Viewers:
     """The director's part for viewers."""
 
-    def __init__(self, state: State, conversions: Conversions, moves: Moves) -> None:
+    def __init__(self, state: State, conversions: Conversions, moves: Moves, suspects: Suspects) -> None:
         self._state = state
         self._conversions = conversions
         self._moves = moves
         self._sessions = state.sessions
         self._offers = Offers()
         self._ended = EndedSessions(state)
-        self._suspects = Suspects()
+        self._suspects = suspects
 
     def offer(self, offered: ViewerOffered) -> None:
         """Pass a viewer's offer to an egress."""
@@ -112,8 +112,7 @@ class Viewers:
             why = _SUSPECT if self._suspects.suspended(session.camera) else _NO_EGRESS
             self._state.command(OfferRefused(id, 503, *why))
         else:
-            if not worker.has_stream(session.camera):
-                self._suspects.given(session.camera, worker.node, self._state.now)
+            _try(self._suspects, session, worker, self._state.now)
             session.node = worker.node
             self._offers.add(session)
             self._enter(session)
@@ -125,12 +124,14 @@ class Viewers:
         if session is None or session.offer is None or session.node != node or (before is not None and before.heir):
             return  # or its successor gets it, when that reports
         session.refused_by.add(node)
+        _decline(self._suspects, session, before)
         worker = _egress_for(self._state, self._suspects, session)
         if worker is None:
             code, message = _NO_EGRESS
             self._refuse(session, 503, code, f"{message} {because}".strip())
             return
         self._state.workers[node].leave(id, session.camera)
+        _try(self._suspects, session, worker, self._state.now)
         worker.join(id, session.camera)
         session.node = worker.node
         self._pass_on(session, worker)
@@ -250,8 +251,7 @@ class Viewers:
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
         sessions = _all(self._sessions, worker.sessions)
-        if reason is not EndReason.WORKER_STOPPED:
-            self._suspects.died(worker.node, _watched(sessions), worker.seen, self._state.now)
+        _suspect(self._suspects, sessions, worker, reason, self._state.now)
         for session in sessions:
             if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
@@ -313,9 +313,24 @@ def _session(offered: ViewerOffered, deadline: float) -> Session:
     return Session(id, camera, NodeName(""), sdp, deadline, wish=offered.wish, holder=holder, takes=offered.takes)
 
 
-def _watched(sessions: Iterable[Session]) -> set[CameraName]:
-    """Their cameras, one of which may be why an egress died."""
-    return {session.camera for session in sessions if not session.pending}
+def _try(suspects: Suspects, session: Session, worker: Worker, now: float) -> None:
+    """Watch whether an egress outlives a camera that is new to it."""
+    if not worker.has_stream(session.camera):
+        suspects.given(session.camera, worker.node, now)
+
+
+def _decline(suspects: Suspects, session: Session, worker: Worker | None) -> None:
+    """Have another egress try a session's camera, if the one that does not take it has nobody else who watches that."""
+    if worker is not None and worker.watched[session.camera] <= 1:
+        suspects.declined(session.camera, worker.node)
+
+
+def _suspect(suspects: Suspects, sessions: Iterable[Session], worker: Worker, reason: EndReason, now: float) -> None:
+    """Hold the end of an egress against the cameras of its answered sessions, unless it was stopped in good order."""
+    if reason is not EndReason.WORKER_STOPPED:
+        cameras = {session.camera for session in sessions if not session.pending}
+        suspects.died(worker.node, cameras, worker.seen, now)
+    suspects.left(worker.node)
 
 
 def _egress_for(state: State, suspects: Suspects, session: Session) -> Worker | None:

@@ -6,8 +6,8 @@ import pytest
 
 from broker.director.events import OfferRefused
 from broker.director.suspects import DEATHS, KEPT, PROBATION, SUSPENSION, WHY, Suspects
-from common.cameras import CameraState
-from common.control import Answered, Offer
+from common.cameras import CameraSpec, CameraState
+from common.control import Answered, Offer, Refused
 from tests.fakes.stage import Stage, camera, sent, stream, viewer
 
 TICK = 0.25
@@ -180,3 +180,88 @@ def test_offers_that_kill_egresses_are_not_the_cameras_fault() -> None:
     for number in range(2 * DEATHS):
         made.egress("out-1", incarnation=str(number))
         assert sent(made.offer(f"s{number}"))[0][0] == "out-1"
+
+
+class Trial:
+    """A camera of which two egresses, or two ingests, are there, and after whose deaths it waits."""
+
+    def __init__(self) -> None:
+        self.stage = Stage(camera())
+        self.stage.ingest("in-1", stream())
+        for number in range(DEATHS):
+            self.stage.egress("out-1", incarnation=str(number))
+            self.stage.watch(f"s{number}")
+            self.stage.egress("out-1", viewer(f"s{number}"), incarnation=str(number))
+        self.there = {"out-1": str(DEATHS), "out-2": "1"}
+        self.beat()
+        assert self.refusals("first") == ["camera_waits"]
+
+    def beat(self, seconds: float = TICK) -> None:
+        for _ in range(round(seconds / TICK)):
+            self.stage.tick(TICK)
+            self.stage.ingest("in-1", stream())
+            for node, incarnation in self.there.items():
+                self.stage.egress(node, incarnation=incarnation)
+
+    def refusals(self, session: str) -> list[str]:
+        return [each.code for each in self.stage.offer(session) if isinstance(each, OfferRefused)]
+
+    def offered(self, session: str) -> str:
+        (node,) = [node for node, message in sent(self.stage.offer(session)) if isinstance(message, Offer)]
+        return node
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_trial_is_over_with_the_egress_that_has_not_answered(stops: bool) -> None:
+    trial = Trial()
+    trial.beat(2 * SUSPENSION)
+    node = trial.offered("second")
+    incarnation = trial.there.pop(node)
+    if stops:
+        assert [to for to, _ in sent(trial.stage.leave(node, incarnation)) if to == node] == []
+    else:
+        trial.beat(4.0)
+    assert trial.refusals("third") == []
+
+
+def test_a_trial_goes_on_at_another_egress_where_the_first_is_full() -> None:
+    trial = Trial()
+    trial.beat(2 * SUSPENSION)
+    node = trial.offered("second")
+    told = sent(trial.stage.hear(node, Refused("second", 503, "full", "It is full.")))
+    assert [to for to, message in told if isinstance(message, Offer)] == [*(trial.there.keys() - {node})]
+
+
+@pytest.mark.parametrize("between", [(), (camera(url="rtsp://host/other", revision=2),)])
+def test_another_camera_of_the_name_is_watched_at_once(between: tuple[CameraSpec, ...]) -> None:
+    trial = Trial()
+    trial.stage.want(*between)
+    trial.stage.want(camera(url="rtsp://host/other", revision=2))
+    assert trial.refusals("second") == []
+
+
+def test_a_trial_is_over_with_the_ingest_that_stops() -> None:
+    stage = Stage(camera())
+    for number in range(DEATHS + 1):
+        stage.ingest("in-1", incarnation=str(number))
+    assert stage.worker_of() is None
+    there = {"in-1": str(DEATHS), "in-2": "1"}
+    while stage.worker_of() is None:
+        for node, incarnation in there.items():
+            stage.ingest(node, incarnation=incarnation)
+        stage.tick(TICK)
+    node = stage.worker_of()
+    assert node is not None
+    stage.leave(node, there.pop(node))
+    assert stage.worker_of() == there.popitem()[0]
+
+
+def test_a_death_elsewhere_ends_no_trial() -> None:
+    suspects = Suspects()
+    suspects.given("door", "out-1", 0.0)
+    suspects.given("door", "out-2", 1.0)
+    suspects.died("out-1", ["door"], 1.5, 1.5)
+    for at in range(2, 2 + DEATHS):
+        suspects.died("out-2", ["door"], at, at)
+        suspects.given("door", "out-2", at)
+    assert not suspects.may_try("door", DEATHS + 1.5)
