@@ -133,9 +133,12 @@ export class SocketSignalling extends EventTarget {
         timers.forEach(clearTimeout);
         this.removeEventListener("heard", alive);
         this.removeEventListener("offline", died);
-        const open = dead && spare?.readyState === OPEN;
-        if (spare && !open) spare.onopen = () => spare.close(); // a browser complains of one that is closed before
-        if (!dead || socket !== this.#socket) return resolve(false);
+        const open = spare?.readyState === OPEN;
+        const lost = dead && socket === this.#socket;
+        if (spare && !open)
+          spare.onopen = () => spare.close(); // a browser complains of one that is closed before
+        else if (!lost) spare?.close();
+        if (!lost) return resolve(false);
         if (this.online) this.#lost(socket);
         if (open) this.#follow(spare);
         else this.#reconnectNow();

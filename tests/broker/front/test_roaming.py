@@ -161,7 +161,7 @@ async def test_the_answer_gets_the_servers_other_side_and_stays_as_it_was(page) 
 
 DOUBT = """async (ways) => {
     const { SocketSignalling } = await import("/vendor/socket.js");
-    let clock = 0, timers = [], count = 0, sockets = 0;
+    let clock = 0, timers = [], count = 0, sockets = 0, closed = 0;
     let way = ways[0]; // to the server and back in ms; null: nothing comes back by sockets that are open
     let before = way; // what it was when something came back
     performance.now = () => clock;
@@ -178,7 +178,9 @@ DOUBT = """async (ways) => {
             if (way === null || JSON.parse(text).type !== "ping") return;
             setTimeout(() => this.onmessage?.({ data: '{"type": "pong"}' }), way);
         }
-        close() {}
+        close() {
+            closed += 1;
+        }
     };
     const pass = async (ms) => {
         for (const end = clock + ms; ; ) {
@@ -201,39 +203,44 @@ DOUBT = """async (ways) => {
         all.push(took);
         before = way ?? before;
     }
-    return [all, sockets];
+    return [all, sockets, closed];
 }"""
 
 
 @pytest.mark.parametrize("way", [700, 800])
 async def test_a_connection_by_satellite_is_not_taken_for_dead(page, way: int) -> None:
     """The other socket that is opened each time comes too late."""
-    assert await page.evaluate(DOUBT, [way, way, way, way]) == [[[False, way]] * 3, 4]
+    assert await page.evaluate(DOUBT, [way, way, way, way]) == [[[False, way]] * 3, 4, 3]
 
 
 async def test_a_server_near_by_is_asked_without_another_socket(page) -> None:
-    assert await page.evaluate(DOUBT, [5, 5, 100]) == [[[False, 5], [False, 100]], 1]
+    assert await page.evaluate(DOUBT, [5, 5, 100]) == [[[False, 5], [False, 100]], 1, 0]
 
 
 @pytest.mark.parametrize(("way", "found"), [(5, 500), (150, 500), (300, 600), (700, 1_400)])
 async def test_a_connection_that_is_dead_is_found_out_as_soon_as_the_way_allows(page, way: int, found: int) -> None:
     """As soon as another socket is open, which takes two round trips, and not before half a second."""
-    assert await page.evaluate(DOUBT, [way, None]) == [[[True, found]], 2]
+    assert await page.evaluate(DOUBT, [way, None]) == [[[True, found]], 2, 1]
+
+
+async def test_the_other_connection_is_closed_where_the_first_one_had_only_stood_still(page) -> None:
+    """A packet is lost on its way, and sent again after 300 ms: the other one is open by then."""
+    assert await page.evaluate(DOUBT.replace("2 * (way ?? before)", "10"), [5, 300]) == [[[False, 300]], 2, 1]
 
 
 async def test_a_busy_moment_at_the_beginning_makes_nothing_longer(page) -> None:
     """All that was measured is a round trip of three seconds."""
-    [_, dead], _ = await page.evaluate(DOUBT, [3_000, 5, None])
+    [_, dead], *_ = await page.evaluate(DOUBT, [3_000, 5, None])
     assert dead == [True, 500]
 
 
 async def test_a_way_that_becomes_long_is_not_taken_for_dead(page) -> None:
-    doubts, _ = await page.evaluate(DOUBT, [5, 700, 700, 700])
+    doubts, *_ = await page.evaluate(DOUBT, [5, 700, 700, 700])
     assert doubts == [[False, 700]] * 3
 
 
 async def test_where_nothing_gets_through_the_connection_is_given_up_all_the_same(page) -> None:
-    [[dead, after]], _ = await page.evaluate(
+    [[dead, after]], *_ = await page.evaluate(
         DOUBT.replace("2 * (way ?? before)", "way === null ? 60_000 : 10"), [5, None]
     )
     assert dead
