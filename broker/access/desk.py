@@ -16,6 +16,7 @@ from common.config_access import AuthConfig, JwtConfig
 from common.errors import RequestError
 
 _AND = ","  # between groups; a proxy's header has it between them as well, so that no name has one
+MAX_PROOF = 800  # characters: of who holds a session reports cut off what is beyond a thousand
 _RUN_OUT = "The right to watch has run out; sign in again."
 
 
@@ -136,8 +137,13 @@ class Desk:
         return principal
 
     def _by_groups(self, name: str, groups: tuple[str, ...], expires: float | None) -> Principal:
-        """Somebody whom a proxy has signed in. The groups go along as the proof: what they give may change."""
-        return Principal(Kind.PROXY, name, *self._groups.rights(groups), expires, _AND.join(groups))
+        """Somebody whom a proxy has signed in. The groups go along as the proof: what they give may change.
+
+        More of them than there is room for are none: their right lasts until it runs out.
+        """
+        proof = _AND.join(groups)
+        proof = proof if len(proof) <= MAX_PROOF else ""
+        return Principal(Kind.PROXY, name, *self._groups.rights(groups), expires, proof)
 
     def still(self, principal: Principal) -> bool:
         """Whether the principal has the rights yet that it had when it was identified."""
@@ -171,7 +177,7 @@ class Desk:
     def _lasts(self, holder: str) -> bool:
         """Whether somebody else has given the right, which so stays what it is until it runs out.
 
-        So it is where a release before this one has noted no groups of whom a proxy signed in.
+        So it is where no groups were noted of whom a proxy signed in: too many, or by a release before this one.
         """
         kind = holder.partition(":")[0]
         return (self._signed is not None and kind == Kind.JWT) or (

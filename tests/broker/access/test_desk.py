@@ -16,6 +16,7 @@ from common.access import AccessRole
 from common.cameras import CameraName
 from common.config import Config
 from common.config_access import AuthConfig, JwtConfig, OidcConfig
+from common.control import NodeName, Report, Role, ViewerReport, ViewerState, decode_for_broker, encode
 from common.errors import ConfigError, RequestError
 
 END = 1_000_000.0
@@ -205,6 +206,20 @@ async def test_what_groups_give_to_whom_a_proxy_signs_in_is_as_the_file_has_it_n
     late = Now()
     late.time += 40 * 86_400
     assert "run out" in desk(late, user_header="Remote-User").hindrance(ben.holder, ben.expires, YARD)
+
+
+async def test_who_is_in_very_many_groups_keeps_all_of_them_when_another_broker_reads_of_the_session() -> None:
+    groups = {f"video-surveillance-{number:03}": {"cameras": [f"yard-{number:03}"]} for number in range(100)}
+    asked = desk(Now(), user_header="Remote-User", groups=groups)
+    ben = await asked.identify(Credentials(user="ben", groups=tuple(groups)))
+    assert ben is not None
+    assert asked.still(ben)
+    last = CameraName("yard-099")
+    assert ben.may_watch(last)
+    viewer = ViewerReport("s1", last, ViewerState.CONNECTED, principal=ben.holder)
+    report = decode_for_broker(encode(Report(NodeName("out-1"), Role.EGRESS, incarnation="1", viewers=(viewer,))))
+    assert isinstance(report, Report)
+    assert asked.hindrance(report.viewers[0].principal, ben.expires, last) == ""
 
 
 @pytest.mark.parametrize(("sign_on", "more"), [(True, {}), (False, {"user_header": "Remote-User"})])
