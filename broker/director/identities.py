@@ -34,7 +34,8 @@ MAX_WARNED = 1_000  # … about each of so many nodes
 class Identities:
     """The director's part for who has reported.
 
-    ``bury`` is told of a worker that another one has replaced, ``succeeded`` of one that goes on in another process.
+    ``bury`` is told of a worker that another one has replaced, ``succeeded`` of one that goes on in another process, or
+    in its own although it had named another.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Identities:
         worker, state = self._state.workers.get(report.node), self._state
         joined = worker is None or not worker.alive
         inherited = worker is not None and worker.alive and worker.inherited_by(report)
+        awaited = inherited or (worker is not None and worker.is_taken_over)
         if worker is None:
             worker = state.workers[report.node] = Worker(report, state.now)
         elif inherited:
@@ -82,7 +84,7 @@ class Identities:
             worker = state.workers[report.node] = Worker(report, state.now, predecessor=predecessor)
         worker.report, worker.seen, worker.alive, worker.give_up_at = report, state.now, True, None
         worker.heir = ""
-        if inherited:
+        if awaited:
             self._succeeded(worker)
         return worker, joined
 

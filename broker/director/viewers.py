@@ -137,7 +137,7 @@ class Viewers:
         self._pass_on(session, worker)
 
     def succeeded(self, worker: Worker) -> None:
-        """The worker goes on in another process, which has seen none of the offers that are not answered."""
+        """The worker goes on, in this process or another, and has perhaps not seen the offers that are not answered."""
         for session in _all(self._sessions, worker.sessions):
             if session.pending:
                 self._pass_on(session, worker)
@@ -250,7 +250,7 @@ class Viewers:
         Its unanswered offers go elsewhere if it was stopped in good order. Otherwise one of them may be what killed
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
-        sessions = _all(self._sessions, worker.sessions)
+        worker.heir, sessions = "", _all(self._sessions, worker.sessions)  # no successor comes any more
         _suspect(self._suspects, sessions, worker, reason, self._state.now)
         for session in sessions:
             if session.pending and reason is EndReason.WORKER_STOPPED:

@@ -130,3 +130,17 @@ def test_nothing_came_of_it_and_it_goes_on() -> None:
     assert stage.watch("s3") == "out-1"
     lost = of(WorkerLost, stage.egress("out-1", incarnation="3"))
     assert [each.reason for each in lost] == [EndReason.WORKER_RESTARTED], "which is nobody's successor"
+
+
+def test_who_came_meanwhile_is_answered_by_the_predecessor_if_that_goes_on() -> None:
+    stage = given()
+    assert offers(stage.offer("s3")) == []
+    assert offers(stage.egress("out-1", viewer("s1"), viewer("s2"))) == [("out-1", "s3")]
+    assert offers(stage.egress("out-1", viewer("s1"), viewer("s2"))) == []
+
+
+def test_who_came_meanwhile_is_told_at_once_where_the_predecessor_ends_all_the_same() -> None:
+    stage = given()
+    stage.offer("s3")
+    told = of(OfferRefused, stage.hear("out-1", Leaving("out-1", "1")))
+    assert [(each.session, each.code) for each in told] == [("s3", "no_egress")]
