@@ -289,11 +289,11 @@ export class SocketSignalling extends EventTarget {
     this.#offers.clear();
     this.#restarts.clear();
     this.#checks.clear();
-    this.dispatchEvent(new Event("offline"));
     clearTimeout(this.#timer);
     this.#waiting = true;
     this.#timer = setTimeout(() => this.#connect(), jittered(this.blocked ? RECONNECT_BLOCKED : this.#delay));
     this.#delay = Math.min(this.#delay * 2, RECONNECT_LONGEST);
+    this.dispatchEvent(new Event("offline")); // who hears it may have another one already, or want it at once
   }
 
   #reconnectNow() {

@@ -161,7 +161,7 @@ async def test_the_answer_gets_the_servers_other_side_and_stays_as_it_was(page) 
 
 DOUBT = """async (ways) => {
     const { SocketSignalling } = await import("/vendor/socket.js");
-    let clock = 0, timers = [], count = 0, sockets = 0, closed = 0;
+    let clock = 0, timers = [], count = 0, sockets = 0, closed = 0, first = null;
     let way = ways[0]; // to the server and back in ms; null: nothing comes back by sockets that are open
     let before = way; // what it was when something came back
     performance.now = () => clock;
@@ -172,6 +172,7 @@ DOUBT = """async (ways) => {
         readyState = 0;
         constructor() {
             sockets += 1;
+            first ??= this;
             setTimeout(() => ((this.readyState = 1), this.onopen?.()), 2 * (way ?? before));
         }
         send(text) {
@@ -226,6 +227,13 @@ async def test_a_connection_that_is_dead_is_found_out_as_soon_as_the_way_allows(
 async def test_the_other_connection_is_closed_where_the_first_one_had_only_stood_still(page) -> None:
     """A packet is lost on its way, and sent again after 300 ms: the other one is open by then."""
     assert await page.evaluate(DOUBT.replace("2 * (way ?? before)", "10"), [5, 300]) == [[[False, 300]], 2, 1]
+
+
+async def test_the_other_connection_is_the_only_one_where_the_browser_gives_the_first_one_up(page) -> None:
+    """As Chromium does with those of a network that has gone."""
+    gives_up = "await pass(300);\nfirst.readyState = 3;\nfirst.onclose({ code: 1006 });\nawait pass(20_000);"
+    script = DOUBT.replace("2 * (way ?? before)", "10").replace("await pass(20_000);", gives_up)
+    assert await page.evaluate(script, [5, None]) == [[[True, 300]], 2, 0]
 
 
 async def test_a_busy_moment_at_the_beginning_makes_nothing_longer(page) -> None:
