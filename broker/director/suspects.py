@@ -8,8 +8,9 @@ egresses apart, and a camera that many count against is tried with care.
 * What kills does so soon. A death counts against each camera that the worker had for ``PROBATION`` at most; a camera
   that stays longer without a death is acquitted.
 * The first two may be chance, and cost nothing. After ``DEATHS`` in a row a camera is a suspect, and waits.
-* Of all suspects at most half are tried at once, on the workers that have the fewest of them. So the innocent are
-  acquitted in a few seconds, however many they are, and the guilty one is soon tried alone.
+* Of all suspects at most half are tried at once, on the workers that have the fewest of them. So half of the innocent
+  are acquitted in some six seconds, half of the rest in as many more, and the last of a hundred in 40; the guilty one
+  is soon tried alone.
 * A death beside other suspects says little: each waits ``SUSPENSION`` alone. Who was the only suspect waits twice as
   long each time.
 """
