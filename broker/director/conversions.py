@@ -53,6 +53,11 @@ class _Conversion:
         """The order to make it."""
         return Convert(rendition, self.track, fence=self.fence, revision=self.revision)
 
+    def given_back(self, fence: int) -> _Conversion:
+        """The same as its former worker is to make it, by another ``fence``: by this one the dead worker published."""
+        assert self.former is not None, "somebody made it before"
+        return replace(self, node=self.former, fence=fence, former=None, made_since=None)
+
     def is_told(self, made: Made | None) -> bool:
         """Whether a worker that says so was told it; 0 is the revision of one that knows of none."""
         return made is not None and made.track == self.track and made.revision in (0, self.revision)
@@ -159,7 +164,7 @@ class Conversions:
         for rendition in [each for each, conversion in self._running.items() if conversion.node == worker.node]:
             conversion = self._running.pop(rendition)
             if conversion.former is not None:  # which still makes it, and is to hand it to another
-                self._running[rendition] = replace(conversion, node=conversion.former, former=None, made_since=None)
+                self._running[rendition] = conversion.given_back(self._state.next_fence())
             if not stopped:
                 deaths, until = self._suspected.get(rendition, (0, 0.0))
                 deaths = deaths + 1 if self._state.now < until + FORGIVEN_AFTER else 1

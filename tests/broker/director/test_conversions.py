@@ -436,3 +436,14 @@ def test_what_is_made_of_a_camera_begins_anew_when_another_has_its_name() -> Non
         report = replace(report, made=(replace(told, revision=revision),))
         assert not [m for _, m in sent(made.hear("tc-1", report)) if isinstance(m, Convert)]
     assert offered(made, "t").revision == 2
+
+
+def test_who_makes_something_again_after_its_successor_died_does_so_in_an_epoch_of_its_own() -> None:
+    """The successor may have published in that of the order: what begins there again is taken for old."""
+    made = handing_over()
+    changed = sent(made.ingest("in-1", stream(tracks=(B_FRAMES, AAC))) + made.tick())
+    [last] = [order for node, order in changed if node == "tc-2" and isinstance(order, Convert)]
+    made.transcode("tc-2", incarnation="2", full=True)
+    again = sent(made.transcode("tc-1", PICTURE, track=H265, draining=True))
+    [order] = [order for node, order in again if node == "tc-1" and isinstance(order, Convert)]
+    assert (order.track, order.fence > last.fence) == (B_FRAMES, True)
