@@ -153,7 +153,7 @@ def test_hang_up_ends_none_of_its_processes(cluster: Command) -> None:
         ({"CAMSHAFT_HTTP_LISTEN": "127.0.0.1:0"}, 3, ["broker: ipc://", "--broker-address", "--store-path"]),
         (
             {"CAMSHAFT_HTTP_LISTEN": "127.0.0.1:0", "CAMSHAFT_BROKER_ADDRESS": "ipc://{tmp}/bus"},
-            2,
+            4,
             ["store.path", "camshaft.db"],
         ),
         (
