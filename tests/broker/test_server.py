@@ -11,21 +11,18 @@ from common.address import page_address
 from common.curve import Keys
 from common.errors import AddressInUseError, CamshaftError, ConfigError
 from tests.fakes.broker import broker_in, configuration, running_broker
+from tests.fakes.descriptors import descriptors
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints
 from tests.fakes.workers import FakeEgress
 
 
 async def test_it_starts_and_stops_and_leaves_nothing(tmp_path: Path) -> None:
-    descriptors = open_descriptors()
+    before = descriptors()
     async with broker_in(tmp_path) as broker:
         assert broker.url.startswith("http://127.0.0.1:")
         assert not broker.url.endswith(":0/")
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
-    assert open_descriptors() == descriptors
-
-
-def open_descriptors() -> set[Path]:
-    return set(Path("/proc/self/fd").iterdir())
+    assert descriptors() == before
 
 
 async def test_it_stops_at_once_while_an_offer_waits_and_a_page_is_connected(tmp_path: Path) -> None:

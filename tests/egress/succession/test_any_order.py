@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -26,6 +25,7 @@ from egress.succession.resuming import Here, prepared
 from egress.succession.successor import Session, Successor, Taken
 from egress.viewer import Viewer
 from egress.wire.dtls import Identity
+from tests.fakes.descriptors import descriptors
 from tests.fuzz.succession_targets import FEED, SESSION_STATE, SOURCES
 
 PRELUDE = states.Prelude(states.VERSION, "egress-0", "first", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 0)  # type: ignore[arg-type]
@@ -133,10 +133,6 @@ async def followed(
         theirs.close()
         follower.close(streams)
         assert not renditions.held
-
-
-def descriptors() -> int:
-    return len([*Path("/proc/self/fd").iterdir()])
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from egress.succession import channel as channel_module
 from egress.succession import predecessor
 from egress.succession.channel import GoneError, connect
 from egress.succession.states import VERSION, Hello, Ready, encode
+from tests.fakes.descriptors import descriptors
 from tests.fakes.egress_worker import NODE, watch
 from tests.fakes.successions import PATIENCE, Processes, camera, come, hear_all, one, until
 
@@ -53,10 +53,6 @@ async def closed(sock: socket.socket) -> None:
     sock.close()
 
 
-def descriptors() -> int:
-    return len([*Path("/proc/self/fd").iterdir()])
-
-
 async def test_descriptors_that_are_no_sockets_do_no_harm(processes: Processes, no_sockets: list[int]) -> None:
     async with one(processes):
         before = descriptors()
@@ -86,7 +82,7 @@ async def test_descriptors_that_are_no_sockets_are_answered_like_any_wrong_word(
 
 async def test_sockets_of_another_kind_are_not_taken(processes: Processes, no_sockets: list[int]) -> None:
     pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+    with pair[0], pair[1], socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         async with one(processes):
             before = descriptors()
             caller = call(processes)
@@ -94,8 +90,6 @@ async def test_sockets_of_another_kind_are_not_taken(processes: Processes, no_so
             await closed(caller)
             assert descriptors() == before
             await still_gives(processes)
-    for each in pair:
-        each.close()
 
 
 async def test_who_says_nothing_is_in_nobodys_way(processes: Processes) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import gc
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +17,11 @@ from ingest.rtsp import client
 from ingest.rtsp.message import Headers, Request, Response
 from rigs.camera import Answer, FakeCamera, h264_track, opus_track, pcmu_track
 from rigs.video import encode
+from tests.fakes.descriptors import descriptors
 from tests.fakes.viewer import Viewer, error_of, playing
 
 UNITS = encode()
 WANTED = [list(unit) for unit in UNITS]
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("udp", [False, True])
@@ -86,13 +82,13 @@ async def test_a_camera_may_put_rtp_and_rtcp_on_one_channel() -> None:
 @pytest.mark.parametrize("udp", [False, True])
 async def test_everything_is_released(udp: bool) -> None:
     async with FakeCamera([h264_track(), opus_track()]) as camera:
-        before = open_files()
+        before = descriptors()
         for _ in range(3):
             viewer = Viewer()
             async with playing(camera, viewer, udp=udp):
                 await viewer.watch(5)
         await camera.until(lambda: not camera._peers)
-        assert open_files() <= before
+        assert descriptors() <= before
     gc.collect()
 
 
