@@ -20,6 +20,9 @@ from tests.fakes.private_bus import private_endpoints
 PATIENCE = 10.0  # seconds
 
 
+CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
+
+
 @dataclass
 class RunningBroker:
     """A broker that runs: its addresses, and how to talk to it."""
@@ -41,6 +44,10 @@ class RunningBroker:
             while not condition(answer := await self.json(path)):  # noqa: ASYNC110 - HTTP has no event to wait for
                 await asyncio.sleep(0.01)
         return answer
+
+    async def counter(self, name: str) -> int:
+        """How often something has happened in the broker so far."""
+        return (await self.json("/api/nodes"))[0]["counters"].get(name, 0)
 
 
 @asynccontextmanager

@@ -16,15 +16,13 @@ import pytest
 from broker.access.passwords import FREE
 from broker.front import account
 from broker.front.account import WAITING
-from tests.fakes.accounts import ADMIN_TOKEN, BEN, ROOT, browser, sign_in
+from tests.fakes.accounts import ROOT, broker_with_ben, browser, sign_in
 from tests.fakes.broker import RunningBroker, broker_in
 
 
 @pytest.fixture
 async def broker(cheap_passwords: None, tmp_path: Path) -> AsyncIterator[RunningBroker]:
-    cameras = {name: {"url": f"rtsp://10.0.0.1/{name}"} for name in ("yard", "hall")}
-    async with broker_in(tmp_path, auth={"tokens": ADMIN_TOKEN}, cameras=cameras) as broker:
-        assert (await broker.http.post("/api/users", json=BEN, headers=ROOT)).status == 201
+    async with broker_with_ben(tmp_path) as broker:
         yield broker
 
 

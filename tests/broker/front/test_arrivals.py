@@ -72,10 +72,6 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-async def counter(broker: RunningBroker, name: str) -> int:
-    return (await broker.json("/api/nodes"))[0]["counters"].get(name, 0)
-
-
 def trusting(authority: Authority) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authority.file)
 
@@ -112,7 +108,7 @@ async def test_old_versions_are_refused(
     with contextlib.nullcontext() if taken else pytest.raises((ssl.SSLError, ConnectionError)):
         async with connected(broker, context) as (_, writer):
             assert writer.get_extra_info("ssl_object").version() == "TLSv1.2"
-    assert await counter(broker, "tls_failed") == (0 if taken else 1)
+    assert await broker.counter("tls_failed") == (0 if taken else 1)
     assert len(log.of("TLS handshake failed")) == (0 if taken else 1)
 
 
@@ -135,7 +131,7 @@ async def test_a_handshake_that_does_not_end_closes_the_connection(
     async with connected(broker) as (reader, writer):
         writer.write(start)
         assert await rest(reader) == b""
-    assert await counter(broker, "tls_slow_handshake") == 1
+    assert await broker.counter("tls_slow_handshake") == 1
 
 
 async def test_a_head_that_does_not_arrive_closes_the_connection(
@@ -145,8 +141,8 @@ async def test_a_head_that_does_not_arrive_closes_the_connection(
         monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
         writer.write(GET[:-2])
         assert await rest(reader) == b""
-    assert await counter(broker, "http_slow_head") == 1
-    assert await counter(broker, "tls_slow_handshake") == 0
+    assert await broker.counter("http_slow_head") == 1
+    assert await broker.counter("tls_slow_handshake") == 0
 
 
 async def test_one_that_gives_up_before_it_says_anything_has_no_place(broker: RunningBroker) -> None:
@@ -161,7 +157,7 @@ async def test_garbage_is_counted_and_floods_no_log(broker: RunningBroker, log: 
         async with connected(broker) as (reader, writer):
             writer.write(b"\x16\x03\x01\x00\x05garbage that is no handshake")
             assert GET not in await rest(reader)
-    assert await counter(broker, "tls_failed") == 20
+    assert await broker.counter("tls_failed") == 20
     assert len(log.of("TLS handshake failed")) == 1
 
 
@@ -174,7 +170,7 @@ async def test_the_longest_handshake_makes_room(broker: RunningBroker, authority
         assert await rest(waiting[0][0]) == b""
         writer.write(GET)
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-    assert await counter(broker, "http_idle_closed") >= 1
+    assert await broker.counter("http_idle_closed") >= 1
 
 
 async def test_who_has_no_place_is_closed_before_a_handshake(
@@ -185,8 +181,8 @@ async def test_who_has_no_place_is_closed_before_a_handshake(
             with pytest.raises(ConnectionError):
                 async with connected(broker, trusting(authority)):
                     pass
-        assert await counter(broker, "http_limit_connections") == 1
-        assert await counter(broker, "tls_failed") == 0
+        assert await broker.counter("http_limit_connections") == 1
+        assert await broker.counter("tls_failed") == 0
 
 
 async def test_handshakes_of_one_address_wait_for_each_other_and_keep_up_no_other(
@@ -222,7 +218,7 @@ async def test_one_that_waits_for_others_gives_up_its_place_as_they_do(
             writer.write(HELLO)
         assert await rest(reader) == b""
         assert await serial(broker, authority)
-        assert await counter(broker, "tls_slow_handshake") == 3
+        assert await broker.counter("tls_slow_handshake") == 3
 
 
 async def test_who_does_not_read_answers_is_cut_off(
@@ -244,7 +240,7 @@ async def test_plain_requests_on_the_port_are_led_to_https(broker: RunningBroker
         answer = await rest(reader)
     assert answer.startswith(b"HTTP/1.1 307 ")
     assert b"\r\nLocation: https://localhost:%d/watch/door?x=%%20\r\n" % port_of(broker) in answer
-    assert await counter(broker, "tls_failed") == 0
+    assert await broker.counter("tls_failed") == 0
 
 
 async def test_a_new_certificate_is_for_new_connections_and_disturbs_no_other(

@@ -59,17 +59,13 @@ async def connected(broker: RunningBroker) -> AsyncIterator[Client]:
         writer.transport.abort()
 
 
-async def counter(broker: RunningBroker, name: str) -> int:
-    return (await broker.json("/api/nodes"))[0]["counters"].get(name, 0)
-
-
 @pytest.mark.parametrize("start", [b"", b"GET", GET[:-2]])
 async def test_a_head_that_does_not_arrive_closes_the_connection(broker, monkeypatch, start: bytes) -> None:
     monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
     async with connected(broker) as client:
         client.writer.write(start)
         assert await client.answer() == b""
-    assert await counter(broker, "http_slow_head") == 1
+    assert await broker.counter("http_slow_head") == 1
 
 
 async def test_a_head_that_comes_byte_by_byte_gets_no_more_time(broker: RunningBroker, monkeypatch) -> None:
@@ -123,7 +119,7 @@ async def test_the_longest_idle_connection_makes_room(broker: RunningBroker) -> 
         assert await idle[0].answer() == b""
         idle[-1].writer.write(GET)
         assert await idle[-1].answer() == b"HTTP/1.1 200 OK"
-    assert await counter(broker, "http_idle_closed") >= 1
+    assert await broker.counter("http_idle_closed") >= 1
 
 
 async def test_an_address_beyond_its_own_limit_costs_no_other_its_place(
@@ -158,7 +154,7 @@ async def test_connections_in_use_are_not_closed_for_others(tmp_path: Path) -> N
     async with broker_in(tmp_path, limits={"connections": 2}) as broker:
         async with broker.http.ws_connect("/ws"), broker.http.ws_connect("/ws"), connected(broker) as third:
             assert await third.answer() == b"HTTP/1.1 503 Service Unavailable"
-        assert await counter(broker, "http_limit_connections") == 1
+        assert await broker.counter("http_limit_connections") == 1
 
 
 @pytest.mark.parametrize(
@@ -177,7 +173,7 @@ async def test_what_is_not_http_is_refused_and_floods_no_log(
         async with connected(broker) as client:
             client.writer.write(garbage)
             assert (await client.answer()).endswith(b" 400 Bad Request")
-    assert await counter(broker, "http_garbage") == 20
+    assert await broker.counter("http_garbage") == 20
     assert len(log.of("request cannot be read")) == 1
 
 

@@ -25,11 +25,9 @@ from common.config_limits import LimitsConfig
 from common.log import Quiet, get_logger
 from common.media import Kind as MediaKind
 from common.media import Track
-from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.page import Page
 from tests.fakes.workers import FakeEgress, FakeIngest
-
-CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
 
 
 @pytest.fixture

@@ -24,24 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from broker.front.gate import COOKIE
 from broker.front.sign_on import SIGN_ON
 from rigs.process import free_port
-from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.accounts import CAMERAS, GROUPS, browser
+from tests.fakes.broker import broker_in
 from tests.fakes.matrix import SIGN_OUT, check_matrix
 from tests.fakes.workers import FakeEgress
 
-CAMERAS = {name: {"url": f"rtsp://10.0.0.1/{name}"} for name in ("yard", "hall")}
-GROUPS = {
-    "ops": {"role": "admin"},
-    "family": {"cameras": ["yard"]},
-    "guests": {"cameras": ["hall"]},
-    "watchers": {"role": "monitor"},
-}
 START_TIMEOUT = 20.0  # seconds
-
-
-@asynccontextmanager
-async def browser(broker: RunningBroker) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(broker.url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        yield session
 
 
 @pytest.fixture(scope="module")

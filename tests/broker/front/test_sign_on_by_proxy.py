@@ -11,15 +11,8 @@ from multidict import CIMultiDict
 
 from broker.access.tokens import digest_of
 from broker.front.gate import COOKIE
+from tests.fakes.accounts import CAMERAS, GROUPS
 from tests.fakes.broker import broker_in
-
-CAMERAS = {name: {"url": f"rtsp://10.0.0.1/{name}"} for name in ("yard", "hall")}
-GROUPS = {
-    "ops": {"role": "admin"},
-    "family": {"cameras": ["yard"]},
-    "guests": {"cameras": ["hall"]},
-    "watchers": {"role": "monitor"},
-}
 
 
 def behind(*proxies: str) -> dict[str, Any]:

@@ -10,22 +10,17 @@ import pytest
 from broker.front import signalling
 from common.cameras import CameraState
 from common.control import Answered, Ended, HangUp, Move, Offer, RestartIce
-from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.page import Page
 from tests.fakes.workers import FakeEgress
 
 FRAGMENT = "a=ice-ufrag:newufrag\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n"
-CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
 
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
     async with broker_in(tmp_path, cameras=CAMERAS) as broker:
         yield broker
-
-
-async def counter(broker: RunningBroker, name: str) -> int:
-    return (await broker.json("/api/nodes"))[0]["counters"].get(name, 0)
 
 
 async def test_an_offer_is_answered(page: Page, egress: FakeEgress) -> None:

@@ -17,21 +17,15 @@ from hypothesis import strategies as st
 
 from broker.front import signalling
 from broker.front.page_messages import MAX_MESSAGE
-from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.page import Page
 from tests.fakes.workers import PATIENCE, FakeEgress
-
-CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
 
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
     async with broker_in(tmp_path, cameras=CAMERAS) as broker:
         yield broker
-
-
-async def counter(broker: RunningBroker, name: str) -> int:
-    return (await broker.json("/api/nodes"))[0]["counters"].get(name, 0)
 
 
 @pytest.mark.parametrize(
@@ -49,20 +43,20 @@ async def test_garbage_is_answered_and_counted(broker: RunningBroker, page: Page
     error = await page.next()
     assert (error["type"], error["code"]) == ("error", code)
     assert error["message"].endswith(".")
-    assert await counter(broker, f"ws_{code}") == 1
+    assert await broker.counter(f"ws_{code}") == 1
     assert await page.watch()  # nothing is broken
 
 
 async def test_binary_is_answered_and_counted(broker: RunningBroker, page: Page) -> None:
     await page.socket.send_bytes(b"\x00\xff")
     assert await page.error() == "not_json"
-    assert await counter(broker, "ws_not_json") == 1
+    assert await broker.counter("ws_not_json") == 1
 
 
 async def test_a_frame_beyond_measure_closes_the_socket(broker: RunningBroker, page: Page) -> None:
     await page.socket.send_str("x" * (2 * MAX_MESSAGE + 1))  # of all pages at once this much can be half sent
     assert await page.closed() == 1009
-    assert await counter(broker, "ws_broken") == 1
+    assert await broker.counter("ws_broken") == 1
 
 
 async def test_lone_surrogates_do_no_harm(page: Page, egress: FakeEgress) -> None:
@@ -104,7 +98,7 @@ async def test_messages_are_limited_in_rate(tmp_path: Path) -> None:
         errors = [await page.next("error") for _ in range(most + 1)]
         assert [error["code"] for error in errors] == ["invalid_message"] * most + ["rate_limited"]
         assert "limits.message_rate is 0.1" in errors[-1]["message"]
-        assert await counter(broker, "ws_rate_limited") == 1
+        assert await broker.counter("ws_rate_limited") == 1
         page.break_off()  # the server is in no hurry to read its farewell
 
 

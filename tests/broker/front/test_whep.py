@@ -11,12 +11,10 @@ from broker.front.ice_servers import IceServer
 from broker.front.whep import SDP, SDPFRAG
 from common.control import Ended, HangUp, Offer, RestartIce
 from common.sessions import public_name
-from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.log import Recorder
 from tests.fakes.whep import FRAGMENT, OFFER, post, refusal
 from tests.fakes.workers import H264, FakeEgress, FakeIngest
-
-CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
 
 
 @pytest.fixture

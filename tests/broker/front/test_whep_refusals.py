@@ -9,11 +9,9 @@ import pytest
 
 from broker.front.whep import SDP, SDPFRAG
 from common.control import HangUp
-from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.whep import FRAGMENT, OFFER, post, refusal
 from tests.fakes.workers import FakeEgress
-
-CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
 
 
 @pytest.fixture

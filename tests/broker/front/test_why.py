@@ -11,12 +11,11 @@ from broker.why import verdict
 from common.cameras import CameraState
 from common.control import Ended, Handshake, Offer, Tried, ViewerReport, ViewerState
 from common.sessions import public_name
-from tests.fakes.broker import RunningBroker, broker_in
+from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 OFFER = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\na=ice-ufrag:EsAw\r\n"
 SDP = {"Content-Type": "application/sdp"}
-CAMERAS = {"door": {"url": "rtsp://user:secret@host/door"}, "yard": {"url": "rtsp://host/yard"}}
 TRIED = Tried(("9.9.9.9:8189", "9.9.9.9:8189 tcp"), ("8.8.8.8:5000",), ("8.8.8.8:5000",), Handshake.BEGUN)
 
 
