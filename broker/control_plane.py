@@ -11,7 +11,6 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 import zmq
 
@@ -69,6 +68,7 @@ from common.cameras import CameraName
 from common.config_limits import LimitsConfig
 from common.control import NEEDED, KeyWanted, NodeName, Ping, Report, Role, ToBroker, ToWorker
 from common.curve import Keys
+from common.demand import Demand
 from common.endpoints import Endpoints
 from common.errors import RequestError
 from common.log import get_logger
@@ -111,6 +111,7 @@ class ControlPlane:
             unix=time.time(),
             neighbourhood=neighbourhood(),
         )
+        self.on_demand: Callable[[Demand], None] | None = None  # for transcode workers, where some are in reserve
         self.clerk = Clerk(self.director, time.time)
         self.counters: Counter[str] = Counter()
         self._context = context
@@ -135,9 +136,7 @@ class ControlPlane:
         self._tick()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.stop()
         if self._timer is not None:
             self._timer.cancel()
@@ -291,6 +290,8 @@ class ControlPlane:
                 OfferAnswered() | OfferRefused() | StillTaken() | StillRefused() | RestartAnswered() | RestartRefused()
             ):
                 self._answers.take(command)
+            case Demand() if self.on_demand is not None:
+                self.on_demand(command)
             case RememberTracks(camera, tracks):
                 self.catalogue.remember(camera, tracks=tracks)
             case RememberWorker(camera, node):

@@ -36,10 +36,12 @@ from broker.relay_apart import RelayApart
 from broker.store import Store
 from common.address import is_loopback, page_address, split_listen
 from common.config import Config, HttpConfig
+from common.demand import DEMAND_FD, Teller
 from common.endpoints import Part
 from common.errors import AddressInUseError, refused
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside, map_large_blocks
+from common.process import inherited_pipe
 from common.reloader import Reloader
 from common.settings import option_of
 from common.systemd import READY, notify
@@ -90,6 +92,9 @@ async def run(
                 limits=config.limits,
             )
         )
+        if (telling := inherited_pipe(DEMAND_FD)) is not None:
+            control.director.reserve.open()
+            control.on_demand = Teller(telling).tell
         if bus.keyring is not None and bus.keys is not None and bus.doorman is not None:
             budget = bus.doorman.joining
             joining = Joining(bus.context, bus.endpoints, bus.keys, bus.keyring, budget, control.lives, counters)

@@ -1,7 +1,7 @@
 """Processes of ``serve`` while they run: their pulses are heard, what hangs is killed, and signals reach them.
 
 Pulses are heard when the supervisor looks, all of them together: each by itself would wake it as often as there are
-processes.
+processes. How much there is to do is told seldom, and heard at once: somebody waits for the process that begins by it.
 
 A process that is to read its configuration again is told so by SIGHUP, and not before it has shown that it listens to
 signals: until then SIGHUP would end it.
@@ -34,6 +34,7 @@ class Children:
         self._hearing: dict[str, int] = {}  # our ends of their pipes
         self._asked: dict[str, int] = {}  # … and of those by which some tell how much they have to do
         self.demands: dict[str, Demand] = {}  # what these have told
+        self.told = asyncio.Event()  # one of them has told another than before
         self._to_tell: set[str] = set()  # of what is to read its configuration again
         self._names: dict[int, str] = {}  # by our end of its pulse
         self._news = asyncio.Event()  # another runs
@@ -71,17 +72,20 @@ class Children:
         self._running[name], self._pulses[name], self._hearing[name] = child, Heard(hung_looks), hearing
         self._names[hearing] = name
         self._news.set()
-        if asked is not None:
-            self._asked[name] = asked
         pipes = [pipe for pipe in (hearing, asked) if pipe is not None]
         for pipe in pipes:
             os.set_blocking(pipe, False)
+        if asked is not None:
+            self._asked[name] = asked
+            asyncio.get_running_loop().add_reader(asked, self._hear_demand, asked)
         try:
             return await child.wait()
         finally:
             name = self._names.pop(hearing)  # it may have another by now
             del self._running[name], self._pulses[name], self._hearing[name]
-            self._asked.pop(name, None)
+            if asked is not None:
+                self._asked.pop(name, None)
+                asyncio.get_running_loop().remove_reader(asked)
             self.demands.pop(name, None)
             for pipe in pipes:
                 os.close(pipe)
@@ -138,10 +142,17 @@ class Children:
                 self._pulses[name].beat(beats)
                 self._on_beat(name)
                 self._tell_to_reload(name)
-        for name, asked in self._asked.items():
-            if told := _read(asked):
-                with suppress(ValueError):  # it says what we do not know
-                    self.demands[name] = Demand.heard(told)
+
+    def _hear_demand(self, pipe: int) -> None:
+        """One of them tells something, which is rare, or has closed its end."""
+        told = _read(pipe)
+        if not told:
+            asyncio.get_running_loop().remove_reader(pipe)
+            return
+        name = next(name for name, asked in self._asked.items() if asked == pipe)
+        with suppress(ValueError):  # it says what we do not know
+            self.demands[name] = Demand.heard(told)
+            self.told.set()
 
     def _tell_to_reload(self, name: str) -> None:
         if name in self._to_tell and self._pulses[name].listens:

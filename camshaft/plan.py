@@ -34,7 +34,8 @@ class Program:
     live: tuple[str, ...] = ()  # keys of the configuration that it takes while it runs
     role: Role | None = None  # of a worker
     hung_looks: int = HUNG_LOOKS  # of the supervisor, after which it is killed if it is silent
-    reserve: bool = False  # whether it begins only when others of its role have much to do
+    reserve: bool = False  # whether it begins only when it is needed, see ``camshaft.reserves``
+    tells: bool = False  # whether it is given a pipe to tell how much is to be done by what is in reserve
 
 
 def shared_environ(environ: Mapping[str, str], file: Path | None, overrides: Mapping[Leaf, Any]) -> dict[str, str]:
@@ -81,16 +82,17 @@ def programs(
     if config.broker.relay != "inside":
         relaying = workers | _settings({("broker", "address"): config.broker.address})
         plan.append(Program("relay", ("relay",), relaying, live=("log.level",), hung_looks=RELAY_HUNG_LOOKS))
-    plan.append(Program("broker", ("broker",), front, live=LIVE))
+    converters = any(kind.role is Role.TRANSCODE and kind.always(config) == 0 and processes[kind] for kind in KINDS)
+    plan.append(Program("broker", ("broker",), front, live=LIVE, tells=converters))
     for kind, settings in processes.items():
         role = kind.role.value
         shared = _told(workers, _settings({("cluster", "token"): tokens[role]})) if tokens else workers
         one_for_each = kind.pinned and len(settings) == cores == len(cpus) > 1
-        in_reserve = kind.in_reserve(config)
+        always = kind.always(config)
         for index, own in enumerate(settings):
             name = f"{role}-{index}"
             # The first of several may be alone for long, and has all cores then; the kernel puts it where no other is.
-            cpu = cpus[index] if one_for_each and not (in_reserve and not index) else None
+            cpu = cpus[index] if one_for_each and not (always and not index) else None
             plan.append(
                 Program(
                     name,
@@ -99,7 +101,8 @@ def programs(
                     cpu,
                     live=("limits", "log.level"),
                     role=kind.role,
-                    reserve=in_reserve and index > 0,
+                    reserve=always is not None and index >= always,
+                    tells=kind.role is Role.EGRESS,
                 )
             )
     return plan

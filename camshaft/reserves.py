@@ -1,43 +1,58 @@
-"""Egresses of ``serve`` beyond the first, where the operator did not say how many; no I/O, but that ``tend`` waits.
+"""Processes of ``serve`` that run only while they are needed, where the operator did not say how many; no I/O.
 
 Rules:
 
-* The first of them runs always. The others are in reserve, and begin one by one when all that run have much to do
-  (``common.demand``): the broker sends who comes to the one that has least.
-* One that began so ends when nobody has used it for ``QUIET``: it drains, as it has nothing at once, and somebody who
-  comes in that moment is sent to another.
-* While an upgrade rolls none begins and none ends: there is a spare, at the next ports.
+* The first egress runs always. The others begin one by one when all that run have much to do (``common.demand``): the
+  broker sends who comes to the one that has least.
+* A transcode process begins when the broker tells that something has to be converted or drawn, or that a camera sends
+  what may have to be. In most clusters nothing does, and it would take memory for nothing.
+* One that began so ends when nobody has used it for ``QUIET``: it drains, as it has nothing at once, and who comes in
+  that moment is sent to another, or waits until it has begun again.
+* While an upgrade rolls no egress begins, as there is a spare at the next ports, and nothing ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from camshaft.plan import Program
+from common.control import Role
 from common.demand import Demand
 from common.log import get_logger
 
-LOOK_INTERVAL = 1.0  # seconds: workers tell as often at most
-PATIENCE = 10.0  # seconds for one that has begun to say how much it has to do, until the next may begin
+LOOK_INTERVAL = 5.0  # seconds between looks, beside those when a process has told something
+PATIENCE = 10.0  # seconds for one that has begun to be of use, until the next may begin
 QUIET = 300.0  # seconds: whoever walks from one camera to the next is not to have a process begin and end each time
 
 
 class Reserves:
-    """``first`` names those that always run. Times are monotonic seconds."""
+    """Processes of one role that are in ``reserve``. Times are monotonic seconds.
 
-    def __init__(self, reserve: Sequence[Program], first: Collection[str]) -> None:
+    ``first`` names those whose demand counts as well, as they run always. ``told_by`` is the process that tells for all
+    of the reserve, where these do not tell for themselves.
+    """
+
+    def __init__(self, reserve: Sequence[Program], first: Collection[str], told_by: str = "") -> None:
         self._reserve = {program.name: program for program in reserve}
         self._first = first
+        self._told_by = told_by
         self._begun = float("-inf")  # when the last of them began
         self._quiet_since: dict[str, float] = {}
 
-    def wanted(self, running: Collection[str], demands: dict[str, Demand], now: float) -> Program | None:
-        """The one that is to begin now, if one is. ``demands`` are those of the running ones that have told theirs."""
-        those = [name for name in running if name in self._first or name in self._reserve]
+    def wanted(
+        self, running: Collection[str], demands: dict[str, Demand], now: float, *, rolling: bool = False
+    ) -> Program | None:
+        """The one that is to begin now, if one is. ``demands`` are those of the running ones that have told theirs.
+
+        ``rolling`` says whether an upgrade is under way.
+        """
+        ours = [name for name in running if name in self._reserve]
+        those = [self._told_by] if self._told_by else [*ours, *(name for name in running if name in self._first)]
         heard = [demands[name] for name in those if name in demands]
-        waits = len(heard) < len(those) and now - self._begun < PATIENCE
-        if waits or not heard or any(demand is not Demand.MUCH for demand in heard):
+        waits = (bool(ours) if self._told_by else len(heard) < len(those)) and now - self._begun < PATIENCE
+        if waits or not heard or any(demand is not Demand.MUCH for demand in heard) or (rolling and not self._told_by):
             return None
         program = next((each for name, each in self._reserve.items() if name not in running), None)
         if program is not None:
@@ -46,7 +61,8 @@ class Reserves:
 
     def unused(self, running: Collection[str], demands: dict[str, Demand], now: float) -> str | None:
         """The name of one that is to end now, if one is."""
-        idle = [name for name in self._reserve if name in running and demands.get(name) is Demand.NONE]
+        ours = [name for name in self._reserve if name in running]
+        idle = [name for name in ours if demands.get(self._told_by or name) is Demand.NONE]
         self._quiet_since = {name: self._quiet_since.get(name, now) for name in idle}
         over = next((name for name, since in self._quiet_since.items() if now - since >= QUIET), None)
         if over is not None:
@@ -54,24 +70,42 @@ class Reserves:
         return over
 
 
+def reserves_of(programs: Sequence[Program]) -> list[Reserves]:
+    """The reserves of a plan, one for each role that has some."""
+    found = {role: [each for each in programs if each.reserve and each.role is role] for role in Role}
+    first = [each.name for each in programs if each.role is Role.EGRESS and not each.reserve]
+    return [
+        Reserves(reserve, first) if role is Role.EGRESS else Reserves(reserve, (), told_by="broker")
+        for role, reserve in found.items()
+        if reserve
+    ]
+
+
 async def tend(
-    reserves: Reserves,
+    reserves: Sequence[Reserves],
     begin: Callable[[Program], None],
     leave: Callable[[str], None],
     look: Callable[[], tuple[Collection[str], dict[str, Demand]]],
     rolling: Callable[[], bool],
+    told: asyncio.Event,
 ) -> None:
-    """Begin and end them as it is needed, until cancelled. ``look`` says which programs run, and their demands."""
+    """Begin and end them as it is needed, until cancelled.
+
+    ``look`` says which programs run, and their demands; ``told`` is set when one of these has changed.
+    """
     log = get_logger()
     loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(LOOK_INTERVAL)
-        if rolling():
-            continue
-        running, demands = look()
-        if (program := reserves.wanted(running, demands, loop.time())) is not None:
-            log.info("another process begins, as all that run have much to do", program=program.name)
-            begin(program)
-        elif (name := reserves.unused(running, demands, loop.time())) is not None:
-            log.info("process ends, as nobody has used it for a while", program=name)
-            leave(name)
+    while reserves:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_INTERVAL):
+                await told.wait()
+        told.clear()
+        rolls = rolling()
+        for each in reserves:
+            running, demands = look()
+            if (program := each.wanted(running, demands, loop.time(), rolling=rolls)) is not None:
+                log.info("a process begins, as it is needed", program=program.name)
+                begin(program)
+            elif not rolls and (name := each.unused(running, demands, loop.time())) is not None:
+                log.info("process ends, as nobody has used it for a while", program=name)
+                leave(name)

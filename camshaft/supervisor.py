@@ -34,14 +34,13 @@ from typing import Any
 from camshaft.children import Children
 from camshaft.nursery import Nursery
 from camshaft.plan import Program
-from camshaft.reserves import Reserves, tend
+from camshaft.reserves import reserves_of, tend
 from camshaft.restarts import HOPELESS, Restarts
 from camshaft.rolling import roll
 from camshaft.starter import Starter
 from camshaft.successions import Successions
 from common import process, systemd
 from common.config import DrainConfig
-from common.control import Role
 from common.demand import DEMAND_FD
 from common.live import within
 from common.log import get_logger
@@ -115,9 +114,7 @@ class Supervisor:
                     if not program.reserve:
                         self._keepers[program.name] = group.create_task(self._keep(program, reading))
                 tended = (self._wait_until_ready(), self._children.watch(), self._starter.keep_nursery())
-                others = [group.create_task(each) for each in tended]
-                if any(program.reserve for program in self._programs):
-                    others.append(group.create_task(self._tend_reserves()))
+                others = [group.create_task(each) for each in (*tended, self._tend_reserves())]
                 await stop.wait()
                 systemd.notify(systemd.STOPPING)
                 for task in (*others, *([self._rolling] if self._rolling is not None else [])):
@@ -166,9 +163,10 @@ class Supervisor:
         return self._group.create_task(self._run_once(program, self._pipe, name))
 
     async def _tend_reserves(self) -> None:
-        first = [each.name for each in self._programs if each.role is Role.EGRESS and not each.reserve]
-        those = Reserves([each for each in self._programs if each.reserve], first)
-        await tend(those, self.begin, self.leave, lambda: (_kept(self._keepers), self._children.demands), self._rolls)
+        those, heard = reserves_of(self._programs), self._children
+        await tend(
+            those, self.begin, self.leave, lambda: (_kept(self._keepers), heard.demands), self._rolls, heard.told
+        )
 
     def _rolls(self) -> bool:
         return self._rolling is not None and not self._rolling.done()
@@ -215,7 +213,7 @@ class Supervisor:
             (hearing, beating), (asked, telling) = os.pipe(), os.pipe()
             try:
                 passed = {process.SUPERVISOR_FD: pipe, PULSE_FD: beating}
-                if program.role is Role.EGRESS:
+                if program.tells:
                     passed[DEMAND_FD] = telling
                 child = await self._starter.start(self._successions.placed(program), passed)
             except BaseException:

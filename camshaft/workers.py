@@ -28,7 +28,9 @@ class WorkerKind:
     help: str  # of its command
     processes: Callable[[Config, int], list[Own]]  # that serve starts; the second argument is how many cores there are
     pinned: bool = False  # whether each keeps to a core of its own, if there is one for each
-    in_reserve: Callable[[Config], bool] = lambda _config: False  # whether all but the first begin when they are needed
+    always: Callable[[Config], int | None] = lambda _config: (
+        None
+    )  # that begin at once, the others when needed; None: all
 
 
 def _ingests(config: Config, _cores: int) -> list[Own]:
@@ -72,7 +74,7 @@ KINDS = (
         "Run an egress process: sends media to the viewers that the broker assigns.",
         _egresses,
         pinned=True,
-        in_reserve=lambda config: config.egress.workers is None,
+        always=lambda config: 1 if config.egress.workers is None else None,
     ),
     WorkerKind(
         Role.TRANSCODE,
@@ -80,6 +82,7 @@ KINDS = (
         ("transcode", "broker", "cluster", "drain", "limits", "log"),
         "Run a transcode process: converts what browsers do not take.",
         _transcoders,
+        always=lambda config: 0 if config.transcode.workers is None else None,
     ),
 )
 """In the order in which ``serve`` starts them."""

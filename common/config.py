@@ -197,7 +197,12 @@ class EgressConfig(Section):
 class TranscodeConfig(Section):
     """Transcode processes: they turn what browsers do not take into H.264 and Opus, while somebody watches it."""
 
-    workers: Whole | None = Field(None, ge=0, le=256, description="Transcode processes to start; default one.")
+    workers: Whole | None = Field(
+        None,
+        ge=0,
+        le=256,
+        description="Transcode processes to start; default one, while something may have to be converted or drawn.",
+    )
     max_height: Whole = Field(
         0, ge=0, le=8_192, description="Lines of a converted picture; a higher one is made smaller. 0: as it comes."
     )

@@ -1,6 +1,7 @@
-"""The demand on an egress, which it tells its supervisor when that changes, by a pipe that it inherits.
+"""How much there is to do for processes in reserve, told to the supervisor when that changes, by an inherited pipe.
 
-``serve`` starts and ends processes by it (``camshaft.reserves``), and needs to ask no broker.
+An egress tells its own demand, and the broker that on transcode processes. ``serve`` starts and ends processes by it
+(``camshaft.reserves``).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ MUCH_VIEWERS = 50  # the same in viewers: their cameras may rest, and sound alon
 class Demand(Enum):
     """The value is what goes through the pipe."""
 
-    NONE = b"0"  # nobody watches
+    NONE = b"0"  # nobody watches, or nothing is to be converted
     SOME = b"1"
-    MUCH = b"2"  # others should come to another process, if there can be one
+    MUCH = b"2"  # another process should begin, if there can be one
 
     @classmethod
     def of(cls, cpu: float, viewers: int, most: int) -> Demand:
@@ -37,7 +38,7 @@ class Demand(Enum):
 
 
 class Teller:
-    """The worker's end; ``pipe`` is the inherited one, if there is one."""
+    """The teller's end; ``pipe`` is the inherited one, if there is one."""
 
     def __init__(self, pipe: int | None) -> None:
         self._pipe = pipe

@@ -50,6 +50,7 @@ class Cluster:
     host: str = "127.0.0.1"  # that HTTP listens on
     arguments: tuple[str, ...] = ()  # more options of ``serve``
     checkout: Path = ROOT  # whose code runs
+    transcode: int | None = 1  # processes; ``None``: one as soon as it is needed
     port: int = field(default=0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _sockets: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False, repr=False)
@@ -144,6 +145,7 @@ class Cluster:
             "broker": {"address": self.bus},
             "ingest": {"workers": self.ingest},
             "egress": {} if self.egress is None else {"workers": self.egress},
+            "transcode": {} if self.transcode is None else {"workers": self.transcode},
             "store": {"path": str(self.directory / "camshaft.db")},
             "log": {"format": "json"},
         }

@@ -26,6 +26,7 @@ class SharedCluster(Cluster):
     config: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {"sources": {"allow": ["rtsp", "http", "rtmp", "udp", "file"]}}
     )
+    transcode: int | None = None
     _log_begins: int = field(default=0, init=False, repr=False)  # of its text
 
     @property

@@ -42,7 +42,16 @@ class Camshaft:
     @asynccontextmanager
     async def started(self, cameras: Sequence[str], directory: Path, transport: str = "tcp") -> AsyncIterator[Running]:
         named = {f"cam{n}": {"url": url, "transport": transport} for n, url in enumerate(cameras)}
-        cluster = Cluster(directory, named, self.ingest, self.egress, self.config, self.host, checkout=self.checkout)
+        cluster = Cluster(
+            directory,
+            named,
+            self.ingest,
+            self.egress,
+            self.config,
+            self.host,
+            checkout=self.checkout,
+            transcode=None,
+        )
         async with cluster:
             streams = [Whep(cluster.whep(name)) for name in named]
             yield Running(streams, cluster.pids(), cluster.url, [f"camshaft serve --config {directory}/camshaft.yaml"])

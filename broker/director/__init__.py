@@ -49,6 +49,7 @@ from broker.director.events import (
 )
 from broker.director.identities import Identities
 from broker.director.moves import Moves
+from broker.director.reserve import Reserve
 from broker.director.restarts import Restarts
 from broker.director.shares import Shares
 from broker.director.state import State, Worker
@@ -112,6 +113,7 @@ class Director:
         self._moves = Moves(self._state, self._conversions)
         self._viewers = Viewers(self._state, self._conversions, self._moves, self._cameras.egress_suspects)
         self._stills = Stills(self._state)
+        self.reserve = Reserve(self._state, self._conversions, self._stills)
         self._restarts = Restarts(self._state)
         self._vigil = Vigil(self._state)
         self._drains = Drains(self._state)
@@ -162,8 +164,8 @@ class Director:
             case StoodStill(seconds):
                 self._vigil.stood_still(seconds)
         self._states.announce()
-        self._stills.settle()
-        self._restarts.settle()
+        for part in (self._stills, self._restarts, self.reserve):
+            part.settle()
         commands, self._state.commands = self._state.commands, []
         return commands
 
@@ -298,8 +300,5 @@ class Director:
         self._viewers.expire()
         self._moves.settle()
         self._cameras.settle()
-        self._conversions.settle()
-        self._drains.settle()
-        self._shares.settle()
-        self._evening.settle()
-        self._wires.settle()
+        for part in (self._conversions, self._drains, self._shares, self._evening, self._wires):
+            part.settle()

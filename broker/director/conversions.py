@@ -111,7 +111,8 @@ class Conversions:
         """Why no conversion can begin now; empty if one can."""
         if not self._state.converts:
             return _NO_WORKER
-        return "" if any(map(self._has_room, self._state.workers.values())) else CONVERTERS_FULL
+        room = not self._state.has_converter or any(map(self._has_room, self._state.workers.values()))
+        return "" if room else CONVERTERS_FULL
 
     def promised(self, node: NodeName, names: tuple[Rendition, ...]) -> None:
         """An egress has answered a viewer, and subscribes to these."""
@@ -168,15 +169,13 @@ class Conversions:
             if not stopped:
                 deaths, until = self._suspected.get(rendition, (0, 0.0))
                 deaths = deaths + 1 if self._state.now < until + FORGIVEN_AFTER else 1
-                self._suspected[rendition] = (
-                    deaths,
-                    self._state.now + SUSPENSION * (2 ** min(deaths - 1, MOST_DOUBLED) - 1),
-                )
+                pause = SUSPENSION * (2 ** min(deaths - 1, MOST_DOUBLED) - 1)
+                self._suspected[rendition] = deaths, self._state.now + pause
         self.settle()
 
     def settle(self) -> None:
         """Begin what is wanted, end what is not, and follow cameras whose tracks have changed."""
-        wanted = self._wanted()
+        wanted = self.wanted()
         for rendition in self._suspected.keys() - wanted:
             if self._state.now > self._suspected[rendition][1] + FORGIVEN_AFTER:
                 del self._suspected[rendition]
@@ -202,6 +201,11 @@ class Conversions:
         """The worker that makes it, ``None`` while nobody does."""
         conversion = self._running.get(rendition)
         return conversion.node if conversion is not None else None
+
+    def wanted(self) -> set[Rendition]:
+        """The renditions that are to be made."""
+        wanted = set[Rendition]().union(*self._subscribed.values(), *self._promised.values())
+        return {rendition for rendition in wanted if camera_of(rendition) in self._state.cameras}
 
     def _move_away(self, worker: Worker) -> None:
         """The worker drains: have others make what it makes, or end it where there is none."""
@@ -232,10 +236,6 @@ class Conversions:
         for node in (conversion.node, conversion.former):
             if node is not None:
                 self._state.send(node, EndConversion(rendition))
-
-    def _wanted(self) -> set[Rendition]:
-        wanted = set[Rendition]().union(*self._subscribed.values(), *self._promised.values())
-        return {rendition for rendition in wanted if camera_of(rendition) in self._state.cameras}
 
     def _camera(self, rendition: Rendition) -> Camera:
         return self._state.cameras[camera_of(rendition)]

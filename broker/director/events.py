@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from common.cameras import CameraName, CameraSpec, CameraState
 from common.control import NodeName, Role, StreamReport, ToBroker, ToWorker, ViewerReport
+from common.demand import Demand
 from common.media import Track
 from common.sessions import SessionName
 
@@ -383,6 +384,7 @@ Command = (
     | NodeNameTwice
     | WorkerUnfit
     | WireChanged
+    | Demand  # on transcode workers in reserve
     | Notice
 )
 

@@ -194,6 +194,7 @@ class State:
         self, now: float, ingests: int | None, *, sessions_each: int, unix: float = 0.0, neighbourhood: str = ""
     ) -> None:
         self.now = now
+        self.converter_in_reserve = False  # whether somebody starts a worker that can convert when one is needed
         self.sessions_each = sessions_each
         self.neighbourhood = neighbourhood  # the front door's
         self.started = now
@@ -220,7 +221,12 @@ class State:
 
     @property
     def converts(self) -> bool:
-        """Whether there is a worker that can convert."""
+        """Whether there is a worker that can convert, or will be as soon as it is needed."""
+        return self.converter_in_reserve or self.has_converter
+
+    @property
+    def has_converter(self) -> bool:
+        """Whether there is a worker that can convert now."""
         return any(worker.takes(Role.TRANSCODE) for worker in self.workers.values())
 
     def ingest_joined(self) -> None:

@@ -61,6 +61,11 @@ class Stills:
         chosen.kept_until = max(chosen.kept_until, self._state.now + max(WITHIN, chosen.spec.keep_after))
         self._wanted[request] = _Still(name, wish.height, self._state.now + WITHIN)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for one."""
+        return bool(self._wanted)
+
     def give_up(self, request: str) -> None:
         """Forget a still that nobody waits for any more."""
         self._wanted.pop(request, None)
@@ -114,7 +119,7 @@ class Stills:
         workers = [worker for worker in self._state.workers.values() if worker.takes(Role.TRANSCODE)]
         if camera is None:
             self._refuse(request, 404, "unknown_camera", f"There is no camera {still.camera!r} any more.")
-        elif not workers and not self._state.starting:
+        elif not self._state.converts and not self._state.starting:
             self._refuse(request, 503, *_NO_WORKER)
         elif self._state.now < self._suspected.get(still.camera, (0, 0.0))[1]:
             self._refuse(request, 503, *_SUSPENDED)

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from broker import control_plane as module
 from broker.answers import Answer
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
-from broker.director.events import CameraChanged, CameraRemoved, SessionEnded, StoodStill, Tick
+from broker.director.events import CameraChanged, CameraRemoved, SessionEnded, StoodStill, Tick, Wish
 from broker.director.state import GRACE
 from broker.store import Store
 from common.cameras import CameraState
@@ -28,6 +29,7 @@ from common.control import (
     ViewerReport,
     ViewerState,
 )
+from common.demand import Demand, Teller
 from common.endpoints import Endpoints
 from common.errors import AddressInUseError, RequestError
 from common.wire import OURS
@@ -282,3 +284,20 @@ async def test_a_process_that_is_always_late_still_sees_what_times_out(
         while events.count(Tick) < 3:  # noqa: ASYNC110 - of a timer, which tells nobody
             await asyncio.sleep(0.01)
     assert StoodStill in events
+
+
+async def test_a_transcode_worker_that_is_needed_is_told_of_at_once(context, endpoints, catalogue) -> None:
+    asked, telling = os.pipe()
+    try:
+        async with ControlPlane(context, endpoints, None, catalogue) as control:
+            control.director.reserve.open()
+            control.on_demand = Teller(telling).tell
+            control._handle(Tick())
+            assert Demand.heard(os.read(asked, 10)) is Demand.NONE
+            still = asyncio.create_task(control.still("door", Wish()))
+            await asyncio.sleep(0)
+            assert Demand.heard(os.read(asked, 10)) is Demand.MUCH
+            still.cancel()
+    finally:
+        os.close(asked)
+        os.close(telling)

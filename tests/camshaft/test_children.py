@@ -59,6 +59,7 @@ async def test_a_process_reads_its_configuration_again_when_it_listens_and_not_b
         os.write(beating, b".")
         children.hear()
         assert beats == ["egress-0"]
+        await children.told.wait()
         assert children.demands == {"egress-0": Demand.SOME}
         assert (process.signals, children.process("egress-0")) == ([], None)
         os.write(beating, b".")

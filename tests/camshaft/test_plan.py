@@ -40,7 +40,7 @@ def test_one_egress_for_each_core_and_what_all_connect_to_first() -> None:
 
 def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> None:
     plan = programs(config(egress={"workers": 2}), {}, cores=2, cpus=[3, 5])
-    assert not any(program.reserve for program in plan)
+    assert not any(program.reserve for program in plan if program.role is Role.EGRESS)
     assert {program.name: program.cpu for program in plan} == {
         "relay": None,
         "broker": None,
@@ -49,6 +49,15 @@ def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> Non
         "egress-1": 5,
         "transcode-0": None,
     }
+
+
+def test_where_nobody_said_how_many_a_transcode_process_is_in_reserve_and_the_broker_tells_when_it_is_needed() -> None:
+    plan = by_name(programs(Config(), {}, cores=2))
+    assert (plan["transcode-0"].reserve, plan["broker"].tells, plan["egress-0"].tells) == (True, True, True)
+    for workers in (0, 1):
+        plan = by_name(programs(config(transcode={"workers": workers}), {}, cores=2))
+        assert not plan["broker"].tells
+        assert [each.reserve for each in plan.values() if each.role is Role.TRANSCODE] == [False] * workers
 
 
 def test_where_nobody_said_how_many_one_egress_runs_and_the_others_are_in_reserve_each_for_a_core() -> None:

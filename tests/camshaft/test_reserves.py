@@ -1,4 +1,4 @@
-"""When another egress begins, and when it ends."""
+"""When a process that is in reserve begins, and when it ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from camshaft import reserves as module
 from camshaft.plan import Program
-from camshaft.reserves import PATIENCE, QUIET, Reserves, tend
+from camshaft.reserves import PATIENCE, QUIET, Reserves, reserves_of, tend
+from common.control import Role
 from common.demand import Demand
 
 NONE, SOME, MUCH = Demand.NONE, Demand.SOME, Demand.MUCH
@@ -53,6 +54,45 @@ def test_one_that_nobody_uses_ends_after_a_while_and_the_first_never() -> None:
     assert wanted(reserves, {ONE: MUCH}, 2 * QUIET + 2) == TWO, "when it has ended it may come again"
 
 
+def test_what_converts_begins_when_the_broker_tells_that_it_is_needed_also_in_an_upgrade_and_ends_after_a_while() -> (
+    None
+):
+    [reserves] = reserves_of([Program("transcode-0", (), {}, role=Role.TRANSCODE, reserve=True), Program(ONE, (), {})])
+
+    def begins(demands: dict[str, Demand], now: float, *running: str, rolling: bool = False) -> bool:
+        return reserves.wanted(["broker", ONE, *running], demands, now, rolling=rolling) is not None
+
+    assert not begins({ONE: MUCH}, 0.0), "the egress tells of itself"
+    assert not begins({"broker": NONE}, 0.0)
+    assert begins({"broker": MUCH}, 1.0, rolling=True)
+    assert not begins({"broker": MUCH}, 1.5, "transcode-0"), "it has just begun"
+    assert not begins({"broker": SOME}, 2.0, "transcode-0")
+    running = ["broker", "transcode-0"]
+    assert reserves.unused(running, {"broker": SOME}, 2.0) is None
+    assert reserves.unused(running, {}, 2.0) is None, "the broker is away"
+    assert reserves.unused(running, {"broker": NONE}, 3.0) is None
+    assert reserves.unused(running, {"broker": NONE}, 3.0 + QUIET) == "transcode-0"
+    assert begins({"broker": MUCH}, 4.0 + QUIET), "it has ended, and is needed again"
+
+
+async def test_what_is_told_is_looked_at_at_once() -> None:
+    begun: asyncio.Queue[Program] = asyncio.Queue()
+    demands, told = {"broker": NONE}, asyncio.Event()
+    reserves = reserves_of([Program("transcode-0", (), {}, role=Role.TRANSCODE, reserve=True)])
+    looks = iter(range(3))
+
+    def look() -> tuple[list[str], dict[str, Demand]]:
+        next(looks)
+        return ["broker"], demands
+
+    tending = asyncio.create_task(tend(reserves, begun.put_nowait, print, look, lambda: False, told))
+    demands["broker"] = MUCH
+    told.set()
+    assert (await asyncio.wait_for(begun.get(), 60)).name == "transcode-0"
+    assert next(looks) == 1, "nothing else had it look"
+    tending.cancel()
+
+
 async def test_none_begins_and_none_ends_while_an_upgrade_rolls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_INTERVAL", 0.0)
     monkeypatch.setattr(module, "QUIET", 0.0)
@@ -61,11 +101,12 @@ async def test_none_begins_and_none_ends_while_an_upgrade_rolls(monkeypatch: pyt
     demands, rolls = {ONE: MUCH}, iter([True, True])
     tending = asyncio.create_task(
         tend(
-            Reserves(in_reserve(), [ONE]),
+            [Reserves(in_reserve(), [ONE])],
             begun.put_nowait,
             left.put_nowait,
             lambda: (demands.keys(), demands),
             lambda: next(rolls, False),
+            asyncio.Event(),
         )
     )
     async with asyncio.timeout(60):

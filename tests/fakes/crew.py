@@ -128,7 +128,7 @@ class Crew:
         self.all: list[Sailor] = []
         self.pids = iter(range(100, 1 << 30))
         self.fails = 0.0  # chance that a process cannot be started
-        self.demands: Sequence[Demand] = (Demand.SOME,)  # that egresses tell of, one or the other
+        self.demands: Sequence[Demand] = (Demand.SOME,)  # that they tell of, one or the other
 
     async def start(self, program: Program, passed: Mapping[str, int]) -> Sailor:
         """Start it. Raises ``OSError``."""

@@ -20,6 +20,7 @@ from common.control import (
     ViewerReport,
     ViewerState,
 )
+from common.demand import Demand
 from common.media import Kind, Rendition, Track, camera_of, converted_kind
 
 H264 = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
@@ -38,14 +39,19 @@ def viewer(session: str, camera: str = "door", state: ViewerState = ViewerState.
 
 
 class Stage:
-    def __init__(self, *specs: CameraSpec, started_now: bool = False, **remembered: Any) -> None:
+    def __init__(self, *specs: CameraSpec, started_now: bool = False, reserve: bool = False, **remembered: Any) -> None:
         self.now = 1_000.0
         self.director = Director(self.now, {spec.id: spec for spec in specs}, **{"ingests": 1} | remembered)
+        self.demand: Demand | None = None  # on transcode workers, as it was told last
+        if reserve:
+            self.director.reserve.open()
         if not started_now:
             self.tick(100.0)
 
     def __call__(self, event: Event) -> list[Command]:
-        return self.director.handle(event, self.now)
+        commands = self.director.handle(event, self.now)
+        self.demand = next((each for each in commands if isinstance(each, Demand)), self.demand)
+        return [each for each in commands if not isinstance(each, Demand)]
 
     def tick(self, seconds: float = 0.0) -> list[Command]:
         self.now += seconds

@@ -8,6 +8,7 @@ from broker.director.conversions import FRUITLESS_FOR, HANDED_OVER_AFTER
 from broker.director.events import CameraChanged, EndReason, SessionEnded
 from common.cameras import CameraState
 from common.control import Answered, Convert, EndConversion, HangUp, Load, Made, Move, Offer, Report, Role
+from common.demand import Demand
 from common.media import Kind, Rendition, Track
 from tests.fakes.stage import Stage, camera, sent, stream
 
@@ -447,3 +448,30 @@ def test_who_makes_something_again_after_its_successor_died_does_so_in_an_epoch_
     again = sent(made.transcode("tc-1", PICTURE, track=H265, draining=True))
     [order] = [order for node, order in again if node == "tc-1" and isinstance(order, Convert)]
     assert (order.track, order.fence > last.fence) == (B_FRAMES, True)
+
+
+def test_a_worker_in_reserve_is_promised_and_begins_to_convert_when_it_joins() -> None:
+    made = Stage(camera(), reserve=True)
+    made.ingest("in-1", stream(tracks=(H265,)))
+    made.egress("out-1")
+    assert (made.state_of(), made.demand) == (CameraState.PLAYING, Demand.NONE)
+    offer = offered(made)
+    assert (offer.convertible, offer.unconverted) == ((Kind.VIDEO, Kind.AUDIO), "")
+    assert sent(made.hear("out-1", Answered("s", "answer", (PICTURE,)))) == []
+    assert made.demand is Demand.MUCH
+    assert sent(made.transcode("tc-1")) == [("tc-1", Convert(PICTURE, H265))]
+    assert made.demand is Demand.SOME
+    assert offered(made, "t").unconverted == ""
+    made.egress("out-1", subscribed=("door",))
+    assert made.demand is Demand.NONE
+
+
+def test_a_camera_that_may_have_to_be_converted_has_a_worker_begin_before_anybody_watches() -> None:
+    made = Stage(camera(), reserve=True)
+    made.ingest("in-1", stream(tracks=(JPEG,)))
+    assert (made.state_of(), made.demand) == (CameraState.PLAYING, Demand.MUCH)
+    made.transcode("tc-1", full=True)
+    assert made.demand is Demand.SOME
+    made.leave("tc-1")
+    made.want()
+    assert made.demand is Demand.NONE

@@ -20,6 +20,7 @@ from broker.director.events import (
 from broker.director.stills import MOST_EACH, SUSPENSION, WITHIN
 from common.cameras import CameraState
 from common.control import Assign, Release, Snapshot, SnapshotFailed, SnapshotTaken
+from common.demand import Demand
 from common.media import Kind, Track
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream
 
@@ -171,3 +172,13 @@ def test_a_camera_that_is_removed_takes_its_stills_along() -> None:
     stage.transcode("tc-1")
     want(stage)
     assert refusal(stage.want()) == (404, "unknown_camera")
+
+
+def test_a_still_waits_for_a_worker_in_reserve() -> None:
+    stage = Stage(camera(), reserve=True)
+    stage.ingest("in-1", stream())
+    assert want(stage) == []
+    assert stage.demand is Demand.MUCH
+    assert sent(stage.transcode("tc-1")) == [("tc-1", Snapshot("r", "door", H264, 0))]
+    assert of(StillTaken, stage.hear("tc-1", SnapshotTaken("r", b"jpeg", 5.0)))
+    assert stage.demand is Demand.NONE

@@ -22,9 +22,11 @@ from tests.fakes.virtual_loop import VirtualLoop
 
 PROGRAMS = (
     Program("relay", (), {}),
-    Program("broker", (), {}),
-    *(Program(f"{role.value}-{n}", (), {}, role=role) for role in (Role.INGEST, Role.EGRESS) for n in range(2)),
-    *(Program(f"egress-{n}", (), {}, role=Role.EGRESS, reserve=True) for n in (2, 3)),
+    Program("broker", (), {}, tells=True),
+    *(Program(f"ingest-{n}", (), {}, role=Role.INGEST) for n in range(2)),
+    *(Program(f"egress-{n}", (), {}, role=Role.EGRESS, tells=True) for n in range(2)),
+    *(Program(f"egress-{n}", (), {}, role=Role.EGRESS, reserve=True, tells=True) for n in (2, 3)),
+    Program("transcode-0", (), {}, role=Role.TRANSCODE, reserve=True),
 )
 LASTS = 120.0  # seconds of chaos
 QUIET = 240.0  # seconds in which everything comes right: a whole upgrade, and the longest patience of any of its steps

@@ -70,7 +70,10 @@ async def serving(started: Started) -> AsyncIterator[Supervisor]:
         return True, ""
 
     stop = asyncio.Event()
-    programs = [Program(FIRST, (), {}, role=Role.EGRESS), Program(RESERVE, (), {}, role=Role.EGRESS, reserve=True)]
+    programs = [
+        Program(FIRST, (), {}, role=Role.EGRESS, tells=True),
+        Program(RESERVE, (), {}, role=Role.EGRESS, reserve=True, tells=True),
+    ]
     made = Supervisor(programs, ready=ready, announce=bool, command=())
     async with asyncio.TaskGroup() as group:
         running = group.create_task(made.run(stop))
