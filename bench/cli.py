@@ -22,6 +22,7 @@ from bench.measure import Meter, memory
 from bench.results import Result, Run
 from bench.rig import JOINS_A_SECOND, SETTLE, Plan
 from bench.scenarios import SCENARIOS
+from bench.scenarios.replacing import ROLES
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
 from bench.servers.peers import Go2Rtc, Janus, MediaMtx
@@ -83,6 +84,9 @@ def list_scenarios() -> None:
     show_default=True,
     help="Turns that each server takes in `loads` and `growth`; ends of each role in `kills` and `rolling`, else 20.",
 )
+@click.option(
+    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="In `kills` and `rolling`, not all; repeatable."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="Directory for the results.")
 def run(
     names: tuple[str, ...],
@@ -91,6 +95,7 @@ def run(
     egress: int,
     transport: str,
     rounds: int,
+    roles: tuple[str, ...],
     out: Path,
     **load: Any,
 ) -> None:
@@ -102,7 +107,8 @@ def run(
         servers = [_peer(peer) for peer in peers]
         cache = out.absolute() / "clips"
         ours = Camshaft(ingest, egress)
-        plan = Plan(result, ours, servers, cache=cache, transport=transport, rounds=rounds, **_plan(load))
+        rest = {"transport": transport, "rounds": rounds, "roles": roles, **_plan(load)}
+        plan = Plan(result, ours, servers, cache=cache, **rest)
         try:
             _run(SCENARIOS[name].run(plan))
         finally:  # what was measured before something failed is kept

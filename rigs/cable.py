@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ class Cable:
         self._whole.set()
         self.url = ""
         self.connections = 0  # that are open
+        self.dialled_at = 0.0  # monotonic seconds at which the last connection came
         self._ends: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -51,6 +53,7 @@ class Cable:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
+        self.dialled_at = time.monotonic()
         task = asyncio.current_task()
         assert task is not None, "the server makes one for each"
         self._tasks.add(task)

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.rig import Plan
 from bench.scenarios import conversion, crowds, endurance, paths
+from bench.scenarios.dying import dying, spinning
 from bench.scenarios.full import full
 from bench.scenarios.handing import handing
 from bench.scenarios.loads import growth, loads
@@ -54,6 +55,8 @@ SCENARIOS = {
     "killing": Scenario(
         "a random process killed every 3.5 s for --seconds: share of the time in the dark", endurance.killing
     ),
+    "dying": Scenario("an ingest is killed, then stopped: when is its camera dialled by another?", dying),
+    "spinning": Scenario("a busy loop on each core for --seconds: is any process given up that lives?", spinning),
     "handing": Scenario("an egress hands its viewers over, and it or its successor is killed in the midst", handing),
     "kills": Scenario("kill -9 of processes at random under a page in Chromium: how long is it dark?", kills),
     "partition": Scenario("an ingest cut off from its broker alone, its clock an hour off", partition),

@@ -61,7 +61,7 @@ async def rolling(plan: Plan) -> None:
         everybody = [*pages, *events, *plain]
         await stack.enter_async_context(watching(plan.crowd(), everybody))
         async with aiohttp.ClientSession(running.url) as http:
-            for role in ROLES:
+            for role in plan.roles or ROLES:
                 await asyncio.sleep(2 * REST)
                 since, lost = time.monotonic(), {kind: _lost(watchers) for kind, watchers in kinds.items()}
                 played = [await replaced(http, running, role, number, plain) for number in range(rounds)]
@@ -90,14 +90,15 @@ async def kills(plan: Plan) -> None:
         plan.result.skipped.append(problem)
         return
     chance, rounds = random.Random(2), plan.rounds if plan.rounds > 1 else 20
-    victims = [role for role in ROLES for _ in range(rounds)]
+    roles = plan.roles or ROLES
+    victims = [role for role in roles for _ in range(rounds)]
     chance.shuffle(victims)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(clustered(plan, stack))
         browser = await stack.enter_async_context(chromium())
         viewing = await browser.open(f"{running.url}/watch/cam0")
         await viewing.shows(60, seconds=30)
-        gaps: dict[str, list[float]] = {role: [] for role in ROLES}
+        gaps: dict[str, list[float]] = {role: [] for role in roles}
         for role in victims:
             pids = running.pids()[role]
             began = time.time() * 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from rigs.cable import Cable
 
@@ -22,6 +23,7 @@ async def test_what_was_held_back_comes_when_the_cable_is_whole_again() -> None:
             writer.write(b"one")
             assert await reader.readexactly(3) == b"one"
             assert wire.connections == 1
+            assert time.monotonic() - PATIENCE < wire.dialled_at < time.monotonic()
             with wire.cut_meanwhile():
                 writer.write(b"two")
                 held = asyncio.ensure_future(reader.readexactly(3))
