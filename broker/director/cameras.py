@@ -35,7 +35,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.director.events import CameraRemoved, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
-from broker.director.suspects import Suspects
+from broker.director.suspects import Suspects, more_than_one
 from common.cameras import MAIN, SUB, CameraName, CameraSpec, CameraState, split_stream, stream_of
 from common.control import Assign, NodeName, Release, Role, StreamReport
 from common.media import Kind, Track
@@ -115,7 +115,7 @@ class Cameras:
     def bury(self, worker: Worker, *, stopped: bool) -> None:
         """The worker is dead: its cameras are free. One of them may be why, unless it ``stopped`` in good order."""
         worker.streams.clear()
-        if not stopped:
+        if not stopped and more_than_one(id for id, each in self._cameras.items() if each.needed(self._state.now)):
             self.suspects.died(worker.node, worker.cameras, worker.seen, self._state.now)
         self.suspects.left(worker.node)
         for id in worker.cameras:

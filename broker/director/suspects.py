@@ -13,12 +13,13 @@ egresses apart, and a camera that many count against is tried with care.
   is soon tried alone.
 * A death beside other suspects says little: each waits ``SUSPENSION`` alone. Who was the only suspect waits twice as
   long each time.
+* A wait is for the others' sake: while no other camera is needed, or watched, no death counts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from common.cameras import CameraName
@@ -126,3 +127,10 @@ class Suspects:
     def _is_new(self, camera: CameraName, node: NodeName, seen: float) -> bool:
         to, at = self._given.get(camera, ("", 0.0))
         return to == node and seen - at <= PROBATION
+
+
+def more_than_one(cameras: Iterable[CameraName]) -> bool:
+    """Whether there are two cameras of different names, and so one that could be protected from another."""
+    names = iter(cameras)
+    first = next(names, None)
+    return any(name != first for name in names)

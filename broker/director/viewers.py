@@ -39,7 +39,7 @@ from broker.director.events import (
 from broker.director.moves import Moves
 from broker.director.offers import OFFER_TIMEOUT, Offers
 from broker.director.state import Session, State, Worker
-from broker.director.suspects import Suspects
+from broker.director.suspects import Suspects, more_than_one
 from common.cameras import SUB, CameraName, split_stream, stream_of
 from common.control import HangUp, NodeName, Refused, Role
 from common.media import Rendition, as_it_came
@@ -251,7 +251,7 @@ class Viewers:
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
         worker.heir, sessions = "", _all(self._sessions, worker.sessions)  # no successor comes any more
-        _suspect(self._suspects, sessions, worker, reason, self._state.now)
+        _suspect(self._suspects, self._state, worker, reason)
         for session in sessions:
             if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
@@ -325,11 +325,12 @@ def _decline(suspects: Suspects, session: Session, worker: Worker | None) -> Non
         suspects.declined(session.camera, worker.node)
 
 
-def _suspect(suspects: Suspects, sessions: Iterable[Session], worker: Worker, reason: EndReason, now: float) -> None:
+def _suspect(suspects: Suspects, state: State, worker: Worker, reason: EndReason) -> None:
     """Hold the end of an egress against the cameras of its answered sessions, unless it was stopped in good order."""
-    if reason is not EndReason.WORKER_STOPPED:
+    if reason is not EndReason.WORKER_STOPPED and more_than_one(each.camera for each in state.sessions.values()):
+        sessions = _all(state.sessions, worker.sessions)
         cameras = {session.camera for session in sessions if not session.pending}
-        suspects.died(worker.node, cameras, worker.seen, now)
+        suspects.died(worker.node, cameras, worker.seen, state.now)
     suspects.left(worker.node)
 
 

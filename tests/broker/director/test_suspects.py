@@ -113,12 +113,29 @@ def test_one_that_is_nobodys_for_long_is_forgotten() -> None:
 
 
 def test_another_url_is_another_camera() -> None:
-    farm = Farm(1, 1, {"c0"})
+    farm = Farm(2, 1, {"c0"})
     farm.run(20.0)
     assert farm.stage.worker_of("c0") is None
     farm.deadly.clear()
-    farm.stage.want(camera("c0", url="rtsp://host/other", revision=2))
+    farm.stage.want(camera("c0", url="rtsp://host/other", revision=2), camera("c1"))
     assert farm.stage.worker_of("c0") is not None
+
+
+def test_a_camera_that_nobody_is_beside_waits_for_nothing() -> None:
+    farm = Farm(1, 1, {"c0"})
+    farm.run(60.0)
+    died = len(farm.deaths)
+    assert died > 30, "it is given again whenever its worker is back"
+    assert farm.dark["c0"] <= died * (BACK_AFTER + 2 * TICK)
+    assert not {detail for _, _, detail in farm.said} & {WHY}
+
+
+def test_a_camera_that_alone_is_watched_is_refused_to_nobody() -> None:
+    crowd = Crowd("bad")
+    del crowd.dark["good"]
+    crowd.run(20.0)
+    assert crowd.deaths > 10
+    assert not crowd.refused
 
 
 class Crowd:
@@ -186,7 +203,9 @@ class Trial:
     """A camera of which two egresses, or two ingests, are there, and after whose deaths it waits."""
 
     def __init__(self) -> None:
-        self.stage = Stage(camera())
+        self.stage = Stage(camera(), camera("other"))
+        self.other()
+        self.stage.watch("of another", "other")
         self.stage.ingest("in-1", stream())
         for number in range(DEATHS):
             self.stage.egress("out-1", incarnation=str(number))
@@ -200,8 +219,13 @@ class Trial:
         for _ in range(round(seconds / TICK)):
             self.stage.tick(TICK)
             self.stage.ingest("in-1", stream())
+            self.other()
             for node, incarnation in self.there.items():
                 self.stage.egress(node, incarnation=incarnation)
+
+    def other(self) -> None:
+        """Somebody watches another camera, where there is no room for more."""
+        self.stage.egress("full", viewer("of another", "other"), full=True)
 
     def refusals(self, session: str) -> list[str]:
         return [each.code for each in self.stage.offer(session) if isinstance(each, OfferRefused)]
@@ -235,13 +259,13 @@ def test_a_trial_goes_on_at_another_egress_where_the_first_is_full() -> None:
 @pytest.mark.parametrize("between", [(), (camera(url="rtsp://host/other", revision=2),)])
 def test_another_camera_of_the_name_is_watched_at_once(between: tuple[CameraSpec, ...]) -> None:
     trial = Trial()
-    trial.stage.want(*between)
-    trial.stage.want(camera(url="rtsp://host/other", revision=2))
+    trial.stage.want(camera("other"), *between)
+    trial.stage.want(camera("other"), camera(url="rtsp://host/other", revision=2))
     assert trial.refusals("second") == []
 
 
 def test_a_trial_is_over_with_the_ingest_that_stops() -> None:
-    stage = Stage(camera())
+    stage = Stage(camera(), camera("other"))
     for number in range(DEATHS + 1):
         stage.ingest("in-1", incarnation=str(number))
     assert stage.worker_of() is None
