@@ -105,6 +105,12 @@ class Track:
         return not self.problem
 
     @property
+    def carried(self) -> str:
+        """The codec as batches name it. That of L16 says how it is sampled, which no other codec leaves open."""
+        sampled = f"{self.codec}/{self.clock_rate}/{self.channels}"
+        return sampled if sampled in CLOCK_RATES else self.codec
+
+    @property
     def name(self) -> str:
         """The codec as people know it; empty if it has none."""
         return _NAMES.get(self.codec, self.codec) if "G726" not in self.codec else "G.726"
@@ -139,11 +145,15 @@ CONVERTED = {
 
 _CONVERTED_KINDS = {track.codec.lower(): kind for kind, track in CONVERTED.items()}
 
+L16_RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""The rates of L16, in Hz, that viewers may be sent as it comes; they are those that people's devices have."""
+
 CLOCK_RATES = {"H264": 90_000, "H265": 90_000, "VP8": 90_000, "VP9": 90_000, "AV1": 90_000} | {
     "opus": 48_000,
     "PCMU": 8_000,
     "PCMA": 8_000,
     "G722": 8_000,  # RFC 3551 4.5.2: 8,000 by an old mistake, though it samples at 16,000
+    **{f"L16/{rate}/{channels}": rate for rate in L16_RATES for channels in (1, 2)},  # RFC 3551 4.5.11: any clock
 }
 """RTP clock of each codec that viewers may be sent, in Hz."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiortc import sdp
 
-from common.media import Track
+from common.media import CLOCK_RATES, Track
 
 _LAST_RESORT = 100
 REFUSED = _LAST_RESORT + 1  # no fit at all
@@ -30,16 +30,20 @@ class Format:
     """One payload type that the viewer accepts."""
 
     payload_type: int
-    codec: str  # as in ``Track.codec``
+    codec: str  # as in ``Track.carried``
     profile: str = ""  # of the offer, as in ``Track.profile``
     rtx: int | None = None  # payload type of its retransmissions (RFC 4588)
 
 
 def formats_for(media: sdp.MediaDescription, track: Track) -> list[Format]:
     """The offer's payload types for ``track``: the best match, or all where the track's profile is not known."""
+    if track.carried not in CLOCK_RATES:  # it travels to converters alone, in pieces that are no payloads
+        return []
     wanted = track.codec.lower(), track.clock_rate
     offered = [(pt, c) for c in media.rtp.codecs if (pt := c.payloadType) is not None]
     found = [(pt, c) for pt, c in offered if (c.name.lower(), c.clockRate) == wanted]
+    if track.codec == "L16":  # RFC 3551 6: one channel where a format names none
+        found = [(pt, c) for pt, c in found if (c.channels or 1) == track.channels]
     rtx = {c.parameters.get("apt"): pt for pt, c in reversed(offered) if c.name.lower() == "rtx"}
     if track.codec == "H264":
         # FU-A needs mode 1 (RFC 6184 6.3). Viewers that offer no such format take it all the same: depacketisers go by
@@ -50,7 +54,7 @@ def formats_for(media: sdp.MediaDescription, track: Track) -> list[Format]:
         profile = _profile(track.codec, codec.parameters)
         misfit = mismatch(track.codec, profile, track.profile)
         if misfit < REFUSED:
-            ranked.append((misfit, Format(pt, track.codec, profile, rtx.get(pt))))
+            ranked.append((misfit, Format(pt, track.carried, profile, rtx.get(pt))))
     if track.profile or track.codec != "H264":
         ranked = [min(ranked, key=lambda each: each[0])] if ranked else []
     return [form for _, form in ranked]

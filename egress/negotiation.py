@@ -19,7 +19,7 @@ from aiortc import sdp
 from common.cameras import CameraName
 from common.control import CONVERTERS_FULL
 from common.errors import RequestError
-from common.media import CONVERTED, Kind, Rendition, Track, as_it_came, converted
+from common.media import CONVERTED, L16_RATES, Kind, Rendition, Track, as_it_came, converted
 from egress.formats import REFUSED, Format, formats_for, mismatch
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, ParsedOffer, read, reduce
 from egress.wire.certificate import Fingerprint
@@ -30,6 +30,7 @@ UNKNOWN = {
     Kind.AUDIO: (
         Track(Kind.AUDIO, "opus", 48_000, 2),
         *(Track(Kind.AUDIO, c, 8_000) for c in ("PCMU", "PCMA", "G722")),
+        *(Track(Kind.AUDIO, "L16", rate, channels) for channels in (1, 2) for rate in L16_RATES),
     ),
 }
 """The tracks that may come from a camera that has never played."""
@@ -176,9 +177,9 @@ def renditions_for(
     renditions: dict[Kind, Rendition] = {}
     for section in sections:
         come = _come(section.kind, tracks)
-        taken = not tracks or any(section.choose(track.codec, track.profile) for track in come)
+        taken = not tracks or any(section.choose(track.carried, track.profile) for track in come)
         may_convert = section.kind in convertible and section.choose(CONVERTED[section.kind].codec) is not None
-        if come and may_convert and (not taken or come[0].convert):
+        if come and may_convert and (not taken or _is_shown_wrongly(come[0])):
             renditions[section.kind] = converted(camera, section.kind)
         elif taken:
             renditions[section.kind] = as_it_came(camera)
@@ -192,7 +193,7 @@ def _formats(
     come = _come(kind, tracks) if tracks else UNKNOWN[kind]
     choices = [(come, False)]
     if come and tracks and convertible:
-        choices.insert(0 if come[0].convert else 1, ((CONVERTED[kind],), True))
+        choices.insert(0 if _is_shown_wrongly(come[0]) else 1, ((CONVERTED[kind],), True))
     for choice, is_converted in choices:
         if formats := tuple(found for track in choice for found in formats_for(media, track)):
             return formats, is_converted
@@ -213,6 +214,11 @@ def _spare(media: sdp.MediaDescription, kind: Kind, formats: tuple[Format, ...])
     if any(form.codec == track.codec for form in formats):
         return ()
     return tuple(formats_for(media, track)) or None
+
+
+def _is_shown_wrongly(track: Track) -> bool:
+    """Whether a viewer that takes it shows it otherwise than it should be; sound is heard as it is, or not taken."""
+    return bool(track.convert) and track.kind is Kind.VIDEO
 
 
 def _come(kind: Kind, tracks: Sequence[Track]) -> tuple[Track, ...]:

@@ -115,7 +115,7 @@ class Showing:
         sender = self.sender(kind)
         if kind not in self.streams:
             return "not negotiated"
-        return sender.format.codec if sender is not None and sender.format is not None else ""
+        return sender.format.codec.partition("/")[0] if sender is not None and sender.format is not None else ""
 
     def overdue(self, now: float) -> str:
         """The codec that was to be converted, and of which nothing has come in time; empty if there is none."""

@@ -76,6 +76,7 @@ def audio_section(mid: str = "1", *, codecs: tuple[str, ...] = ("opus", "PCMU", 
         "PCMU": (0, "PCMU/8000"),
         "PCMA": (8, "PCMA/8000"),
         "G722": (9, "G722/8000"),
+        "L16": (97, "L16/16000"),
     }
     lines = [
         f"m=audio 9 UDP/TLS/RTP/SAVPF {' '.join(str(known[c][0]) for c in codecs)}",

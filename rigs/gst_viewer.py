@@ -17,6 +17,13 @@ DECODERS = {
     "H264": "rtph264depay ! h264parse ! avdec_h264",
     "H265": "rtph265depay ! h265parse ! avdec_h265",
     "VP8": "rtpvp8depay ! vp8dec",
+    "L16": "rtpL16depay ! audioconvert ! audio/x-raw,format=S16LE,channels=1",
+    "OPUS": "rtpopusdepay ! opusdec ! audioconvert ! audio/x-raw,format=S16LE,channels=1",
+}
+SOUND_RATE = 16_000  # Hz, of L16
+_FORMATS = {
+    "L16": f"L16,media=audio,clock-rate={SOUND_RATE},encoding-params=(string)1",
+    "OPUS": "OPUS,media=audio,clock-rate=48000,encoding-params=(string)2",
 }
 _IMPORTS = "import gi; gi.require_version('GstWebRTC', '1.0'); from gi.repository import GstWebRTC"
 
@@ -34,12 +41,12 @@ class GstViewer:
     """One viewer; made by ``gst_viewer``."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.shown = 0  # pictures
-        self.size = (0, 0)  # of the last one
+        self.shown = 0  # pictures, or tenths of a second of sound
+        self.size = (0, 0)  # of the last picture; of sound its rate and its tone, in Hz
         self._process = process
 
     async def shows(self, pictures: int) -> None:
-        """Wait for so many more pictures."""
+        """Wait for so many more pictures, or tenths of a second."""
         assert self._process.stdout is not None
         until = self.shown + pictures
         while self.shown < until:
@@ -52,8 +59,9 @@ class GstViewer:
 @asynccontextmanager
 async def gst_viewer(whep: str, codec: str) -> AsyncIterator[GstViewer]:
     """Watch by WHEP, and offer that codec alone."""
+    form = _FORMATS.get(codec, f"{codec},media=video,clock-rate=90000")
     process = await asyncio.create_subprocess_exec(
-        *(SYSTEM_PYTHON, str(PROGRAM), whep, codec, DECODERS[codec]), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        *(SYSTEM_PYTHON, str(PROGRAM), whep, form, DECODERS[codec]), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         yield GstViewer(process)

@@ -1,13 +1,17 @@
 """A WHEP viewer that nobody here wrote, GStreamer's ``webrtcbin``: run by the system's python3, which has ``gi``.
 
-Arguments: the address to offer to, the codec's encoding name, and the elements that decode it. Offers that codec alone,
-writes a line of JSON for each picture that was decoded (its number, width, height), and ends with its standard input.
+Arguments: the address to offer to, the codec's encoding name with what else its format says, and the elements that
+decode it. Offers that codec alone, writes a line of JSON for each picture that was decoded (its number, width, height)
+or each tenth of a second of sound (its number, the rate of its samples, the frequency of its tone), and ends with its
+standard input.
 """
 
 import json
 import sys
 import threading
 import urllib.request
+from array import array
+from itertools import pairwise
 
 import gi
 
@@ -19,15 +23,16 @@ from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 
 class Viewer:
     def __init__(self, url, codec, decoder):
-        self.url, self.codec, self.decoder = url, codec, decoder
+        self.url, self.decoder = url, decoder
         self.shown = 0
+        self.samples = array("h")
         self.pipeline = Gst.Pipeline.new()
         self.peer = Gst.ElementFactory.make("webrtcbin")
         self.peer.set_property("bundle-policy", "max-bundle")
         self.pipeline.add(self.peer)
         self.peer.connect("pad-added", self.on_pad)
         self.peer.connect("notify::ice-gathering-state", self.on_gathering)
-        caps = Gst.Caps.from_string(f"application/x-rtp,media=video,encoding-name={codec},clock-rate=90000,payload=96")
+        caps = Gst.Caps.from_string(f"application/x-rtp,encoding-name={codec},payload=96")
         self.peer.emit("add-transceiver", GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY, caps)
         self.pipeline.set_state(Gst.State.PLAYING)
         promise = Gst.Promise.new_with_change_func(self.on_offer, None)
@@ -62,12 +67,23 @@ class Viewer:
         pad.link(tail.get_static_pad("sink"))
         screen = tail.get_by_name("screen")
         screen.set_property("signal-handoffs", True)
-        screen.connect("handoff", self.on_picture)
+        screen.connect("handoff", self.on_media)
 
-    def on_picture(self, _sink, _buffer, pad):
+    def on_media(self, _sink, buffer, pad):
         shape = pad.get_current_caps().get_structure(0)
-        size = shape.get_int("width")[1], shape.get_int("height")[1]
-        print(json.dumps([self.shown, *size]), flush=True)
+        if shape.get_name() == "audio/x-raw":
+            self.on_sound(buffer, shape.get_int("rate")[1])
+        else:
+            self.tell(shape.get_int("width")[1], shape.get_int("height")[1])
+
+    def on_sound(self, buffer, rate):
+        self.samples.frombytes(buffer.extract_dup(0, buffer.get_size()))
+        while len(self.samples) >= rate // 10:
+            heard, self.samples = self.samples[: rate // 10], self.samples[rate // 10 :]
+            self.tell(rate, 5 * sum((one < 0) != (next_ < 0) for one, next_ in pairwise(heard)))
+
+    def tell(self, *facts):
+        print(json.dumps([self.shown, *facts]), flush=True)
         self.shown += 1
 
 

@@ -21,6 +21,7 @@ from common.histogram import Histogram, Measure, cumulative
 from common.media import CLOCK_RATES, Kind
 
 _WAYS = ("udp", "tcp", "websocket")
+_CODECS = {"AAC", *(codec.partition("/")[0] for codec in CLOCK_RATES)}  # AAC is what a WebSocket carries as it comes
 NODE, ROLE = "broker", "broker"  # of the broker itself, among the nodes
 _MEASURES = ((f.DELAY, Measure.DELAY), (f.CONNECT, Measure.CONNECT), (f.FIRST_PICTURE, Measure.FIRST_PICTURE))
 
@@ -180,7 +181,7 @@ def _serves(worker: Worker) -> bool:
 
 def _codec(text: str) -> str:
     """The name of a codec; "none" for the reason why there is none."""
-    return text if text in CLOCK_RATES or text == "AAC" else "none"  # which a WebSocket carries as it comes
+    return text if text in _CODECS else "none"
 
 
 def _of_cameras(director: Director, streams: list[CameraName]) -> Iterator[Metric | None]:

@@ -13,7 +13,7 @@ import pytest
 
 from rigs import gst_camera as gst_rig
 from rigs import gst_launch, gst_viewer
-from rigs.gst_launch import FPS, GstLaunch, picture
+from rigs.gst_launch import FPS, TONE, GstLaunch, picture, sound
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet]
 
@@ -59,3 +59,20 @@ async def test_what_it_does_not_take_is_converted(shared_cluster: Callable[..., 
 
 async def test_one_viewer_gets_what_comes_while_another_gets_it_converted(shared_cluster: Callable[..., Any]) -> None:
     assert await watched(shared_cluster, "H265", "H265", "H264") == ["front-door/h264"]
+
+
+async def test_who_takes_uncompressed_sound_gets_it_as_it_comes_and_another_gets_opus(
+    shared_cluster: Callable[..., Any],
+) -> None:
+    camera = sound("rtpL16pay", rate=gst_viewer.SOUND_RATE, track=0)
+    problems = (gst_rig.missing(), gst_launch.missing(camera), *map(gst_viewer.missing, ("L16", "OPUS")))
+    if problem := next(filter(None, problems), ""):
+        pytest.skip(problem)
+    with GstLaunch([camera]) as launched:
+        running = await shared_cluster({"front-door": launched.urls[0]})
+        async with asyncio.timeout(60), AsyncExitStack() as stack:
+            for codec, rate in (("L16", gst_viewer.SOUND_RATE), ("OPUS", 48_000)):
+                heard = await stack.enter_async_context(gst_viewer.gst_viewer(running.whep("front-door"), codec))
+                await heard.shows(10)  # tenths of a second
+                assert (heard.size[0], abs(heard.size[1] - TONE) <= 20) == (rate, True), heard.size
+                assert await converted(running) == ([] if codec == "L16" else ["front-door/opus"])

@@ -107,3 +107,20 @@ def test_another_profile_is_carried_by_a_decoder_of_just_that(codec: str) -> Non
     track, name = Track(Kind.VIDEO, codec, 90_000, profile="2"), {"VP9": "profile-id", "AV1": "profile"}[codec]
     assert chosen(Kind.VIDEO, track, **{f"{codec}_1": "", f"{codec}_2": f"{name}=2"}) == 102
     assert chosen(Kind.VIDEO, track, **{codec: ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "chosen"),
+    [(16_000, 1, 97), (16_000, 2, 98), (44_100, 1, 11), (44_100, 2, 10), (48_000, 1, None), (48_000, 6, None)],
+)
+def test_l16_is_carried_as_it_is_sampled(rate: int, channels: int, chosen: int | None) -> None:
+    lines = ["m=audio 9 UDP/TLS/RTP/SAVPF 97 98 10 11", "a=mid:0", "a=rtpmap:97 L16/16000", "a=rtpmap:98 l16/16000/2"]
+    lines += ["a=rtpmap:10 L16/44100/2", "a=rtpmap:11 L16/44100/1"]
+    section = sdp.SessionDescription.parse(Browser().offer("\r\n".join(lines) + "\r\n")).media[0]
+    found = formats_for(section, Track(Kind.AUDIO, "L16", rate, channels))
+    assert [form.payload_type for form in found] == ([] if chosen is None else [chosen])
+    assert {form.codec for form in found} == (set() if chosen is None else {f"L16/{rate}/{channels}"})
+
+
+def test_what_travels_to_converters_alone_is_carried_by_nothing() -> None:
+    assert chosen(Kind.AUDIO, Track(Kind.AUDIO, "G726-32", 8_000), **{"G726-32": ""}) is None

@@ -132,6 +132,28 @@ def test_what_the_viewer_does_not_take_is_converted() -> None:
     assert sections(*tracks) == [(["H264"], True, True), (["opus"], True, True)]
 
 
+L16 = Track(Kind.AUDIO, "L16", 16_000, convert="browsers do not take uncompressed sound (L16)")
+
+
+@pytest.mark.parametrize(
+    ("offered", "track", "codec", "is_converted"),
+    [
+        (("opus", "L16"), L16, "L16/16000/1", False),
+        (("opus", "PCMU"), L16, "opus", True),
+        (("opus", "L16"), replace(L16, clock_rate=96_000), "opus", True),
+        (("opus", "L16"), replace(L16, channels=2), "opus", True),
+    ],
+)
+def test_who_takes_uncompressed_sound_gets_it_as_it_comes(
+    offered: tuple[str, ...], track: Track, codec: str, is_converted: bool
+) -> None:
+    [section] = negotiate(BROWSER.offer(audio_section(codecs=offered)), [track], tuple(Kind)).sections
+    assert (codecs(section)[0], section.converted) == (codec, is_converted)
+    before = negotiate(BROWSER.offer(audio_section(codecs=offered)), [], tuple(Kind)).sections
+    renditions = renditions_for(before, "door", [track], tuple(Kind))
+    assert renditions == {Kind.AUDIO: "door/opus" if is_converted else "door"}, "nor if it came before the camera"
+
+
 def test_a_profile_that_comes_later_and_that_no_decoder_fits_is_not_sent() -> None:
     section = Section("0", Kind.VIDEO, (Format(96, "VP9", "0"), Format(98, "H264", "42e01f")))
     assert section.choose("VP9", "0") == section.choose("VP9") == Format(96, "VP9", "0")

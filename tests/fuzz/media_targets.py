@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from common.media import Kind
+from common.media import Kind, Track
 from common.payload.h264_syntax import has_recovery_point, parse_pps_ids, parse_sps
 from common.payload.output import Output
 from ingest.payload.g711 import G711
 from ingest.payload.h264 import H264
 from ingest.payload.h264_sets import MAX_PICTURE_SETS, ParameterSets
+from ingest.payload.l16 import L16
 from ingest.payload.opus import Opus
 from ingest.rtp import rtcp
 from ingest.rtp.clock import CameraClock, TrackClock
@@ -92,17 +93,17 @@ def read_sets(data: bytes) -> None:
         assert len(sets.units(identifier)) <= 1 + MAX_PICTURE_SETS
 
 
-def sound(make: type[G711] | type[Opus]) -> object:
+def sound(make: type[G711] | type[L16] | type[Opus]) -> object:
     def run(data: bytes) -> None:
         program = Program(data)
         output = Output(Kind.AUDIO, "PCMU", ArrivalClock(), 1)
         choice = program.byte()
         rate, channels = ((8_000, 1), (16_000, 1), (11_025, 2), (48_000, 2))[choice % 4]
-        form = (
-            G711("PCMA" if choice & 4 else "PCMU", output, rate=rate, channels=channels)
-            if make is G711
-            else Opus(output)
-        )
+        form: G711 | L16 | Opus = Opus(output)
+        if make is G711:
+            form = G711("PCMA" if choice & 4 else "PCMU", output, rate=rate, channels=channels)
+        elif make is L16:
+            form = L16(Track(Kind.AUDIO, "L16", rate, channels), output)
         timestamp = 0
         while program:
             timestamp += program.number(2)
@@ -111,7 +112,7 @@ def sound(make: type[G711] | type[Opus]) -> object:
             payload = program.string()
             if payload:
                 form.receive(payload, 0, len(payload), timestamp, False, timestamp)
-            output.take(timestamp)
+            assert all(0 < len(each) <= 1160 for batch in output.take(timestamp) for each in batch.payloads)
 
     return run
 
@@ -247,6 +248,16 @@ TARGETS = [
         (b"\x00\xa0\1" + string(b"\xff" * 200) + b"\x10\0\x08" + string(b"\x7f" * 500),),
         grow={
             "packets": repeated(b"\0\1\1" + string(b"x")),
+            "one packet": lambda size: b"\0\1\1" + string(b"x" * size),
+        },
+    ),
+    Target(
+        "l16",
+        "RTP payloads with uncompressed sound, from a camera",
+        sound(L16),  # type: ignore[arg-type]
+        (b"\x01\1\x40\1" + string(b"\x7f\xff" * 320) + b"\1\x40\x08" + string(b"\x80\0" * 900),),
+        grow={
+            "packets": repeated(b"\0\1\1" + string(b"xx")),
             "one packet": lambda size: b"\0\1\1" + string(b"x" * size),
         },
     ),

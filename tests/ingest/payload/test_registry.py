@@ -17,6 +17,7 @@ from ingest.payload.g711 import G711
 from ingest.payload.h264 import H264
 from ingest.payload.h265 import H265
 from ingest.payload.jpeg import Jpeg
+from ingest.payload.l16 import L16
 from ingest.payload.opus import Opus
 from ingest.payload.registry import choose, make
 from ingest.payload.sound import Sound
@@ -100,13 +101,18 @@ def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = 
         (
             "audio 0 RTP/AVP 97\na=rtpmap:97 L16/16000",
             converted(Kind.AUDIO, "L16", 16_000, name="uncompressed sound (L16)"),
-            Sound,
+            L16,
         ),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", converted(Kind.AUDIO, "G726-32", 8_000, name="G.726"), Sound),
         ("audio 0 RTP/AVP 14", converted(Kind.AUDIO, "MPA", 90_000, name="MPEG audio (MP2 or MP3)"), Sound),
         (
             "audio 0 RTP/AVP 97\na=rtpmap:97 L16/48000/6",
             converted(Kind.AUDIO, "L16", 48_000, 6, name="uncompressed sound (L16)"),
+            Sound,
+        ),
+        (
+            "audio 0 RTP/AVP 97\na=rtpmap:97 L16/96000/2",
+            converted(Kind.AUDIO, "L16", 96_000, 2, name="uncompressed sound (L16)"),
             Sound,
         ),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 AC3/48000/2", converted(Kind.AUDIO, "AC3", 48_000, 2, name="AC-3"), Sound),
