@@ -30,6 +30,11 @@ export class Opening {
     if (SOCKET_FAILURES.has(code)) this.#byHttp = !this.#byHttp;
   }
 
+  /** Where the server's pages are: a name or an address. */
+  get host() {
+    return this.#base().hostname;
+  }
+
   /** A session that has not begun; `told` is whom it tells (see ServedSession). */
   webRtc(told) {
     return new Session(this.#signalling(), iceServersOf(this.#base()), ...this.#order(told));

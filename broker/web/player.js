@@ -448,7 +448,7 @@ export class CamshaftPlayer extends WithAttributes {
 
   #whyStopped() {
     if (this.pc !== null && connectionStateOf(this.pc) !== "connected") {
-      return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp));
+      return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp, this.#opening.host));
     }
     if (this.#pictures.undecoded) return new SignallingError("undecoded", UNDECODED, true);
     return new SignallingError("media_stopped", "The picture stopped.");

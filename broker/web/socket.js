@@ -189,7 +189,7 @@ export class SocketSignalling extends EventTarget {
   }
 
   report(session, fields) {
-    this.#send({ type: "report", session, ...fields });
+    this.#send({ type: "report", session, host: this.#url.hostname, ...fields });
   }
 
   close(session) {

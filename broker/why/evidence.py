@@ -33,6 +33,7 @@ class PageReport:
     """The browser's side, as the page tells it."""
 
     state: str = ""  # RTCPeerConnectionState
+    host: str = ""  # where it was loaded from: a name, or an address as URLs have it
     local: tuple[str, ...] = ()  # candidates of its own: type and protocol
     pairs: tuple[Pair, ...] = ()
     errors: tuple[str, ...] = ()  # of STUN and TURN servers
@@ -43,7 +44,7 @@ class PageReport:
     @property
     def size(self) -> int:
         """Bytes of text in it."""
-        texts = [self.state, *self.local, *self.errors]
+        texts = [self.state, self.host, *self.local, *self.errors]
         texts += [text for pair in self.pairs for text in (pair.local, pair.remote, pair.state)]
         return sum(map(len, texts))
 
@@ -53,6 +54,7 @@ class PageReport:
         pairs = [each for each in _list(message.get("pairs")) if isinstance(each, dict)]
         return cls(
             state=_word(message.get("state")),
+            host=_word(message.get("host")),
             local=_words(message.get("local")),
             pairs=tuple(Pair(*(_word(each.get(key)) for key in ("local", "remote", "state"))) for each in pairs),
             errors=_words(message.get("errors")),

@@ -73,6 +73,13 @@ def _unheard(evidence: Evidence, tried: Tried) -> Verdict:
             f"The viewer is at {evidence.address}, and was offered addresses of this network alone: {offered}.",
             "Name the public address in media.advertise (or stun:HOST there), and forward the ports to this machine.",
         )
+    if page is not None and _is_another(page.host, tuple(map(_host, tried.offered))):
+        return Verdict(
+            Link.ADDRESSES,
+            f"The viewer's page came from {page.host}, and media was offered at other addresses alone: {offered}.",
+            f"If this machine is known by {page.host} outside, as one behind a router and a container are, name it in "
+            "media.advertise, and forward or publish the ports of media as well, by UDP and TCP (docs/networks.md).",
+        )
     if not any(each.endswith(" tcp") for each in tried.offered):
         return Verdict(
             Link.WAY_IN,
@@ -85,6 +92,15 @@ def _unheard(evidence: Evidence, tried: Tried) -> Verdict:
 def _host(address: str) -> str:
     """The host of ``192.0.2.7:8189 tcp`` or ``[2001:db8::1]:8189``."""
     return address.split(" ")[0].rpartition(":")[0].strip("[]")
+
+
+def _is_another(host: str, offered: tuple[str, ...]) -> bool:
+    """Whether a host is an address that others may use, and none of those offered. Of a name that cannot be told."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return not address.is_loopback and str(address) not in offered
 
 
 def _is_public(host: str) -> bool:

@@ -123,6 +123,26 @@ CASES = {
         Link.ADDRESSES,
         "forward the ports",
     ),
+    "ports published, and media's not": (
+        {"address": "", "report": connecting("172.17.0.2:8189"), "page": page(host="192.168.1.5")},
+        Link.ADDRESSES,
+        "name it in media.advertise",
+    ),
+    "the page came from what was offered": (
+        {"address": "", "report": connecting(*OURS), "page": page(host="192.168.1.5")},
+        Link.WAY_IN,
+        "TURN server",
+    ),
+    "the page came from a name": (
+        {"address": "", "report": connecting(*OURS), "page": page(host="cams.example.org")},
+        Link.WAY_IN,
+        "TURN server",
+    ),
+    "the page came from this machine": (
+        {"address": "", "report": connecting(*OURS), "page": page(host="[::1]")},
+        Link.WAY_IN,
+        "TURN server",
+    ),
     "ports closed": (
         {"address": "8.8.8.8", "report": connecting(*GLOBAL), "page": page(), "over": True, "code": ENDED},
         Link.WAY_IN,

@@ -72,3 +72,22 @@ async def test_how_long_a_picture_is_waited_for_goes_by_what_arrives(page) -> No
         "undecoded": [True, False],
         "asleep": [False, True, False, True],
     }
+
+
+async def test_media_that_nothing_answers_for_is_named_with_where_the_page_came_from(page) -> None:
+    await page.goto("/")
+    said = await page.evaluate(
+        """async () => {
+            const { blocked } = await import("/static/ways.js");
+            const way = (address) => `a=candidate:1 1 udp 5 ${address} 8189 typ host`;
+            const sdp = [way("172.17.0.2"), way("fd77::1"), way("127.0.0.1")].join("\\r\\n");
+            return ["172.17.0.2", "[fd77::1]", "cams.example", "127.0.0.1", "[::1]", "192.168.1.5", "[fd77::2]"]
+                .map((host) => blocked(sdp, host));
+        }"""
+    )
+    at = "No media arrives: nothing answers at 172.17.0.2:8189 (UDP), [fd77::1]:8189 (UDP). "
+    assert said[:5] == [at + "A firewall may block it."] * 5
+    for host, sentence in zip(("192.168.1.5", "[fd77::2]"), said[5:], strict=True):
+        assert sentence == (
+            f"{at}Pages come from {host}, which is none of these: media.advertise of the server may have to name it."
+        )
