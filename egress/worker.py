@@ -224,11 +224,11 @@ class Egress:
                 self._streams.learn(rendition, key)
             case RestartIce():
                 self._restart(message)
-            case HangUp(session):
+            case HangUp(session, reason):
                 if viewer := self._viewers.get(session):
-                    self._viewers.remove(viewer, "hung up")
+                    self._viewers.remove(viewer, reason or "hung up")
                 else:
-                    self._mse.hang_up(session)
+                    self._mse.hang_up(session, reason or "hung up")
             case Move(session, camera, tracks, convertible):
                 self._streams.renew({camera: message.revision})
                 self._sweeps.hurry()  # what it makes necessary to convert is reported then

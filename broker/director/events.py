@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from common.cameras import CameraName, CameraSpec, CameraState
-from common.control import NodeName, Role, StreamReport, ToBroker, ToWorker, ViewerReport
+from common.control import RIGHT_ENDED, NodeName, Role, StreamReport, ToBroker, ToWorker, ViewerReport
 from common.demand import Demand
 from common.media import Track
 from common.sessions import SessionName
@@ -125,7 +125,7 @@ class EndReason(StrEnum):
     WORKER_RESTARTED = "worker_restarted"
     MEANWHILE = "ended"
     CONVERTED = "converted"
-    NO_RIGHT = "right_ended"  # whose sentence is ``SessionEnded.detail``
+    NO_RIGHT = RIGHT_ENDED  # whose sentence is ``SessionEnded.detail``
     OPERATOR = "closed_by_operator"
 
     @property

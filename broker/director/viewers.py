@@ -186,7 +186,7 @@ class Viewers:
         session = self._sessions.get(id)
         if session is not None and not session.pending:
             self._end(session, reason, detail)
-            self._discard(session.node, id)
+            self._discard(session.node, id, reason)
 
     def ended(self, node: NodeName, id: SessionName, reason: str) -> None:
         """An egress says that a session is over."""
@@ -205,7 +205,7 @@ class Viewers:
                 continue
             if self._conversions.hindrance:
                 self._end(session, EndReason.CONVERTED)
-                self._discard(session.node, session.id)
+                self._discard(session.node, session.id, EndReason.CONVERTED)
             elif not session.pending:
                 self._moves.order(session)
 
@@ -220,7 +220,7 @@ class Viewers:
                 self._refuse(session, 404, *_unknown(id))
             else:
                 self._end(session, EndReason.CAMERA_REMOVED)
-            self._discard(session.node, session.id)
+            self._discard(session.node, session.id, EndReason.CAMERA_REMOVED)
 
     def reconcile(self, worker: Worker) -> None:
         """Compare the sessions an egress reports with those that it should have."""
@@ -298,10 +298,10 @@ class Viewers:
         self._ended.add(session.id)
         self._moves.depart(session)
 
-    def _discard(self, node: NodeName, id: SessionName) -> None:
+    def _discard(self, node: NodeName, id: SessionName, reason: EndReason | None = None) -> None:
         """Tell an egress that a session is over, and keep in mind to tell it again."""
         self._ended.add(id)
-        self._state.send(node, HangUp(id))
+        self._state.send(node, HangUp(id, reason.value if reason else ""))
 
 
 def _all(sessions: Mapping[SessionName, Session], ids: Iterable[SessionName]) -> list[Session]:

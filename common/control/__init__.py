@@ -19,6 +19,7 @@ from common.control.codec import MAX_INTEGER, MAX_MESSAGE_BYTES, decode_for_brok
 from common.control.fields import MAX_BUCKETS, MAX_MEASURES, MAX_TEXT, MAX_WAYS, NodeName
 from common.control.orders import (
     CONVERTERS_FULL,
+    RIGHT_ENDED,
     Assign,
     Convert,
     Drain,
@@ -77,6 +78,7 @@ __all__ = [
     "PUBLISHERS",
     "RELAY_NODE",
     "REPORT_INTERVAL",
+    "RIGHT_ENDED",
     "SUBSCRIBERS",
     "WEBSOCKET",
     "Answered",

@@ -10,6 +10,7 @@ from common.control.fields import Kinds, OfferedTracks, Text
 from common.media import Rendition, Track
 from common.sessions import SessionName
 
+RIGHT_ENDED = "right_ended"  # a ``HangUp``'s reason after which the viewer has to show anew who it is
 CONVERTERS_FULL = "every transcode worker is full"  # an ``Offer``'s reason that may be gone in a moment
 
 
@@ -144,9 +145,10 @@ class RestartIce:
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """The viewer's session is over; broker to egress."""
+    """The viewer's session is over; broker to egress. ``reason`` is a word for programs; empty if the viewer left."""
 
     session: SessionName
+    reason: str = field(default="", compare=False)
     type: Literal["hang_up"] = "hang_up"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from common.bucket import TokenBucket
 from common.cameras import CameraName
-from common.control import WEBSOCKET, ViewerReport, ViewerState
+from common.control import RIGHT_ENDED, WEBSOCKET, ViewerReport, ViewerState
 from common.errors import ProtocolError
 from common.media import Kind
 from common.sessions import SessionName
@@ -32,6 +32,7 @@ RESTART_INTERVAL = 1.0  # seconds between two new beginnings: each is a group of
 SAID_BURST, SAID_RATE = 100, 20.0  # messages of a viewer's at once, and a second: pages send a pong every ten seconds
 MEDIA_PAUSE = 2.0  # seconds without a fragment after which a viewer is said to wait
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION = 1000, 1001, 1002, 1008  # RFC 6455 7.4.1
+WHO_ARE_YOU = 4401  # its right has ended: as the page's other WebSocket has it
 
 
 class MseViewer:
@@ -122,7 +123,7 @@ class MseViewer:
 
     def close(self, reason: str) -> None:
         """Say goodbye, send nothing more, and give back the reels."""
-        self._end(NORMAL, reason)
+        self._end(WHO_ARE_YOU if reason == RIGHT_ENDED else NORMAL, reason)
         self._out.close(close_frame(self._code, self.ended))
         self.places.close()
 

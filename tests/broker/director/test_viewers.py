@@ -362,6 +362,15 @@ def test_every_end_has_a_sentence(reason: EndReason) -> None:
     assert reason.sentence.endswith(".")
 
 
+def test_an_egress_is_told_why_a_session_is_over(stage: Stage) -> None:
+    """Some viewers are told by nobody else."""
+    for session, reason in (("s1", EndReason.NO_RIGHT), ("s2", EndReason.OPERATOR)):
+        stage.offer(session)
+        stage.hear("out-1", Answered(session, "sdp"))
+        [(_, told)] = sent(stage(EndSession(SessionName(session), reason)))
+        assert (told.session, told.reason) == (session, reason.value)
+
+
 def test_a_session_that_is_not_answered_yet_is_not_ended_as_one_that_is() -> None:
     """Its player waits for the answer, and is told by that."""
     stage = Stage(camera())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.cameras import CameraName
-from common.control import ViewerState
+from common.control import RIGHT_ENDED, ViewerState
 from common.media import Kind, Rendition
 from egress.media.stream import Stream
 from egress.mse import reel as reel_module
@@ -237,14 +237,16 @@ def test_who_says_more_than_any_page_is_sent_away_and_costs_others_nothing() -> 
 
 def test_a_farewell_says_why_and_never_breaks_into_a_message() -> None:
     camera = Camera()
-    polite, full = camera.viewer(), camera.viewer()
-    browser, full_browser = connected(polite), connected(full)
+    polite, full, unwelcome = camera.viewer(), camera.viewer(), camera.viewer()
+    browser, full_browser, its_browser = connected(polite), connected(full), connected(unwelcome)
     full_browser.room = 100
     camera.push(picture(0, keyframe=True))
     polite.close("hung up")
+    unwelcome.close(RIGHT_ENDED)
     full_browser.room = float("inf")
     full.close("hung up")
     assert browser.messages()[-1] == (Opcode.CLOSE, b"\x03\xe8hung up")
+    assert its_browser.messages()[-1] == (Opcode.CLOSE, (4401).to_bytes(2) + b"right_ended")
     assert all(opcode != Opcode.CLOSE for opcode, _ in full_browser.messages())
 
 
