@@ -17,13 +17,20 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "fil
 ALLOWED = SCHEMES[:4]
 """Schemes that need no setting: with the others a camera could be a file or a device of the server's."""
 
-RTSP = SCHEMES[:2]
+INSIDE_HTTP = "+http"
+"""Behind ``rtsp`` or ``rtsps``: for cameras of which only the web server is reached. It is allowed where those are."""
+
+RTSP = (*SCHEMES[:2], *(f"{scheme}{INSIDE_HTTP}" for scheme in SCHEMES[:2]))
 MAX_QUOTES = 4  # around each other: a configuration's, a shell's, a chat's
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # zero width: chats and web pages leave them
 _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c"}
 _QUOTES |= {"\u00ab": "\u00bb", "(": ")"}
-_SCHEME = re.compile(r"(rtspx|rtsps?):?([/\\]{1,4})|(rtspx|rtsps?):", re.IGNORECASE)
+_SCHEME = re.compile(
+    r"(rtspx|rtspsh|rtsph|rtsps?(?:[+]https?)?):?([/\\]{1,4})|(rtspx|rtspsh|rtsph|rtsps?(?:[+]https?)?):", re.IGNORECASE
+)
+_INSIDE = {"rtsph": "rtsp", "rtsp+http": "rtsp"}  # of HTTP: how GStreamer, MediaMTX and others spell it
+_INSIDE |= dict.fromkeys(("rtspsh", "rtsp+https", "rtsps+http", "rtsps+https"), "rtsps")
 _SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):(?://|(?=[?\w]))", re.IGNORECASE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
@@ -37,10 +44,6 @@ _WIDE_SCHEME = re.compile("rtsps?\uff1a", re.IGNORECASE)
 _SPELLINGS = {
     **dict.fromkeys(("rtspt", "rtsp+tcp", "rtsp-tcp"), "type rtsp://, and set transport to tcp"),
     **dict.fromkeys(("rtspu", "rtsp+udp", "rtsp-udp"), "type rtsp://, and set transport to udp"),
-    **dict.fromkeys(
-        ("rtsph", "rtsp+http", "rtsp+https", "rtsps+http", "rtsps+https"),
-        "RTSP inside of HTTP is not supported; type rtsp:// with the port for RTSP",
-    ),
     **dict.fromkeys(
         ("rtsp+ws", "rtsp+wss", "rtsps+ws", "rtsps+wss"),
         "RTSP inside of a WebSocket is not supported; type rtsp:// with the port for RTSP",
@@ -114,12 +117,14 @@ def read_pasted(text: str) -> PastedUrl:
     if "/" not in rest[:start]:  # else it may be the end of a path
         path = _plain_ipv4(path)
     unverified = scheme == "rtspx"  # go2rtc's and Frigate's spelling for UniFi
+    if inner := _INSIDE.get(scheme):
+        scheme = f"{inner}{INSIDE_HTTP}"
     return PastedUrl(f"{'rtsps' if unverified else scheme}://{rest[:start]}{path}", unverified)
 
 
 def refusal(url: str, allowed: Collection[str]) -> str:
     """Why a camera may not have that URL; empty if it may. ``allowed`` is what ``sources.allow`` has."""
-    scheme = url.partition(":")[0].lower()
+    scheme = url.partition(":")[0].lower().removesuffix(INSIDE_HTTP)
     if scheme in allowed:
         return ""
     has = ", ".join(each for each in SCHEMES if each in allowed) or "nothing"

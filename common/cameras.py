@@ -192,5 +192,10 @@ class CameraSpec:
 
     @property
     def encrypted(self) -> bool:
-        """Whether the URL asks for TLS."""
-        return self.url.lower().startswith("rtsps:")
+        """Whether an RTSP URL asks for TLS."""
+        return self.url.lower().startswith(("rtsps:", "rtsps+http:"))
+
+    @property
+    def tcp_alone(self) -> bool:
+        """Whether its media comes over the connection to the URL, whatever ``transport`` says: inside of HTTP."""
+        return self.scheme.endswith("+http")

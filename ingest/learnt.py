@@ -35,7 +35,7 @@ class Memory:
     def of(self, spec: CameraSpec) -> Learnt:
         """The camera's ways; none yet if it is a new one, or has another URL or transport than before."""
         key = spec.id, spec.url, spec.transport
-        learnt = self._cameras.pop(key, None) or Learnt(Transports(spec.transport, encrypted=spec.encrypted))
+        learnt = self._cameras.pop(key, None) or Learnt(Transports.of(spec))
         self._cameras[key] = learnt
         if len(self._cameras) > MAX_REMEMBERED:
             del self._cameras[next(iter(self._cameras))]

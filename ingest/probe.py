@@ -67,7 +67,7 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
         url = RtspUrl.parse(spec.url)
     except ValueError as exc:
         raise CameraError(CameraState.INVALID_URL, str(exc)) from None
-    transports, pin = Transports(spec.transport, encrypted=spec.encrypted), Pin()
+    transports, pin = Transports.of(spec), Pin()
     open_ = partial(connected, url, spec.tls, networks=Networks(spec.networks), pin=pin)
 
     async def attempt(transport: Transport) -> ProbeResult:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import random
 
-from common.cameras import CameraState, Transport
+from common.cameras import CameraSpec, CameraState, Transport
 
 SETTLED_AFTER = 3.0  # seconds of media after which a camera's next failure is its first: a keyframe or two were seen
 SUSPICIONS = 2  # failures that may be the password's, after which the whole account waits
@@ -181,15 +181,21 @@ class Transports:
 
     ``auto`` begins with TCP: it repairs losses on the camera's link and passes NATs, firewalls and container networks,
     while UDP that is swallowed costs three seconds at each start. What has worked is tried first the next time. Of an
-    encrypted camera it never asks for UDP, whose packets are not encrypted.
+    encrypted camera it never asks for UDP, whose packets are not encrypted; nor of one that is reached by its web
+    server's port alone, whatever is wanted.
     """
 
-    def __init__(self, wanted: Transport, *, encrypted: bool = False) -> None:
+    def __init__(self, wanted: Transport, *, encrypted: bool = False, tcp_alone: bool = False) -> None:
         self._order: tuple[Transport, ...] = {
             Transport.AUTO: (Transport.TCP,) if encrypted else (Transport.TCP, Transport.UDP),
             Transport.UDP: (Transport.UDP, Transport.TCP),
             Transport.TCP: (Transport.TCP,),
-        }[wanted]
+        }[Transport.TCP if tcp_alone else wanted]
+
+    @classmethod
+    def of(cls, spec: CameraSpec) -> Transports:
+        """The order for a camera."""
+        return cls(spec.transport, encrypted=spec.encrypted, tcp_alone=spec.tcp_alone)
 
     def __iter__(self) -> Iterator[Transport]:
         """In the order to be tried."""

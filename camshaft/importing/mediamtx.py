@@ -19,7 +19,7 @@ LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "error": "error"}
 MOST_KEPT = 86_400.0  # seconds, of ``keep_after``
 _PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|h|m|s|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_PULLED = re.compile(r"(?:rtsps?|rtmps?|https?|srt|udp)://", re.IGNORECASE)
+_PULLED = re.compile(r"(?:rtsps?(?:\+https?)?|rtmps?|https?|srt|udp)://", re.IGNORECASE)
 _MPEG_TS = re.compile(r"udp\+mpegts(?=://)", re.IGNORECASE)  # its newer name for what udp:// is
 _SOURCES = {"rpiCamera": "is that machine's own camera", "redirect": "leads players elsewhere, and pulls nothing"}
 _GROUP = re.compile(r"\$(?:G\d|MTX_\w)")

@@ -25,6 +25,7 @@ from ingest.rtsp.networks import Networks
 from ingest.rtsp.session import RedirectedError
 from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError, Pace
+from ingest.rtsp.tunnel import tunnelled
 from ingest.rtsp.url import RtspUrl
 
 MAX_REDIRECTS = 5
@@ -76,7 +77,8 @@ async def connected(
             budget=budget,
             networks=networks,
         )
-        connection = await connect(open_, url, tls, origin=origin, networks=networks)
+        reach = partial(connect, url=url, tls=tls, origin=origin, networks=networks)
+        connection = await (tunnelled(open_, url, pin, reach) if url.tunnel else reach(open_))
         try:
             try:
                 await connection.play()

@@ -71,6 +71,8 @@ def unanswered(method: str, url: RtspUrl | None) -> str:
     said = f"no reply to {method} came in time"
     if url is None:
         return said
+    if url.tunnel:
+        return f"{said}: port {url.port} takes RTSP inside of HTTP, and does not answer it; restart the camera"
     usual = f" ({url.port} is, as a rule, for {_PORTS[url.port]})" if url.port in _PORTS else ""
     port = f"port {url.port} takes the connection, and nothing answers RTSP there"
     tls = ", write rtsps:// if it is the one for TLS" if url.scheme == "rtsp" else ""

@@ -230,7 +230,7 @@ class RtspSession:
             if self._login.doubtful:
                 detail = f"the camera hung up when {method} gave it the user name and password; check them"
                 return self._login.unanswered(CameraState.CLOSED, detail)
-            if self._requests.count == 1 and self.url.scheme == "rtsp":
+            if self._requests.count == 1 and self.url.scheme == "rtsp" and not self.url.tunnel:
                 return CameraError(CameraState.CLOSED, _PERHAPS_TLS)
             reason = reason or f"the camera hung up instead of answering {method}"
         return CameraError(CameraState.CLOSED, reason)

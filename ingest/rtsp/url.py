@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
+DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtsp+http": 80, "rtsps+http": 443}
 
-_SCHEME = re.compile(r"(rtsps?)://", re.IGNORECASE)
+_SCHEME = re.compile(r"(rtsps?)(\+http)?://", re.IGNORECASE)
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCHEMES = re.compile(r"(?:rtsps?://)+", re.IGNORECASE)  # "rtsp://rtsp://host/path" is a known camera's
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]|([\w.-]+))(?::([0-9]{0,5}))?")
@@ -35,6 +35,7 @@ class RtspUrl:
     target: str = ""  # path and query as they go on the wire
     username: str | None = None
     password: str = field(default="", repr=False)
+    tunnel: bool = False  # inside of HTTP
 
     @classmethod
     def parse(cls, text: str) -> RtspUrl:
@@ -50,9 +51,10 @@ class RtspUrl:
         rest = text[scheme.end() :]
         slash = rest.find("/")
         at = rest.rfind("@", 0, slash if slash >= 0 else len(rest))
-        found, last = cls._at(scheme[1].lower(), rest, at), rest.rfind("@")
+        name, tunnel = scheme[1].lower(), scheme[2] is not None
+        found, last = cls._at(name, tunnel, rest, at), rest.rfind("@")
         if last != at:
-            other = cls._at(scheme[1].lower(), rest, last)
+            other = cls._at(name, tunnel, rest, last)
             if found and other and at >= 0:
                 raise ValueError(
                     "it is not clear where the password ends: write @ in it or in the path as %40, / as %2F"
@@ -63,14 +65,14 @@ class RtspUrl:
         return found
 
     @classmethod
-    def _at(cls, scheme: str, rest: str, at: int) -> RtspUrl | None:
+    def _at(cls, scheme: str, tunnel: bool, rest: str, at: int) -> RtspUrl | None:
         """The URL if its credentials end at the ``@`` at that index (-1: none), or ``None`` if no host follows."""
         end = _END_OF_AUTHORITY.search(rest, at + 1)
         cut = end.start() if end else len(rest)
         authority = _AUTHORITY.fullmatch(rest[at + 1 : cut])
         if not authority:
             return None
-        port = int(authority[3]) if authority[3] else DEFAULT_PORTS[scheme]
+        port = int(authority[3]) if authority[3] else DEFAULT_PORTS[_whole(scheme, tunnel)]
         if not 0 < port < 65_536 or len(authority[2] or "") > _MAX_NAME:
             return None
         try:
@@ -83,17 +85,22 @@ class RtspUrl:
             raw_user, _, raw_password = rest[:at].partition(":")
             user, password = unquote(raw_user), unquote(raw_password)
         target = rest[cut:].partition("#")[0]
-        return cls(scheme, host, port, quote(target, safe=_SAFE, errors="surrogateescape"), user, password)
+        return cls(scheme, host, port, quote(target, safe=_SAFE, errors="surrogateescape"), user, password, tunnel)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.target}"
+        scheme = _whole(self.scheme, self.tunnel)
+        port = "" if self.port == DEFAULT_PORTS[scheme] else f":{self.port}"
+        return f"{scheme}://{host}{port}{self.target}"
 
     @property
     def wire(self) -> str:
-        """The URL as the camera gets it, without credentials, and without a zone (RFC 6874 4)."""
-        return str(replace(self, host=self.host.partition("%")[0]))
+        """The URL as the camera gets it, without credentials, and without a zone (RFC 6874 4).
+
+        Inside of HTTP it is always ``rtsp``: TLS is the web server's, and the camera's RTSP knows nothing of it.
+        """
+        scheme = "rtsp" if self.tunnel else self.scheme
+        return str(replace(self, host=self.host.partition("%")[0], scheme=scheme, tunnel=False))
 
     def with_target(self, target: str) -> RtspUrl:
         """The same address, asking for something else: a path, a query, or both."""
@@ -113,11 +120,19 @@ class RtspUrl:
         if not _SCHEME.match(location):
             raise ValueError("the camera redirects to what is no RTSP address; point its URL at where the stream is")
         there = RtspUrl.parse(location)
+        same = there.host.lower() == self.host.lower()
+        if self.tunnel and same and there.port == self.port:  # it knows nothing of the tunnel
+            there = replace(there, scheme=self.scheme, tunnel=True)
         if self.scheme == "rtsps" and there.scheme == "rtsp":
             raise ValueError("the camera redirects from rtsps to rtsp, which would give up encryption")
-        if there.host.lower() == self.host.lower():
+        if same:
             return replace(there, username=self.username, password=self.password)
         return replace(there, username=None, password="")
+
+
+def _whole(scheme: str, tunnel: bool) -> str:
+    """The scheme as it is written."""
+    return f"{scheme}+http" if tunnel else scheme
 
 
 def resolve_base(requested: RtspUrl, content_base: str | None, session_control: str | None) -> RtspUrl:

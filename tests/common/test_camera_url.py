@@ -55,7 +55,6 @@ def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
     [
         ("rtspt://192.0.2.7/live", "type rtsp://, and set transport to tcp"),
         ("rtspu://192.0.2.7/live", "set transport to udp"),
-        ("rtsph://192.0.2.7/live", "inside of HTTP is not supported"),
         ("rstp://192.0.2.7/live", "rstp:// is not known here: type rtsp://"),
         ("rtps://192.0.2.7/live", "type rtsp://"),
         ("ffplay -i rtsp://192.0.2.7/live", "the address alone"),
@@ -69,7 +68,6 @@ def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
         ("rtsp://[username]:[password]@192.0.2.7/live", "user name or password is a placeholder"),
         ("rtsp://fe80::1:554/live", "in brackets"),
         ("rtsp://2001:db8::7/live", "in brackets"),
-        ("rtsps+http://192.0.2.7/live", "inside of HTTP is not supported"),
         ("rtsp+wss://192.0.2.7/live", "inside of a WebSocket is not supported"),
         ("tapo://secret@192.0.2.7", "tapo:// is not known here: .*go2rtc's.*rtsp://HOST:8554/NAME"),
         ("dvrip://admin:pw@192.0.2.7:34567?channel=0", "dvrip:// is not known here: .*go2rtc's"),
@@ -126,6 +124,29 @@ def test_passwords_that_look_odd_are_passwords(password: str) -> None:
 def test_sources_of_other_schemes_are_read(text: str, url: str) -> None:
     assert read_pasted(text) == (url, False)
     assert read_pasted(url) == (url, False)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "scheme"),
+    [
+        ("rtsp+http", "rtsp+http"),
+        ("rtsph", "rtsp+http"),
+        ("RTSP+HTTP", "rtsp+http"),
+        ("rtsps+http", "rtsps+http"),
+        ("rtsp+https", "rtsps+http"),
+        ("rtsps+https", "rtsps+http"),
+        ("rtspsh", "rtsps+http"),
+    ],
+)
+def test_rtsp_inside_of_http_is_taken_in_every_spelling(spelling: str, scheme: str) -> None:
+    read = f"{scheme}://admin:p@ss@192.0.2.7:8080/live"
+    assert read_pasted(f" {spelling}://admin:p@ss@192.0.2.7:8080/live ") == (read, False)
+    assert read_pasted(read) == (read, False)
+
+
+def test_rtsp_inside_of_http_is_allowed_where_rtsp_is() -> None:
+    assert refusal("rtsp+http://h/", ["rtsp"]) == ""
+    assert "add rtsps to sources.allow" in refusal("rtsps+http://h/", ["rtsp", "http", "https"])
 
 
 def test_the_configuration_knows_the_same_schemes() -> None:

@@ -12,6 +12,7 @@ from common.payload.output import Output
 from ingest import sdp
 from ingest.payload import registry
 from ingest.rtsp.auth import Authenticator, Authorization, Challenge
+from ingest.rtsp.http_head import AnswerReader
 from ingest.rtsp.message import Request, Response
 from ingest.rtsp.parser import Parser
 from ingest.rtsp.transport import TransportSpec
@@ -181,6 +182,14 @@ def read_datagrams(data: bytes) -> None:
         port._read()
 
 
+def read_answer(data: bytes) -> None:
+    """In pieces of as many bytes as the first one says."""
+    reader, size = AnswerReader(), data[0] + 1 if data else 1
+    for at in range(1, len(data), size):
+        if reader.feed(data[at : at + size]):
+            return
+
+
 HEAD = b"RTSP/1.0 200 OK\r\n"
 
 TARGETS = [
@@ -231,6 +240,23 @@ TARGETS = [
             "almost requests": repeated(b"OPTIONS  "),
             "letters": repeated(b"A"),
             "blanks": repeated(b" "),
+        },
+    ),
+    Target(
+        "tunnel-answer",
+        "the answer of a camera's web server to RTSP inside of HTTP",
+        read_answer,
+        (
+            b"\xffHTTP/1.0 200 OK\r\nServer: x\r\n\r\n",
+            b"\0HTTP/1.1 401 x\nWWW-Authenticate: Basic realm=x\n\n",
+            b"\x07RTSP/1.0",
+        ),
+        (ProtocolError,),
+        (b"HTTP/1.1 200 OK\r\n", b"\r\n\r\n", b"\n\n", b": ", b"WWW-Authenticate: "),
+        {
+            "headers": repeated(b"X-%d: 1\r\n", b"\xffHTTP/1.0 200 OK\r\n", b"\r\n"),
+            "one line": repeated(b"a", b"\xffHTTP/1.0 200 "),
+            "line ends": repeated(b"\r", b"\xffHTTP/1.0 200 OK\n"),
         },
     ),
     Target(

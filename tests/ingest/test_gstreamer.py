@@ -69,6 +69,15 @@ async def test_whatever_transport_it_takes(camera: Callable[..., GstCamera], onl
         assert pulled.camera.report.transport == only
 
 
+@pytest.mark.parametrize("auth", ["digest", "basic"])
+async def test_inside_of_http(camera: Callable[..., GstCamera], auth: str) -> None:
+    there = camera(user="viewer", password="secret", auth=auth)
+    async with Pulled(there.url.replace("rtsp://", "rtsp+http://")) as pulled:
+        units = await pulled.watch(60)
+        assert pulled.camera.report.transport == Transport.TCP
+    assert decode(nal for unit in units for nal in unit) == 60
+
+
 async def test_it_reboots_with_another_picture(camera: Callable[..., GstCamera], pytestconfig: pytest.Config) -> None:
     assert pytestconfig.cache is not None
     there = camera()

@@ -249,6 +249,12 @@ def test_whatever_can_be_pulled_here_is_taken_and_allowed(program: str, tmp_path
     assert found.left_out == []
 
 
+def test_rtsp_inside_of_http_is_taken_from_mediamtx(tmp_path: Path) -> None:
+    config, _, written = taken("paths: {a: {source: 'rtsp+http://10.0.0.2:80/live'}}", tmp_path)
+    assert config.cameras["a"].url == "rtsp+http://10.0.0.2:80/live"
+    assert "allow" not in written
+
+
 def test_nothing_is_allowed_that_no_camera_needs(tmp_path: Path) -> None:
     config, _, written = taken('paths: {a: {source: "udp+mpegts://239.0.0.1:5000"}}', tmp_path)
     assert config.cameras["a"].url == "udp://239.0.0.1:5000"
