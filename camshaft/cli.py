@@ -76,7 +76,7 @@ class _Cli(click.Group):
 def _settings() -> Iterator[str]:
     """Every variable that is a setting's."""
     for leaf in leaves():
-        yield leaf.variable
+        yield from leaf.variables
         if leaf.is_secret:
             yield leaf.file_variable
 

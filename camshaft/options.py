@@ -120,7 +120,7 @@ def _option(leaf: Leaf) -> Callable[[Command], Command]:
     default = leaf.field.get_default(call_default_factory=True)
     shown = "" if default in (None, "", ()) else f"; default: {default}"
     return click.option(
-        leaf.option,
+        *leaf.options,
         _parameter(leaf),
         metavar=leaf.key.upper(),
         multiple=leaf.is_list,

@@ -48,7 +48,7 @@ class TokenConfig(GroupConfig):
 
 
 class AuthConfig(Section):
-    """The right to reach the front door. ``auth: none`` is the same as ``auth: {mode: none}``."""
+    """The right to reach the front door. ``auth: none``, ``CAMSHAFT_AUTH=none`` and ``--auth none`` say its mode."""
 
     mode: Literal["auto", "required", "none"] = Field(
         "auto",

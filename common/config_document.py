@@ -16,6 +16,7 @@ from common.config import Config, Origin
 from common.config_cameras import Refused
 from common.config_problem import Keys, dotted, names, problem, telling
 from common.errors import ConfigError, unreadable
+from common.settings import WORDS
 from common.substitution import substituted
 
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
@@ -72,6 +73,8 @@ class Document:
             below = section.setdefault(key, {})
             if below is None:
                 below = section[key] = {}
+            elif isinstance(below, str) and at[:depth] == (key,) and key in WORDS:
+                below = section[key] = {WORDS[key]: below}
             if not isinstance(below, dict):
                 raise ConfigError(
                     "must hold keys and values", where=self.origin(at[:depth]).where, key=dotted(at[:depth])

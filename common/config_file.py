@@ -27,7 +27,9 @@ from common.variables import is_service_link
 # Each leaf's variable, that of a file which holds it if it is a secret, section and key. Made once, and close together:
 # whoever walks through the model copies 0.5 MB of it in each fork of the nursery.
 _VARIABLES = tuple(
-    (leaf.variable, leaf.file_variable if leaf.is_secret else "", leaf.section, leaf.key) for leaf in leaves()
+    (variable, leaf.file_variable if leaf.is_secret else "", leaf.section, leaf.key)
+    for leaf in leaves()
+    for variable in leaf.variables
 )
 _NAMED_URL = re.compile(r"([^=:/@?]*)=([\"'<]?\w+:.*)")
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from common.config import Config
-from common.settings import SECRETS, in_file, option_of, variable_of
+from common.settings import ENV_PREFIX, SECRETS, in_file, option_of, variable_of, word_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,21 @@ class Leaf:
         return in_file(self.variable)
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """Every variable that sets it, the one that counts last."""
+        word = word_of(self.section, self.key)
+        return (f"{ENV_PREFIX}{word}".upper(), self.variable) if word else (self.variable,)
+
+    @property
     def option(self) -> str:
         """The setting's command line option."""
         return option_of(self.section, self.key)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Every option that sets it."""
+        word = word_of(self.section, self.key)
+        return (self.option, f"--{word}") if word else (self.option,)
 
     @property
     def is_secret(self) -> bool:

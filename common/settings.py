@@ -16,6 +16,8 @@ SECRETS = (
 )
 """Settings whose values must not stand on a command line, where every user of the machine can read them."""
 
+WORDS = {"auth": "mode"}
+"""Sections that may be a word, and the key that it is for: ``auth: none``, ``CAMSHAFT_AUTH=none``, ``--auth none``."""
 
 LIVE = (
     *("cameras", "http.hosts", "http.ice_servers", "http.turn_secret", "http.turn_hours"),
@@ -38,3 +40,8 @@ def in_file(variable: str) -> str:
 def option_of(section: str, key: str) -> str:
     """A setting's command line option."""
     return f"--{section}-{key}".replace("_", "-")
+
+
+def word_of(section: str, key: str) -> str:
+    """The word that stands for section and key in variables and options; empty if none does."""
+    return section if WORDS.get(section) == key else ""

@@ -10,6 +10,7 @@ from common.address import split_ice_server
 from common.cameras import Transport, redact
 from common.config import Config
 from common.config_file import cameras_of, load
+from common.errors import ConfigError
 from tests.fakes.config_file import Writer, leaf
 
 
@@ -48,6 +49,26 @@ media: {port: 9189, advertise: [192.0.2.1, cam.example.org]}
     )
     assert not config.cameras["yard"].spec("yard").tls.verify
     assert config.media.advertise == ("192.0.2.1", "cam.example.org")
+
+
+@pytest.mark.parametrize("mode", ["none", "required", "auto"])
+def test_auth_is_one_word_in_the_file_as_a_variable_and_as_an_option(write: Writer, mode: str) -> None:
+    assert write.load(f"auth: {mode}").auth.mode == mode
+    assert load(None, environ={"CAMSHAFT_AUTH": mode}).auth.mode == mode
+    write.path.write_text("auth: none", "utf-8")
+    environ = {"CAMSHAFT_AUTH_SESSION_HOURS": "1"}
+    assert load(write.path, {leaf("--auth-mode"): mode}, environ).auth.mode == mode
+    assert load(write.path, {}, environ).auth.session_hours == 1
+    both = {"CAMSHAFT_AUTH": "auto", "CAMSHAFT_AUTH_MODE": mode}
+    assert load(write.path, {}, both).auth.mode == mode
+
+
+def test_a_section_that_is_no_word_is_none(write: Writer) -> None:
+    with pytest.raises(ConfigError, match=r"^CAMSHAFT_AUTH: auth\.mode: must be one of"):
+        load(None, environ={"CAMSHAFT_AUTH": "nobody"})
+    write.path.write_text("http: fast", "utf-8")
+    with pytest.raises(ConfigError, match="must hold keys and values"):
+        load(write.path, {}, {"CAMSHAFT_HTTP_LISTEN": ":1"})
 
 
 def test_option_beats_variable_beats_file_beats_default(write: Writer) -> None:
