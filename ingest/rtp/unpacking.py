@@ -38,6 +38,7 @@ class Unpacking:
         self._missing = 0.0  # share of packets between the last reviews, if nothing was published
         self._punctual = True  # packets are read as they come
         self._timestamp = 0
+        self._padded = True  # packets that say so end in padding
         self._choose(choice, epoch)
         self.reception = Reception(choice.clock_rate)
 
@@ -161,7 +162,7 @@ class Unpacking:
 
     def deliver(self, packet: bytes, first: int, second: int, timestamp: int, arrival_ns: int) -> None:
         """The next packet, with the first two bytes of its header and its timestamp."""
-        start, end = (12, len(packet)) if not first & 0x3F else _bounds(packet, first)
+        start, end = (12, len(packet)) if not first & 0x3F else self._bounds(packet, first)
         if start >= end:  # only padding, or nothing at all: some encoders keep the rate up with that
             self.dropped += start > end
             if start == end and second > 127 and timestamp == self.raw:
@@ -205,6 +206,7 @@ class Unpacking:
     def restart(self, received: int, lost: int) -> None:
         """Begin another source with the next packet; ``received`` came of those before, and ``lost`` did not."""
         self.raw = -1
+        self._padded = True
         self._clock.restart()
         self.reception = Reception(self.choice.clock_rate, received, lost)
         self._format.restart()
@@ -222,19 +224,22 @@ class Unpacking:
         self._punctual = punctual
         self.reception.paused()
 
+    def _bounds(self, packet: bytes, first: int) -> tuple[int, int]:
+        """Start and end of the payload in a packet with sources, an extension or padding (RFC 3550 5.1, 5.3.1).
+
+        Some senders set the bit of padding and send none: a number of bytes that cannot be shows it, for all that come.
+        """
+        start, end = 12 + 4 * (first & 0x0F), len(packet)
+        if first & 0x10:
+            start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
+        if first & 0x20 and self._padded:
+            self._padded = 0 < packet[-1] <= end - start
+            end -= packet[-1] * self._padded
+        return start, end
+
     def _turn_to(self, timestamp: int, arrival_ns: int) -> None:
         """The first packet of another timestamp came."""
         self.raw = timestamp
         self._timestamp = self._clock.stamp(timestamp, arrival_ns)
         if self._punctual:
             self.reception.arrived(timestamp, arrival_ns)
-
-
-def _bounds(packet: bytes, first: int) -> tuple[int, int]:
-    """Start and end of the payload in a packet with sources, an extension or padding (RFC 3550 5.1, 5.3.1)."""
-    start, end = 12 + 4 * (first & 0x0F), len(packet)
-    if first & 0x10:
-        start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
-    if first & 0x20:
-        end -= packet[-1]
-    return start, end

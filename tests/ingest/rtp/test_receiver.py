@@ -151,7 +151,7 @@ def test_sources_extensions_and_padding() -> None:
         (rtp(b"x", 1, 1, payload_type=97), 1),
         (rtp(b"", 1, 1), 0),
         (rtp(b"\0\0\x03", 1, 1, first=0xA0), 0),  # padding alone
-        (rtp(b"x\xff", 1, 1, first=0xA0), 1),  # more padding than packet
+        (rtp(b"x\xff", 1, 1, first=0xA0), 0),  # more padding than packet: it is none
         (rtp(b"x", 1, 1, first=0x8F), 1),  # more sources than packet
         (rtp(b"abcd\xff\xff", 1, 1, first=0x91), 1),  # an extension that does not end
     ],

@@ -58,9 +58,17 @@ def test_after_a_gap_nothing_is_published_until_a_keyframe() -> None:
     assert [batch.timestamp // TICKS for batch in track.batches if batch.unit_end] == [*range(4), *range(10, 30)]
 
 
-def test_padding_that_is_longer_than_its_packet_is_dropped_and_padding_alone_is_not() -> None:
-    track = Track().deliver(rtp(b"\0\0\x03", 1, 1, first=0xA0), rtp(b"x\xff", 2, 1, first=0xA0))
-    assert track.unpacking.dropped == 1
+def test_padding_alone_is_no_payload() -> None:
+    track = Track().deliver(rtp(b"\0\0\x03", 1, 1, first=0xA0))
+    assert (track.unpacking.dropped, track.batches) == (0, [])
+
+
+def test_a_bit_of_padding_without_padding_is_seen_by_numbers_that_cannot_be() -> None:
+    track = Track().deliver(*(bytes((packet[0] | 0x20,)) + packet[1:] for packet in PACKETS))
+    assert units_of(track.batches) == [list(unit) for unit in UNITS]
+    track.unpacking.restart(0, 0)
+    track.deliver(*(bytes((packet[0] | 0x20,)) + packet[1:] + b"\0\2" for packet in PACKETS))  # another has it
+    assert units_of(track.batches) == [list(unit) for unit in UNITS] * 2
 
 
 def test_another_payload_type_of_the_same_format_goes_on_as_it_was() -> None:
