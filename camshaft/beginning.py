@@ -18,6 +18,7 @@ from common import log, process
 from common.config import Config
 from common.control import RELAY_NODE, NodeName
 from common.errors import CamshaftError
+from common.heard import HUNG_LOOKS, RELAY_HUNG_LOOKS
 from common.kept import kept_text
 from common.log import get_logger
 from common.log_taps import Taps
@@ -66,7 +67,13 @@ def run_relay(given: Given) -> None:
     reloader = reloading(given, *RELAY_SECTIONS)
     from relay.process import run
 
-    run_process(RELAY_NODE, reloader, lambda stop: run(reloader.config, stop, reloader), pulse=RELAY_PULSE_INTERVAL)
+    run_process(
+        RELAY_NODE,
+        reloader,
+        lambda stop: run(reloader.config, stop, reloader),
+        pulse=RELAY_PULSE_INTERVAL,
+        hung_looks=RELAY_HUNG_LOOKS,
+    )
 
 
 def run_worker(kind: WorkerKind, given: Given, node: NodeName) -> None:
@@ -87,7 +94,12 @@ def reloading(given: Given, *sections: str) -> Reloader:
 
 
 def run_process(
-    node: str, reloader: Reloader, main: Callable[[asyncio.Event], Awaitable[None]], *, pulse: float | None = None
+    node: str,
+    reloader: Reloader,
+    main: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    pulse: float | None = None,
+    hung_looks: int = HUNG_LOOKS,
 ) -> None:
     """Run ``main`` as a process that logs by this name, takes what changes and has this pulse, and exit."""
     from common.endpoints import Endpoints
@@ -98,4 +110,4 @@ def run_process(
     if reloader.problem is not None:
         get_logger().error("configuration has a mistake; that of before is used", mistake=str(reloader.problem))
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
-    sys.exit(process.run(main, reloader.ask, pulse=pulse))
+    sys.exit(process.run(main, reloader.ask, pulse=pulse, hung_looks=hung_looks))

@@ -17,8 +17,8 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from camshaft.nursery import Child
-from camshaft.pulse import HUNG_LOOKS, LOOK_INTERVAL, Heard
 from common.demand import Demand
+from common.heard import HUNG_LOOKS, LOOK_INTERVAL, Heard
 from common.log import get_logger
 
 PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped

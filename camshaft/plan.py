@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from camshaft.pulse import HUNG_LOOKS, RELAY_HUNG_LOOKS
 from camshaft.workers import KINDS, Own
 from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config
 from common.config_leaves import Leaf, leaves
 from common.control import Role
 from common.endpoints import Endpoints
+from common.heard import HUNG_LOOKS, RELAY_HUNG_LOOKS
 from common.settings import LIVE, in_file
 
 _VARIABLES = {(leaf.section, leaf.key): leaf.variable for leaf in leaves()}

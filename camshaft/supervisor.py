@@ -6,7 +6,7 @@ Rules:
 * Each child holds the reading end of one pipe whose writing end is here (``common.process``): when the supervisor is
   gone, for whatever reason, so are they.
 * Each child holds the writing end of a pipe of its own, by which it gives its pulse. One that is silent is killed and
-  started again (``camshaft.pulse``).
+  started again (``common.heard``).
 * What they import is in memory once, where the system can do that (``camshaft.nursery``).
 * Their standard error is ours; a line of log names its node.
 * The configuration is watched here alone. That it has changed is passed on by SIGHUP, to those that take it while they

@@ -3,7 +3,9 @@
 A supervised process inherits the reading end of a pipe whose writing end only the supervisor holds. When the
 supervisor dies, even by SIGKILL, the pipe ends; a thread that does nothing else sees it and stops the process. That
 needs no cooperation of the event loop, and works on every POSIX system. By a second pipe the supervisor hears that the
-loop works, see ``common.pulse``.
+loop works, see ``common.pulse``. A process without supervisor ends itself when its loop hangs (``common.own_watch``):
+whoever keeps it running (Docker, systemd) starts it again. Not at a terminal, where a person sees that it hangs and may
+be looking at it with a debugger.
 
 SIGTERM means "end in good order": a worker that drains takes its time for that, and a second SIGTERM ends it at once.
 So do SIGINT, by which a person asks, and the supervisor's death.
@@ -26,7 +28,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -34,8 +36,10 @@ import psutil
 
 from common.control import Load
 from common.errors import AddressInUseError, CamshaftError, ConfigError, NotNowError
+from common.heard import HUNG_LOOKS
 from common.log import get_logger
 from common.memory import free_bytes
+from common.own_watch import OwnWatch
 from common.pulse import PULSE_FD, Pulse
 from common.systemd import STOPPING, notify, watchdog
 
@@ -67,22 +71,30 @@ class Stop(asyncio.Event):
 
 
 def run(
-    main: Callable[[Stop], Awaitable[None]], on_hang_up: Callable[[], None] | None = None, *, pulse: float | None = None
+    main: Callable[[Stop], Awaitable[None]],
+    on_hang_up: Callable[[], None] | None = None,
+    *,
+    pulse: float | None = None,
+    hung_looks: int = HUNG_LOOKS,
 ) -> int:
     """Run ``main`` on an event loop and return the process's exit code.
 
     ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and has to return then. ``on_hang_up``
     is called on the loop when SIGHUP asks for the configuration to be read again, ``pulse`` are the seconds between
-    two beats of its pulse where these are not the usual ones. An error of ours is shown as one sentence, others as
-    their traceback. EXIT_CONFIG is for what starting again cannot mend, EXIT_ADDRESS_IN_USE and EXIT_NOT_NOW for what
-    may pass by itself, though not at once.
+    two beats of its pulse where these are not the usual ones, ``hung_looks`` those after which it hangs
+    (``common.heard``). An error of ours is shown as one sentence, others as their traceback. EXIT_CONFIG is for what
+    starting again cannot mend, EXIT_ADDRESS_IN_USE and EXIT_NOT_NOW for what may pass by itself, though not at once.
     """
     pipe, beating = inherited_pipe(SUPERVISOR_FD), inherited_pipe(PULSE_FD)
+    by_systemd = watchdog()
+    own = OwnWatch(hung_looks) if beating is None and by_systemd is None and not _terminals() else None
     raise_file_limit()
     forgo_core_dumps()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_stopped(main, pipe, partial(Pulse, beating, watchdog(), pulse), on_hang_up))
+            beats = partial(Pulse, beating, by_systemd, pulse, None if own is None else own.beat)
+            with nullcontext() if own is None else own:
+                runner.run(_until_stopped(main, pipe, beats, on_hang_up))
     except (CamshaftError, ExceptionGroup) as exc:
         cause = _first_of_ours(exc)
         if cause is None:

@@ -12,8 +12,8 @@ import pytest
 from camshaft import children as module
 from camshaft.children import Children
 from camshaft.nursery import Child
-from camshaft.pulse import FIRST_LOOKS, HUNG_LOOKS
 from common.demand import Demand, Teller
+from common.heard import FIRST_LOOKS, HUNG_LOOKS
 
 PATIENCE = 60.0  # seconds
 

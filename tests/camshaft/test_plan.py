@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from camshaft.plan import Program, programs, shared_environ
-from camshaft.pulse import HUNG_LOOKS
 from common.config import Config
 from common.config_file import load
 from common.config_leaves import leaves
 from common.control import Role
 from common.errors import ConfigError
+from common.heard import HUNG_LOOKS
 
 
 def config(**sections: Any) -> Config:

@@ -1,10 +1,10 @@
-"""When a process of ``serve`` is taken for hung; no I/O.
+"""When a process is taken for hung, by the supervisor or by itself; no I/O.
 
 Rules:
 
-* A process whose event loop works sends a beat a second (``common.pulse``). One that has been silent for ``HUNG_LOOKS``
-  looks of the supervisor hangs, be it stopped, blocked or swapped out for good.
-* Silence is counted in looks, not in seconds: where the supervisor itself stood still (the machine was suspended, or
+* A process whose event loop works gives a beat a second (``common.pulse``). One that has been silent for ``HUNG_LOOKS``
+  looks of whoever listens hangs, be it stopped, blocked or swapped out for good.
+* Silence is counted in looks, not in seconds: where who listens stood still as well (the machine was suspended, or
   too busy for anybody), that is one look, and the processes have as long as ever to be heard.
 * The relay has less to do than any other and is missed by everybody: it beats twice as often, and ``RELAY_HUNG_LOOKS``
   are enough.
@@ -23,7 +23,7 @@ FIRST_LOOKS = 240  # 60 s: a Raspberry Pi that boots takes 20 to import everythi
 
 @dataclass(slots=True)
 class Heard:
-    """One process's pulse, as the supervisor hears it; ``hung_looks`` of silence are too many."""
+    """One process's pulse, as it is heard; ``hung_looks`` of silence are too many."""
 
     hung_looks: int = HUNG_LOOKS
     silent_looks: int = 0

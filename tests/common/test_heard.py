@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camshaft.pulse import FIRST_LOOKS, HUNG_LOOKS, LOOK_INTERVAL, RELAY_HUNG_LOOKS, Heard
+from common.heard import FIRST_LOOKS, HUNG_LOOKS, LOOK_INTERVAL, RELAY_HUNG_LOOKS, Heard
 from common.pulse import PULSE_INTERVAL, RELAY_PULSE_INTERVAL
 
 
