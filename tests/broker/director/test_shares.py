@@ -86,7 +86,7 @@ def test_a_new_ingest_takes_its_share_and_then_nothing_moves_any_more() -> None:
     assert sorted(made.counts()) == [4, 5]
     assert made.most_moving <= AT_ONCE
     before = {node: set(cameras) for node, cameras in made.has.items()}
-    assert not [told for told in made.run(5 * STAYS) if isinstance(told[1], Assign | Release)]
+    assert not [told for told in made.run(1.5 * STAYS) if isinstance(told[1], Assign | Release)]
     assert {node: set(cameras) for node, cameras in made.has.items()} == before
 
 

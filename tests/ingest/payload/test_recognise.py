@@ -21,8 +21,9 @@ from rigs.video import encode
 VPX = "deadline=realtime cpu-used=8"
 
 
+@cache
 def sent() -> dict[str, FakeTrack]:
-    """A second of each."""
+    """A second of each, encoded once; nobody changes it."""
     jpegs = [picture.data for picture in pictures("mjpeg", 10, pixels="yuvj420p", options="huffman=default")]
     return {
         "H264": h264_track(),
