@@ -124,6 +124,8 @@ async def test_at_no_step_can_a_number_come_twice(
             if number == signal.SIGSTOP:
                 await asyncio.sleep(2 * SHORT)  # longer than the other waits
                 two.signal(victim, signal.SIGCONT)
+                if STEPS.index(step) < STEPS.index(ORDERED):
+                    two.signal("first", signal.SIGTERM)  # or nothing more is said
             if goes_on(step, victim, number):
                 await taps.more(50)
             await asyncio.wait_for(resting, PATIENCE)
