@@ -98,7 +98,7 @@ async def test_what_hangs_is_replaced_and_it_plays_again(
     running = await cluster({"front-door": gst_camera().url})
     viewing = await chromium.open(f"{running.url}/watch/front-door")
     await viewing.shows(STEADY_FRAMES)
-    stopped_at = time.time()
+    stopped_at, before = time.time(), {pid for pids in running.pids().values() for pid in pids}
     stopped = running.kill(victim, number=signal.SIGSTOP)
     gap = await gap_after(viewing, stopped_at)
     print(f"{victim} hangs: {gap:.2f} s without a picture")
@@ -106,6 +106,7 @@ async def test_what_hangs_is_replaced_and_it_plays_again(
     async with asyncio.timeout(PATIENCE):  # for a broker that hangs no picture waits
         while stopped in running.pids().get(victim, [stopped]):  # noqa: ASYNC110 - the system tells nobody
             await asyncio.sleep(0.1)
+    assert before - {stopped} <= {pid for pids in running.pids().values() for pid in pids}, "others go on"
 
 
 async def test_a_camera_that_comes_back_with_another_resolution_goes_on_in_the_same_session(
