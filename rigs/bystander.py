@@ -30,7 +30,8 @@ SHARED_GAP = 600.0  # … and where other tests run at the same time, that is mo
 QUIET = 2.0  # seconds in which that is measured, before the bad things begin
 GROWTH = 0.10  # of a process's memory, once all is over
 SLACK = 6 << 20  # bytes: allocators keep some of what was used once
-PATIENCE = 60.0  # seconds until memory has been given back
+PATIENCE = 60.0  # seconds until memory has been given back …
+LOOK = 0.2  # … and between looks whether it has
 ANSWER = 30.0  # seconds for the viewer's process to say something
 
 
@@ -120,7 +121,7 @@ def memory_of(running: Cluster) -> dict[int, int]:
 async def _given_back(running: Cluster, before: dict[int, int]) -> None:
     roles = {pid: role for role, pids in running.pids().items() for pid in pids}
     grown: dict[str, Any] = {}
-    for _ in range(int(PATIENCE)):
+    for _ in range(int(PATIENCE / LOOK)):
         now = memory_of(running)
         grown = {
             f"{roles[pid]} {pid}": (f"{size >> 20} MB", f"{now[pid] >> 20} MB")
@@ -129,7 +130,7 @@ async def _given_back(running: Cluster, before: dict[int, int]) -> None:
         }
         if not grown:
             return
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(LOOK)
     raise AssertionError(f"memory was not given back: {grown}")
 
 

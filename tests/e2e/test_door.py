@@ -74,7 +74,7 @@ async def test_a_viewer_joins_beside_connections_that_are_of_no_use(
                     await asyncio.gather(*map(closed, idle))
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 async def test_pages_that_do_not_read_are_cut_off(
     cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:

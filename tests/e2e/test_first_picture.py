@@ -17,7 +17,7 @@ from rigs.gst_camera import GstCamera
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.alone]
 
 LONG_GOP = Clip(width=1280, height=720, fps=30, bitrate=2_000_000, gop=120)  # a keyframe every 4 s
-JOINS = 6
+JOINS = 4
 FIRST_PICTURE_MS = 300.0
 ONE_FRAME_MS = 34.0
 

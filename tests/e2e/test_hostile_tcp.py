@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.
 
 CLIP = Clip(width=1280, height=720, bitrate=4_000_000)
 STALLED = 5  # viewers
-SECONDS = 8.0
+SECONDS = 5.0
 GAP = 50.0  # ms that a stalled viewer may cost another …
 TRIES = 3  # … in the best of so many windows, as other programs on the machine only add to it
 

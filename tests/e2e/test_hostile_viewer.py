@@ -75,7 +75,6 @@ async def test_a_viewer_that_moves_is_followed(running: Any) -> None:
             assert sum(map(len, take_all(mobile))) > 20_000
 
 
-@pytest.mark.alone
 async def test_requests_draw_little_more_than_the_picture(running: Any) -> None:
     async with unharmed(running, "front-door"), Stranger(running.whep("front-door")) as stranger:
         rates = []
