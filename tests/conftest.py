@@ -131,8 +131,18 @@ def _waits(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in LONG)
 
 
-def _rank(item: pytest.Item) -> int:
-    """The place of an item in the order of all: the smaller the earlier."""
+def _rank(item: pytest.Item) -> tuple[int, bool, float]:
+    """The place of an item in the order of all: the smaller the earlier.
+
+    Of those of one turn a group of many, which one process runs, comes first, and then what may take longest: what of
+    them began last would have the other processes wait.
+    """
+    longest = item.get_closest_marker("timeout")
+    return _turn(item), not item.get_closest_marker("xdist_group"), -longest.args[0] if longest else 0.0
+
+
+def _turn(item: pytest.Item) -> int:
+    """The number of its turn."""
     for at, name in reversed(list(enumerate(LONG))):
         if name in ("quiet", "alone") and item.get_closest_marker(name):
             return at

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import structlog
@@ -176,7 +176,7 @@ COMPUTING = [f"test_computes.py::test[{number}]" for number in range(20)]
 
 @pytest.fixture
 def shared_out(tmp_path: Path) -> tuple[Scheduling, list[Node]]:
-    """Three usual processes and a gentle one, which have what they get at first."""
+    """Usual processes and a gentle one, which have what they get at first."""
     (tmp_path / "test_waits.py").write_text("pytestmark = pytest.mark.e2e")
     (tmp_path / "test_share.py").write_text('pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("group")]')
     (tmp_path / "test_computes.py").write_text("mark_alone = 1")
@@ -198,9 +198,10 @@ def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_
     scheduling, nodes = shared_out
     *usual, last = nodes
     assert [node.given for node in usual] == [
-        [WAITING[0], WAITING[4]],
-        [WAITING[1], WAITING[5]],
+        [WAITING[0], WAITING[5]],
+        [WAITING[1], WAITING[6]],
         [WAITING[2], WAITING[3]],  # a group is not taken apart
+        [WAITING[4], WAITING[7]],
     ]
     assert last.given == COMPUTING[-BATCH:]
     for name in last.given:  # which grows
@@ -209,7 +210,7 @@ def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_
     assert last.shutting_down, "nothing is left that computes"
     for name in usual[0].given:
         scheduling.mark_test_complete(usual[0], last.collection.index(name))
-    assert usual[0].given == [WAITING[0], WAITING[4], *WAITING[6:], "test_waits.py::no"]
+    assert usual[0].given == [WAITING[0], WAITING[5], *WAITING[8:], "test_waits.py::no"]
     assert usual[0].shutting_down
 
 
@@ -218,7 +219,7 @@ def test_what_a_process_had_that_died_is_run_by_another(shared_out: tuple[Schedu
     assert scheduling.remove_node(first) == WAITING[0], "what it died of"
     for name in second.given[:2]:
         scheduling.mark_test_complete(second, second.collection.index(name))
-    assert second.given[2] == WAITING[4]
+    assert second.given[2] == WAITING[5]
 
 
 def test_all_is_over_when_each_has_but_the_last_that_it_runs(shared_out: tuple[Scheduling, list[Node]]) -> None:
@@ -287,16 +288,42 @@ def test_what_waits_and_fails_is_looked_at_again_by_itself(root: Path) -> None:
     assert "test_computes.py::test_first_look - AssertionError: a late picture" in told.stdout
 
 
+@pytest.fixture
+def rules(request: pytest.FixtureRequest) -> ModuleType:
+    """``tests/conftest.py`` as pytest has it."""
+    path, plugins = str(Path(__file__).with_name("conftest.py")), request.config.pluginmanager.get_plugins()
+    return next(each for each in plugins if getattr(each, "__file__", "") == path)
+
+
+def test_what_takes_long_comes_first_and_what_computes_last(rules: ModuleType) -> None:
+    mark = pytest.mark
+    orders = [
+        (mark.e2e, mark.xdist_group("many")),
+        (mark.e2e, mark.browser, mark.timeout(240)),
+        (mark.e2e, mark.timeout(150)),
+        (mark.e2e,),
+        (mark.browser,),
+        (mark.slow,),
+        (mark.e2e, mark.quiet, mark.xdist_group("many")),
+        (mark.e2e, mark.quiet, mark.timeout(240)),
+        (mark.e2e, mark.quiet),
+        (mark.e2e, mark.alone, mark.timeout(240)),
+        (mark.e2e, mark.alone),
+        (mark.xdist_group("sources"),),
+        (mark.timeout(20),),
+        (),
+    ]
+    items = [SimpleNamespace(get_closest_marker={each.mark.name: each.mark for each in order}.get) for order in orders]
+    given = [*reversed(items)]
+    assert sorted(given, key=rules._rank) == items
+
+
 @pytest.mark.parametrize(
     ("marks", "test", "seen"), [((), len, True), (("slow",), len, False), ((), property_of_all, False)]
 )
 def test_coverage_sees_what_computes_alone(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, marks: tuple[str, ...], test: object, seen: bool
+    rules: ModuleType, monkeypatch: pytest.MonkeyPatch, marks: tuple[str, ...], test: object, seen: bool
 ) -> None:
-    plugins = request.config.pluginmanager.get_plugins()
-    [rules] = [
-        each for each in plugins if getattr(each, "__file__", "") == str(Path(__file__).with_name("conftest.py"))
-    ]
     told: list[str] = []
     tracer = SimpleNamespace(stop=lambda: told.append("stop"), start=lambda: told.append("start"))
     monkeypatch.setattr("coverage.Coverage.current", lambda: tracer)
