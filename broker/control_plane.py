@@ -72,6 +72,7 @@ from common.demand import Demand
 from common.endpoints import Endpoints
 from common.errors import RequestError
 from common.log import get_logger
+from common.moments import at_moment
 from common.neighbourhood import neighbourhood
 from common.sessions import SessionName, new_session
 
@@ -225,7 +226,7 @@ class ControlPlane:
         await self._news.wait()
 
     def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self._tick)
+        self._timer = at_moment(TICK_INTERVAL, self._tick)
         for event in self._ticks.events(self._clock()):
             self._handle(event)
         if self._socket is not None:

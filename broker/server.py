@@ -41,6 +41,7 @@ from common.endpoints import Part
 from common.errors import AddressInUseError, refused
 from common.log import Quiet, get_logger
 from common.memory import Shortage, give_back_aside, map_large_blocks
+from common.moments import waited
 from common.process import inherited_pipe
 from common.reloader import Reloader
 from common.settings import option_of
@@ -218,6 +219,4 @@ async def _watch(
         if time.monotonic() >= trim_at:
             trim_at = time.monotonic() + TRIM_INTERVAL
             await give_back_aside()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_INTERVAL):
-                await stop.wait()
+        await waited(LOOK_INTERVAL, stop)

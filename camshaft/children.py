@@ -20,7 +20,9 @@ from camshaft.nursery import Child
 from common.demand import Demand
 from common.heard import HUNG_LOOKS, LOOK_INTERVAL, Heard
 from common.log import get_logger
+from common.moments import moment
 
+BEATEN = 0.005  # seconds after a moment at which all that beat at it have done so
 PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
 
 
@@ -126,8 +128,10 @@ class Children:
 
     async def watch(self) -> None:
         """Kill what hangs, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(LOOK_INTERVAL)
+            now = loop.time()
+            await asyncio.sleep(moment(now, LOOK_INTERVAL) + BEATEN - now)
             self.hear()
             for name, pulse in self._pulses.items():
                 if pulse.look():

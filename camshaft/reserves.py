@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 
 from camshaft.plan import Program
 from common.control import Role
 from common.demand import Demand
 from common.log import get_logger
+from common.moments import waited
 
 LOOK_INTERVAL = 5.0  # seconds between looks, beside those when a process has told something
 PATIENCE = 10.0  # seconds for one that has begun to be of use, until the next may begin
@@ -96,9 +96,7 @@ async def tend(
     log = get_logger()
     loop = asyncio.get_running_loop()
     while reserves:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_INTERVAL):
-                await told.wait()
+        await waited(LOOK_INTERVAL, told)
         told.clear()
         rolls = rolling()
         for each in reserves:

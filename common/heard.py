@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LOOK_INTERVAL = 0.25  # seconds
-HUNG_LOOKS = 20  # 5 s: four beats missed; less would kill what a busy disk or a full swap holds up
-RELAY_HUNG_LOOKS = 8  # 2 s: three of its beats missed; pictures go round no relay, and another is there in 0.3 s
-FIRST_LOOKS = 240  # 60 s: a Raspberry Pi that boots takes 20 to import everything
+LOOK_INTERVAL = 0.5  # seconds
+HUNG_LOOKS = 10  # 5 s: four beats missed; less would kill what a busy disk or a full swap holds up
+RELAY_HUNG_LOOKS = 4  # 2 s: three of its beats missed; pictures go round no relay, and another is there in 0.3 s
+FIRST_LOOKS = 120  # 60 s: a Raspberry Pi that boots takes 20 to import everything
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+from common.moments import at_moment
 from common.systemd import WATCHDOG, notify
 
 PULSE_FD = "CAMSHAFT_PULSE_FD"  # environment variable: number of the inherited pipe's writing end
@@ -38,7 +39,6 @@ class Pulse:
         self._tells_systemd = watchdog is not None
         # Half of what is allowed, as sd_watchdog_enabled(3) advises.
         self._interval = interval if watchdog is None else min(interval, watchdog / 2)
-        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         if pipe is not None:
             os.set_blocking(pipe, False)
@@ -52,7 +52,7 @@ class Pulse:
             self._timer.cancel()
 
     def _beat(self) -> None:
-        self._timer = self._loop.call_later(self._interval, self._beat)
+        self._timer = at_moment(self._interval, self._beat)
         if self._pipe is not None:
             # Full: the supervisor stands still, and finds more than it needs. Closed: it is gone, and we are about to.
             with suppress(OSError):

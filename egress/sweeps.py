@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from common.moments import moment
+
 SWEEP_INTERVAL = 0.1  # seconds
 CALM_INTERVAL = 0.25  # … while a few watch, who have settled; who comes, or needs more, ends calm and rest …
 REST_INTERVAL = 0.5  # … while nobody watches
@@ -53,5 +55,5 @@ class Sweeps:
 
     def _at(self, now: float, interval: float) -> None:
         self.close()
-        self._interval, self._due = interval, now + interval
+        self._interval, self._due = interval, moment(now, interval)
         self._timer = asyncio.get_running_loop().call_at(self._due, self.begin)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from common.camera_url import refusal
@@ -21,6 +21,7 @@ from common.control import Assign, NodeName, Release, Report, Role, ToWorker
 from common.log import get_logger
 from common.media import Rendition, as_it_came
 from common.memory import Rush, give_back_aside
+from common.moments import waited
 from common.reloader import Reloader
 from common.worker.link import Link
 from common.worker.process import Surroundings, run_worker
@@ -79,9 +80,7 @@ class Ingest:
                 now = asyncio.get_running_loop().time()
                 self._let_go(now)
                 await self._tidy(now)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_INTERVAL):
-                        await stop.wait()
+                await waited(LOOK_INTERVAL, stop)
         finally:
             self._ending = True
             for name in tuple(self._cameras):

@@ -29,6 +29,7 @@ from common.endpoints import Part
 from common.errors import ConfigError
 from common.log import get_logger
 from common.memory import give_back_aside, map_large_blocks
+from common.moments import waited
 from common.reloader import Reloader
 from common.systemd import READY, notify
 from common.worker.draining import first_of
@@ -93,7 +94,7 @@ async def _watch(relay: Relay, bus: Bus, stop: asyncio.Event) -> None:
         if time.monotonic() >= trim_at:
             trim_at = time.monotonic() + TRIM_INTERVAL
             await give_back_aside()
-        await _stopped_within(LOOK_INTERVAL, stop)
+        await waited(LOOK_INTERVAL, stop)
 
 
 async def _report(bus: Bus, reported: Reported, cluster: ClusterConfig, stop: asyncio.Event) -> None:
@@ -113,7 +114,7 @@ async def _report(bus: Bus, reported: Reported, cluster: ClusterConfig, stop: as
             problem = str(exc)
         if not stop.is_set():
             log.warning("the broker does not hear of this relay, which works all the same", reason=problem)
-            await _stopped_within(JOIN_INTERVAL, stop)
+            await waited(JOIN_INTERVAL, stop)
 
 
 def _own_token(keyring: Keyring) -> str:
@@ -125,9 +126,3 @@ def _leave(keyring: Keyring) -> None:
     """Leave the keyring as it was: a release without a relay of its own takes no member of this role."""
     with suppress(sqlite3.Error):  # who goes back has a copy to be safe
         keyring.disown(Role.RELAY)
-
-
-async def _stopped_within(seconds: float, stop: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()

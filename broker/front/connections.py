@@ -24,6 +24,7 @@ from aiohttp.http_exceptions import LineTooLong
 from broker.front.context import Context
 from broker.front.problems import RETRY_AFTER, problem, problem_body
 from common.errors import RequestError
+from common.moments import at_moment
 
 HEAD_TIMEOUT = 10.0  # seconds: a head is a few kilobytes, a handshake two round trips
 STALL_TIMEOUT = 20.0  # seconds in which nothing of an answer was taken
@@ -143,7 +144,7 @@ class Connections:
         self._none = asyncio.Event()
         self._none.set()
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+        self._timer = at_moment(SWEEP_INTERVAL, self._sweep)
 
     async def close(self, patience: float) -> None:
         """Wait ``patience`` seconds at most until all are closed; then close them, and stop watching."""
@@ -213,7 +214,7 @@ class Connections:
         return response
 
     def _sweep(self) -> None:
-        self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+        self._timer = at_moment(SWEEP_INTERVAL, self._sweep)
         now = self.now()
         for guest in list(self._all):
             if (since := guest.waiting_since) is not None and now - since > HEAD_TIMEOUT:

@@ -41,6 +41,7 @@ from common.curve import Keys
 from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.log import Logger, Quiet, get_logger
+from common.moments import moment
 from common.neighbourhood import neighbourhood
 from common.process import LoadMeter
 from common.reports import split
@@ -216,7 +217,7 @@ class Link:
             sent = there and self._send_report(self._complete(self._base()))
             self._gap = max(MIN_REPORT_GAP, (loop.time() - self._last_report) / REPORT_SHARE)
         finally:  # in any case: a worker that never reports again would be given up as dead
-            self._report_at(loop.time() + (REPORT_INTERVAL if sent else RETRY_INTERVAL))
+            self._report_at(moment(loop.time(), REPORT_INTERVAL) if sent else loop.time() + RETRY_INTERVAL)
 
     def _complete(self, base: Report) -> Report:
         """With the worker's own parts; if these cannot be told, the broker keeps the last that it was told."""

@@ -94,7 +94,7 @@ async def test_what_is_told_is_looked_at_at_once() -> None:
 
 
 async def test_none_begins_and_none_ends_while_an_upgrade_rolls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_INTERVAL", 0.0)
+    monkeypatch.setattr(module, "LOOK_INTERVAL", 0.001)
     monkeypatch.setattr(module, "QUIET", 0.0)
     begun: asyncio.Queue[Program] = asyncio.Queue()
     left: asyncio.Queue[str] = asyncio.Queue()

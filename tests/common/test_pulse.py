@@ -102,6 +102,6 @@ async def test_systemd_is_told_twice_as_often_as_it_asks(tmp_path: Path, monkeyp
 async def test_without_anybody_to_hear_it_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     timers: list[float] = []
     with monkeypatch.context() as patched:
-        patched.setattr(asyncio.get_running_loop(), "call_later", lambda delay, _call: timers.append(delay))
+        patched.setattr(asyncio.get_running_loop(), "call_at", lambda due, _call: timers.append(due))
         Pulse(None)
     assert timers == []
