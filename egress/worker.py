@@ -114,11 +114,12 @@ async def _opened(
     media, limits, link, heir = around.config.media, around.config.limits, around.link, met.heir
     # A replay comes to a name, and the predecessor has the node's.
     with around.subscriber(f"{link.node}.{link.incarnation}" if heir is not None else "") as subscriber:
-        async with watched(media.advertise, media.listen) as addresses:
+        known = dict(heir.prelude.resolved) if heir is not None else {}
+        async with watched(media.advertise, media.listen, known) as addresses:
             streams = Streams(subscriber, limits.cache_bytes, heir.sources if heir is not None else None)
             catch_up = CatchUp()
             cname = heir.prelude.cname if heir is not None else secrets.token_hex(8)
-            here = Here(Identity(compiled=compiled), cname, catch_up.add, streams)
+            here = Here(Identity(compiled=compiled), cname, catch_up.add, streams, lambda: addresses.resolved)
             taken = await followed(heir, streams, link.incarnation, stop, meeting, here) if heir is not None else None
             with closing(await opened_ports(media, taken, after=after, process=met.process)) as ports:
                 egress = Egress(link, ports, streams, addresses, here, catch_up, limits=limits)

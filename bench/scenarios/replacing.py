@@ -68,8 +68,7 @@ async def rolling(plan: Plan) -> None:
                 name = f"{rounds} times {role}"
                 for kind, watchers in kinds.items():
                     longest = max((watcher.longest(since) for watcher in watchers), default=0.0) * 1000
-                    bound = 1_000.0 if role == "broker" or (role, kind) == ("ingest", "plain WHEP") else 100.0
-                    plan.result.checks.append(Check(f"{name}: longest gap, {kind}", round(longest), bound, "ms"))
+                    plan.result.checks.append(Check(f"{name}: longest gap, {kind}", round(longest), 100.0, "ms"))
                     missing = _lost(watchers) - lost[kind]
                     plan.result.checks.append(Check(f"{name}: packets lost, {kind}", missing, 0))
                 if role == "egress":  # each has its successor beside it

@@ -19,7 +19,7 @@ from egress.media.streams import Streams
 from egress.succession.channel import GoneError
 from egress.succession.predecessor import Predecessor
 from egress.succession.resuming import Here, begin, complete, discarded, prepared
-from egress.succession.states import VERSION, Prelude, SessionState, SourceState
+from egress.succession.states import MAX_NAMES, VERSION, Prelude, SessionState, SourceState
 from egress.succession.successor import Session, Successor, Taken
 from egress.together import catch_up_together
 from egress.viewer import Viewer
@@ -59,6 +59,7 @@ class Handing:
         self._link = link
         self._ports, self._streams, self._viewers, self._catch_up = ports, streams, viewers, catch_up
         self._here = here
+        self._keys: Keys | None = None  # of the bus, where they are this worker's own
         self._predecessor: Predecessor | None = None
         self._held: list[Offer] = []
 
@@ -78,12 +79,22 @@ class Handing:
 
     def open(self, path: Path, keys: Keys | None) -> None:
         """Let successors come from now on."""
-        own = (keys.server_public, keys.client_public, keys.client_secret) if keys and keys.by_token else None
-        about = Prelude(
-            VERSION, self._link.node, self._link.incarnation, self._here.cname, _told(self._streams.sources), own
-        )
-        self._predecessor = Predecessor(path, about, self._streams, self._ports, self._viewers)
+        self._keys = keys if keys and keys.by_token else None
+        node = self._link.node
+        self._predecessor = Predecessor(path, node, self._about, self._streams, self._ports, self._viewers)
         self._predecessor.open()
+
+    def _about(self) -> Prelude:
+        keys, names = self._keys, self._here.resolved()
+        return Prelude(
+            VERSION,
+            self._link.node,
+            self._link.incarnation,
+            self._here.cname,
+            _told(self._streams.sources),
+            (keys.server_public, keys.client_public, keys.client_secret) if keys is not None else None,
+            resolved=tuple((name, tuple(found[:MAX_NAMES])) for name, found in names.items())[:MAX_NAMES],
+        )
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import psutil
 
+from common.control import NodeName
 from common.errors import ProtocolError
 from common.log import get_logger
 from common.succession import ask
@@ -64,10 +65,18 @@ class Heir:
 
 
 class Predecessor:
-    """``path`` is where a successor comes to, and ``about`` what it is told first."""
+    """``path`` is where a successor of ``node`` comes to, and ``about`` makes what it is told first."""
 
-    def __init__(self, path: Path, about: states.Prelude, streams: Streams, ports: Ports, viewers: Viewers) -> None:
-        self._path, self._node = path, about.node
+    def __init__(
+        self,
+        path: Path,
+        node: NodeName,
+        about: Callable[[], states.Prelude],
+        streams: Streams,
+        ports: Ports,
+        viewers: Viewers,
+    ) -> None:
+        self._path, self._node = path, node
         self._viewers = viewers
         self._telling = Telling(about, streams, ports, viewers)
         self._listener: socket.socket | None = None

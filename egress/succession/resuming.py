@@ -6,7 +6,7 @@ objects is written here and read in ``parting``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.cameras import CameraName
@@ -64,6 +64,7 @@ class Here:
     cname: str
     on_behind: Callable[[Sender], None]
     renditions: Renditions
+    resolved: Callable[[], Mapping[str, Sequence[str]]] = dict  # addresses of names that viewers are told
 
 
 def prepared(state: SessionState, here: Here, now: float) -> Viewer:

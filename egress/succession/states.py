@@ -35,6 +35,7 @@ MAX_LEFT = 10_000  # sessions that a successor does not take: none, as long as n
 MAX_CHANGES = 25  # in one message: each takes 500 bytes, and up to 13 kB where its ICE has changed
 MAX_CONNECTIONS = 5 * MAX_SESSIONS  # of TCP: a viewer may have some to choose from
 MAX_SOCKETS = 4  # of UDP and listening for TCP: of IPv4 and of IPv6
+MAX_NAMES = 64  # that an operator has viewers told, and addresses of each: of all these viewers are told 16
 _MAX_TEXT = 1_000  # characters
 
 U32 = Annotated[int, Field(ge=0, lt=1 << 32)]
@@ -55,6 +56,7 @@ def _address(host: str) -> str:
 
 
 Host = Annotated[str, Field(max_length=64), AfterValidator(_address)]
+Hosts = Annotated[tuple[Host, ...], Field(max_length=MAX_NAMES)]
 Remote = tuple[Host, Port] | tuple[Host, Port, U32, U32] | tuple[Host, Port, Count]
 """UDP by IPv4, UDP by IPv6 with flow and scope, and TCP with the number of its connection."""
 
@@ -291,7 +293,8 @@ SourceState = tuple[Kind, U32, U32, Count]
 @dataclass(frozen=True, slots=True)
 class Prelude:
     """All that a successor needs to get ready but the ``feeds``, so many of which follow: sources by kind as SSRC,
-    that of RTX and origin of time, and the keys of the bus where the worker has its own."""
+    that of RTX and origin of time, and the keys of the bus where the worker has its own; and the
+    addresses of names that viewers are told, which may not resolve just now."""
 
     version: int
     node: Text
@@ -300,6 +303,7 @@ class Prelude:
     sources: tuple[SourceState, SourceState]
     keys: tuple[Secret, Secret, Secret] | None = field(repr=False)  # the broker's public key, and our pair
     feeds: Annotated[int, Field(ge=0, le=MAX_FEEDS)] = 0
+    resolved: Annotated[tuple[tuple[Text, Hosts], ...], Field(max_length=MAX_NAMES)] = ()
     type: Literal["prelude"] = "prelude"
 
 

@@ -6,7 +6,7 @@ See the package's text for the rules; ``predecessor`` says when each is said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import ProtocolError
@@ -29,9 +29,9 @@ log = get_logger()
 
 
 class Telling:
-    """``about`` is what a successor is told first; the rest is what there is to tell of."""
+    """``about`` makes what a successor is told first; the rest is what there is to tell of."""
 
-    def __init__(self, about: states.Prelude, streams: Streams, ports: Ports, viewers: Viewers) -> None:
+    def __init__(self, about: Callable[[], states.Prelude], streams: Streams, ports: Ports, viewers: Viewers) -> None:
         self._about = about
         self._streams, self._ports, self._viewers = streams, ports, viewers
 
@@ -43,7 +43,7 @@ class Telling:
         """Tell of tracks, which the successor is to read."""
         async with asyncio.timeout(PATIENCE):
             told = list(self._feeds())
-            await channel.send(replace(self._about, feeds=len(told)))
+            await channel.send(replace(self._about(), feeds=len(told)))
             for feed in told:
                 await channel.send(feed)
 

@@ -17,8 +17,9 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 import ifaddr
 
@@ -45,20 +46,27 @@ log = get_logger()
 
 class Advertised:
     """The addresses of now. ``names`` (addresses or host names) replace everything else; a ``listen`` address is the
-    only one if it is set."""
+    only one if it is set. ``known`` are addresses that names had, for as long as they do not resolve."""
 
-    def __init__(self, names: Sequence[str] = (), listen: str = "") -> None:
+    def __init__(
+        self, names: Sequence[str] = (), listen: str = "", known: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> None:
         self.now: tuple[str, ...] = ()  # IP addresses for host candidates, most preferred first
         self._servers = [name for name in names if split_stun_server(name)]
         self._names = [name for name in names if name not in self._servers]
         self._listen = listen
-        self._resolved: dict[str, list[str]] = {}
+        self._resolved = {name: list(known[name]) for name in names if name in known}
         self._unresolved: dict[str, str] = {}  # name and why, as the log has been told
 
     @property
     def fixed(self) -> bool:
         """Whether nothing can change them."""
         return bool(self._listen) and not self._names and not self._servers
+
+    @property
+    def resolved(self) -> Mapping[str, Sequence[str]]:
+        """The addresses of each name, as they were when it resolved last."""
+        return self._resolved
 
     @property
     def complete(self) -> bool:
@@ -100,9 +108,11 @@ class Advertised:
 
 
 @asynccontextmanager
-async def watched(names: Sequence[str], listen: str) -> AsyncIterator[Advertised]:
+async def watched(
+    names: Sequence[str], listen: str, known: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> AsyncIterator[Advertised]:
     """The addresses of now, kept so while open."""
-    advertised = Advertised(names, listen)
+    advertised = Advertised(names, listen, known)
     await advertised.refresh()
     if advertised.fixed:
         yield advertised

@@ -19,6 +19,7 @@ from egress.succession import parting, telling
 from egress.succession.channel import GoneError
 from egress.succession.states import MAX_MESSAGE, Go, Prelude, SessionState, Taken
 from egress.viewer import Viewer
+from egress.wire import addresses
 from rigs.browser import Browser
 from tests.fakes.egress_worker import NODE, PCMU, becomes, watch
 from tests.fakes.successions import PATIENCE, Processes, camera, come, hear_all, one, until
@@ -61,6 +62,34 @@ async def test_a_successor_goes_on_and_the_viewer_loses_nothing(processes: Proce
         assert processes.report.counters["viewers_inherited"] == 1
         broker.tell(NODE, HangUp("s1"))
         await broker.until(lambda: not processes.report.viewers)
+        await peer.close()
+        processes.stops[1].ask(at_once=True)
+
+
+async def test_a_successor_knows_the_addresses_of_a_name_that_does_not_resolve_just_now(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"cams.example": ["127.0.0.1", "198.51.100.1"]}
+
+    async def resolved(name: str) -> list[str]:
+        if name not in names:
+            raise OSError("no resolver can be reached")
+        return names[name]
+
+    monkeypatch.setattr(addresses, "_resolved", resolved)
+    broker = processes.broker
+    async with one(processes, media_advertise="cams.example"), asyncio.TaskGroup() as group:
+        async with camera(broker):
+            peer = await watch(broker)
+            await more(peer, 20)
+            names.clear()
+            processes.start(group, media_advertise="cams.example")
+            await until(lambda: processes.log.of("a successor is ready"))
+            processes.stops[0].ask()
+            await asyncio.wait_for(processes.tasks[0], PATIENCE)
+            await more(peer, 20)
+        broker.tell(NODE, Offer("s2", CameraName("yard"), Browser().offer(), (PCMU,), revision=1))
+        assert "198.51.100.1" in (await broker.said(Answered)).sdp
         await peer.close()
         processes.stops[1].ask(at_once=True)
 

@@ -100,6 +100,19 @@ async def test_a_name_that_resolves_no_more_keeps_its_addresses(
     assert [event["log_level"] for event in events] == ["warning"], "it is told once"
 
 
+async def test_a_name_that_a_predecessor_resolved_has_its_addresses(
+    interfaces: list[str], names: dict[str, list[str]]
+) -> None:
+    known = {"cams.example": ("198.51.100.1",), "of no interest": ("198.51.100.9",)}
+    advertised = Advertised(("cams.example",), known=known)
+    await advertised.refresh()
+    assert advertised.now == ("198.51.100.1",)
+    names["cams.example"] = ["198.51.100.2"]
+    await advertised.refresh()
+    assert advertised.now == ("198.51.100.2",)
+    assert advertised.resolved == {"cams.example": ["198.51.100.2"]}
+
+
 async def test_names_that_do_not_resolve_yet_leave_the_machine_s_own_addresses(
     interfaces: list[str], names: dict[str, list[str]]
 ) -> None:
