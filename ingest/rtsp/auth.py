@@ -32,6 +32,7 @@ MAX_PARAMETERS = 32  # of one challenge; RFC 7616 knows ten
 _HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 _DIGEST_STRENGTH = {name: len(_HASHES) - rank for rank, name in enumerate(_HASHES)}
 _BASIC_STRENGTH = 0
+_NO_NONCE_STRENGTH = -1  # firmware that is so odd may take no digest at all
 _PROTECTIONS = ("auth", "auth-int")  # the first that is offered is taken
 
 _SEPARATORS = re.compile(r"[\s,;]*")  # passed at once: what looks for more of them at each of them takes its square
@@ -46,7 +47,7 @@ class Challenge:
 
     scheme: str  # "Digest" or "Basic"
     realm: str
-    nonce: str = ""
+    nonce: str = ""  # empty as the server has it, too: RFC 7616 3.3 wants one, and firmware with none takes the answer
     algorithm: str = ""  # as the server spelled it, to be echoed; empty means MD5
     qop: tuple[str, ...] = ()
     opaque: str | None = None
@@ -105,10 +106,12 @@ class Challenge:
         """A rank for choosing the strongest; ``None`` for a challenge that we cannot answer."""
         if self.scheme == "Basic":
             return _BASIC_STRENGTH
-        if not self.nonce or (self.qop and self.protection is None):
+        if self.qop and self.protection is None:
             return None
         name, _ = _algorithm(self.algorithm)
-        return _DIGEST_STRENGTH[name] if _HASHES.get(name) in hashlib.algorithms_available else None
+        if _HASHES.get(name) not in hashlib.algorithms_available:
+            return None
+        return _DIGEST_STRENGTH[name] if self.nonce else _NO_NONCE_STRENGTH
 
 
 @dataclass(slots=True)
@@ -164,7 +167,7 @@ class Authenticator:
         self.withheld = bool(challenges) and not known
         if self.username is None or not known:
             return False
-        best = max(known, key=lambda challenge: challenge.strength or 0)
+        best = max(known, key=lambda challenge: challenge.strength or _BASIC_STRENGTH)
         if self.sent:
             # Refused, unless it was only about the nonce: marked stale, or a new one for credentials that were good.
             renewed = self._challenge is not None and best.nonce != self._challenge.nonce

@@ -49,6 +49,17 @@ def test_rfc_7616_vectors(algorithm: str, expected: str) -> None:
     assert response == expected
 
 
+@pytest.mark.parametrize("nonce", ["", ', nonce=""', ", nonce="])
+def test_a_digest_with_an_empty_nonce_is_answered_once(nonce: str) -> None:
+    auth = Authenticator(USER, PASSWORD)
+    challenge = f'Digest realm="r"{nonce}'
+    given = Authorization.parse(answer(auth, challenge))
+    assert (given.scheme, given.nonce) == ("digest", "")
+    assert given.verify(Challenge("Digest", "r"), "DESCRIBE", USER, PASSWORD)
+    assert not auth.challenged([challenge])  # refused: it is not sent again
+    assert not auth.challenged(['Basic realm="r"'])  # nor the password itself
+
+
 def test_rfc_2069_vector() -> None:
     # RFC 2069 2.4, with the erratum's value
     response = digest_response(
@@ -89,7 +100,14 @@ def test_chooses_the_strongest_it_knows(challenges: list[str], scheme: str, algo
 
 
 @pytest.mark.parametrize(
-    "challenges", [[], ["Negotiate"], ['Digest realm="r"'], ['Digest realm="r", nonce="n", algorithm=X']]
+    "challenges",
+    [
+        [],
+        ["Negotiate"],
+        ['Digest realm="r", qop=x'],
+        ['Digest realm="r", algorithm=X'],
+        ['Digest realm="r", nonce="n", algorithm=X'],
+    ],
 )
 def test_nothing_known_is_final(challenges: list[str]) -> None:
     assert not Authenticator(USER, PASSWORD).challenged(challenges)
