@@ -4,12 +4,16 @@ Candidates are checked, so that a client hears of its mistakes, and go no furthe
 no checks of its own to them (RFC 8445 2.5) and learns a viewer's addresses from the checks that come. Other credentials
 than the session's ask for an ICE restart (RFC 9725 4.3.3). RFC 9725 tells the two apart by ``If-Match``, and players
 do not: MediaMTX's trickles under ``*``, whip-whep without any. So it is the credentials that count, and a condition
-counts where it is one.
+counts where it is one. Of a fragment without either nobody can say to which ICE session it belongs: that is 428, as
+RFC 9725 4.3.1 has it. Software Mansion's players (iOS, Android, React Native) send candidates as the JSON of
+browsers (``RTCIceCandidateInit``) and give up where that is refused.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -20,6 +24,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 _ICE_CHARS = "[A-Za-z0-9+/]"
 _UFRAG = re.compile(rf"^a=ice-ufrag:({_ICE_CHARS}{{4,256}})[ \t]*\r?$", re.MULTILINE)  # RFC 8839 5.4
 _PASSWORD = re.compile(rf"^a=ice-pwd:({_ICE_CHARS}{{22,256}})[ \t]*\r?$", re.MULTILINE)
+_CANDIDATE_UFRAG = re.compile(rf"^a=candidate:[^\r\n]* ufrag ({_ICE_CHARS}{{4,256}})(?=[ \r\n]|\Z)", re.MULTILINE)
 MAX_LINES = 1_000  # of one fragment
 MAX_CANDIDATES = 100  # in one fragment: browsers send a handful for each network interface
 
@@ -47,7 +52,7 @@ def purpose(fragment: str, condition: str | None, ours: Ours) -> Patch:
     tagged = condition is not None and condition.strip() != "*"
     if tagged and ours.tag not in _ENTITY_TAG.findall(condition or ""):
         raise RequestError(412, "etag_mismatch", "If-Match does not name the session's ETag.")
-    if is_same_ice(ours.session, fragment, ours.mark):
+    if is_same_ice(ours.session, "\n".join([fragment, *_named(fragment)]), ours.mark):
         return Patch.TRICKLE
     if _UFRAG.search(fragment) and _PASSWORD.search(fragment):
         return Patch.RESTART
@@ -56,6 +61,33 @@ def purpose(fragment: str, condition: str | None, ours: Ours) -> Patch:
     if not tagged and names_ice(fragment):
         raise _malformed(_NO_CREDENTIALS)
     return Patch.TRICKLE
+
+
+def read_fragment(text: str) -> str:
+    """The fragment that a body is, or that candidates in JSON stand for. Raises ``RequestError``."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return text
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _malformed("it begins like JSON and is none") from None
+    each = found if isinstance(found, list) else [found]
+    if not all(isinstance(one, dict) and isinstance(one.get("candidate"), str) for one in each):
+        raise _malformed("in JSON it has to be a candidate, or a list of them")
+    return "\n".join(line for one in each for line in _lines(one))
+
+
+def _lines(candidate: dict[str, object]) -> Iterator[str]:
+    ufrag = candidate.get("usernameFragment")
+    if isinstance(ufrag, str):
+        yield f"a=ice-ufrag:{' '.join(ufrag.split())}"
+    text = " ".join(str(candidate["candidate"]).split()).removeprefix("a=")
+    yield f"a={text or 'end-of-candidates'}"
+
+
+def _named(fragment: str) -> list[str]:
+    """Lines for the ICE sessions that its candidates name: browsers write ``ufrag`` behind each."""
+    return [f"a=ice-ufrag:{ufrag}" for ufrag in dict.fromkeys(_CANDIDATE_UFRAG.findall(fragment))]
 
 
 def credentials_of(fragment: str) -> tuple[str, str]:

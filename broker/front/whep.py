@@ -27,7 +27,7 @@ from broker.front.context import CONTEXT
 from broker.front.gate import TOKEN, check_still, known, principal_of
 from broker.front.offers import ask, parse_wish
 from broker.front.peer import address_of, host_of, is_secure, path_of, prefix_of
-from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
+from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose, read_fragment
 from broker.front.whep_events import link
 from common.cameras import CameraName, split_stream
 from common.errors import RequestError
@@ -76,7 +76,7 @@ async def patch(request: web.Request) -> web.Response:
     """A viewer's candidates, which are checked and let go, or its side of an ICE restart, answered with ours."""
     _expect(request, SDPFRAG)
     await _find(request)  # before anything of the body is waited for
-    fragment = await read_text(request)
+    fragment = read_fragment(await read_text(request))
     check_fragment(fragment)
     status = await _find(request)
     session, ice = status.session, status.report.ice if status.report is not None else ""

@@ -37,7 +37,7 @@ from broker.front.hub import Hub
 from broker.front.ice_servers import IceServers
 from broker.front.peer import PROXIES, Proxies
 from broker.front.quotas import Quotas
-from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose
+from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose, read_fragment
 from broker.front.strict_json import parse_json
 from broker.why.clerk import Clerk
 from common import control
@@ -238,16 +238,18 @@ TARGETS = [
     Target(
         "sdpfrag",
         "trickled candidates, the body of a WHEP PATCH from anybody",
-        lambda data: check_fragment(_text(data)),
-        (FRAGMENT, b"a=end-of-candidates\n"),
+        lambda data: check_fragment(read_fragment(_text(data))),
+        (FRAGMENT, b"a=end-of-candidates\n", b'[{"candidate": "candidate:1 1 udp", "usernameFragment": "8hhY"}]'),
         (RequestError,),
-        (b"a=candidate:", b"\r\n", b"a=end-of-candidates", b"="),
+        (b"a=candidate:", b"\r\n", b"a=end-of-candidates", b"=", b'{"candidate": "', b'"usernameFragment"'),
         {
             "lines": repeated(b"a=b\n"),
             "candidates": repeated(b"a=candidate:1\n"),
             "blanks": repeated(b" \n"),
             "odd line ends": repeated("\u2028".encode()),
             "equals": repeated(b"=", b"a"),
+            "JSON": repeated(b'{"candidate":"a"},', b"[", b'{"candidate":""}]'),
+            "brackets": repeated(b"["),
         },
     ),
     Target(

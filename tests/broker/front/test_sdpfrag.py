@@ -1,10 +1,19 @@
 import contextlib
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.front.sdpfrag import MAX_CANDIDATES, Ours, Patch, check_fragment, credentials_of, purpose
+from broker.front.sdpfrag import (
+    MAX_CANDIDATES,
+    Ours,
+    Patch,
+    check_fragment,
+    credentials_of,
+    purpose,
+    read_fragment,
+)
 from common.errors import RequestError
 from common.sessions import ice_mark, new_session
 from tests.fakes.cost import assert_linear
@@ -93,6 +102,13 @@ def of(ufrag: str) -> str:
         (FRAGMENT, '"first"', SECOND, 412),
         (FRAGMENT, "", FIRST, 412),
         (ALONE, None, FIRST, 428),
+        (
+            "a=candidate:1 1 udp 1 192.0.2.7 5000 typ host generation 0 ufrag 8hhY network-cost 50",
+            None,
+            FIRST,
+            Patch.TRICKLE,
+        ),
+        ("a=candidate:1 1 udp 1 192.0.2.7 5000 typ host ufrag other", None, FIRST, 428),
         ("a=ice-ufrag:other\r\n", None, FIRST, 428),
         ("a=ice-ufrag:other\r\n", "*", FIRST, 400),
         (of("x"), "*", FIRST, 400),  # RFC 8839 5.4: at least 4
@@ -109,6 +125,41 @@ def test_the_purpose_of_a_fragment(fragment: str, condition: str | None, ours: O
     assert caught.value.status == expected
 
 
+CANDIDATE = "candidate:1 1 udp 1 192.0.2.7 5000 typ host"
+
+
+@pytest.mark.parametrize(
+    ("body", "purpose_of_it"),
+    [
+        ({"candidate": CANDIDATE, "sdpMid": "0", "sdpMLineIndex": 0, "usernameFragment": "8hhY"}, Patch.TRICKLE),
+        ({"candidate": f"{CANDIDATE} ufrag 8hhY", "sdpMid": "0"}, Patch.TRICKLE),
+        ([{"candidate": f"a={CANDIDATE}", "usernameFragment": "8hhY"}, {"candidate": ""}], Patch.TRICKLE),
+        ({"candidate": CANDIDATE, "usernameFragment": "other"}, 428),
+        ({"candidate": f"{CANDIDATE}\r\nz=1", "usernameFragment": "8hhY\n"}, Patch.TRICKLE),  # in one line
+        ({"candidate": [{"candidate": CANDIDATE}]}, 400),
+        ([CANDIDATE], 400),
+        ({"type": "offer", "sdp": "v=0"}, 400),
+        ([{"candidate": CANDIDATE, "usernameFragment": "8hhY"}] * (MAX_CANDIDATES + 1), 400),
+        ([], 400),
+    ],
+)
+def test_candidates_may_be_the_json_of_browsers(body: object, purpose_of_it: Patch | int) -> None:
+    try:
+        fragment = read_fragment(json.dumps(body))
+        check_fragment(fragment)
+        found: Patch | int = purpose(fragment, None, FIRST)
+    except RequestError as exc:
+        found = exc.status
+    assert found == purpose_of_it
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"candidate": 1}', "[1, 2"])
+def test_what_begins_like_json_and_is_none_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="JSON"):
+        read_fragment(text)
+    assert read_fragment(FRAGMENT) == FRAGMENT
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", " \r\n"])
 def test_credentials_are_read_from_a_fragment(newline: str) -> None:
     assert credentials_of(FRAGMENT.replace("\n", newline)) == ("8hhY", "asd88fgpdd777uzjYhagZg")
@@ -120,6 +171,8 @@ def test_without_both_there_is_no_restart(text: str) -> None:
         credentials_of(text)
 
 
-@pytest.mark.parametrize("piece", ["a=ice-ufrag:", "a=ice-pwd:x\n", "\na=ice-pwd:" + 256 * "x", "x"])
+@pytest.mark.parametrize(
+    "piece", ["a=ice-ufrag:", "a=ice-pwd:x\n", "\na=ice-pwd:" + 256 * "x", "x", "\na=candidate: ufrag 8", " ufrag x"]
+)
 def test_the_time_to_find_its_purpose_is_in_proportion_too(piece: str) -> None:
     assert_linear(lambda text: purpose(text, '"first"', FIRST), piece)
