@@ -18,7 +18,9 @@ MAX_AHEAD_NS = 100_000_000  # a camera's clock that is right may still be this f
 MAX_BEHIND_NS = 1_000_000_000  # and its pictures this old when they come; else the clock only serves to relate tracks
 MAX_OFFSET_NS = 86_400_000_000_000  # a day: time zones set wrong are less, a clock that was never set is more
 MAX_STEP_NS = 500_000_000  # between what two reports say; more, and the camera's clock jumped
-MAX_AGE_NS = 10_000_000_000  # of a picture that arrives, by its sender report; more, and the report is nonsense
+# Of a picture that arrives, by its sender report; more, and the report is nonsense: no encoder takes so long, and a
+# viewer's browser would hold the sound back by as much.
+MAX_AGE_NS = 3_000_000_000
 REPORTS = 3  # that agree with each other are believed again
 
 MEASURE_NS = 3_000_000_000  # over which a picture's clock is measured

@@ -157,6 +157,20 @@ def test_a_report_that_makes_pictures_old_is_forgotten() -> None:
     assert clock.distrusted == 1
 
 
+@pytest.mark.parametrize("track_is_wrong", ["picture", "sound"])
+def test_a_time_that_is_always_wrong_for_one_track_holds_nothing_back(track_is_wrong: str) -> None:
+    clock = CameraClock()
+    video, audio = Camera(1_000, TrackClock(RATE, clock)), Camera(0, TrackClock(8_000, clock), rate=8_000)
+    (video if track_is_wrong == "picture" else audio).clock_ns = -4 * 10**9
+    for number in range(500):
+        for track in (video, audio):
+            track.frame()
+            if number % 50 == 3:
+                track.report()
+            assert track.capture() == pytest.approx(track.captured_ns - NOW, abs=MS)
+    assert clock.distrusted == 10
+
+
 def test_after_another_source_its_own_reports_count() -> None:
     camera = Camera()
     camera.late_ns = 50 * MS
