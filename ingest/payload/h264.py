@@ -188,6 +188,8 @@ class H264(NalPayloadFormat):
         waits = super().hindrance
         if not waits or waits == AWAITED or self.keyframes:
             return waits
+        if self._idr_seen and self._unusable:  # its parameter sets may be in those
+            return _INTERLEAVED
         if self._idr_seen:
             return f"its {self._sets.missing} never comes; restart the camera, or set this stream of it up anew"
         if not self._idr_ns:

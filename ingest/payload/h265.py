@@ -45,7 +45,7 @@ MAX_SETS = 64  # parameter sets of a kind that are kept; picture parameter sets 
 
 _START_CODE = re.compile(b"\0\0\1")
 _NAMES = {VPS: "sprop-vps", SPS: "sprop-sps", PPS: "sprop-pps"}  # RFC 7798 7.1
-_AGGREGATE, _FRAGMENT = 48, 49  # RFC 7798 4.4.2, 4.4.3
+_AGGREGATE, _FRAGMENT, _PACI = 48, 49, 50  # RFC 7798 4.4.2 to 4.4.4
 _HEADER = 2  # bytes
 _LOOKED_AT = 4  # payloads of a picture that may have its video parameter set: one may be a delimiter
 
@@ -123,6 +123,9 @@ class H265(Frames):
         return super().unseen or (not self.keyframes and self._irap_seen and bool(self._sets.missing))
 
     def _continues(self, packet: bytes, start: int, end: int) -> bool:
+        if packet[start] >> 1 & 0x3F == _PACI:
+            packet = _bare(packet[start:end])
+            start, end = 0, len(packet)
         number = 2 if self._numbered else 0  # bytes of the decoding order number, before the slice
         if end - start <= _HEADER + number + 1:
             return False
@@ -166,6 +169,7 @@ class H265(Frames):
 
     def _nal_units(self, payloads: list[bytes]) -> Iterator[bytes]:
         """As a byte stream, so that start codes that a camera left in its packets begin NAL units as well."""
+        payloads = [*map(_bare, payloads)]
         said = (numbered for payload in payloads[:_LOOKED_AT] if (numbered := _is_numbered(payload)) is not None)
         self._numbered = next(said, self._numbered)
         stream = access_unit("H265", [*map(_unnumbered, payloads)] if self._numbered else payloads)
@@ -209,6 +213,15 @@ def _track(sequence: SequenceParameterSet | None) -> Track:
         width=sequence.width,
         height=sequence.height,
     )
+
+
+def _bare(payload: bytes) -> bytes:
+    """A payload without what a PACI packet says of it (RFC 7798 4.4.4): type and size of that stand in 16 bits."""
+    if _kind(payload) != _PACI or len(payload) < _HEADER + 2:
+        return payload
+    fields = int.from_bytes(payload[_HEADER : _HEADER + 2])
+    header = bytes((fields >> 8 & 0x80 | fields >> 8 & 0x7E | payload[0] & 1, payload[1]))
+    return header + payload[_HEADER + 2 + (fields >> 4 & 0x1F) :]
 
 
 def _is_numbered(payload: bytes) -> bool | None:

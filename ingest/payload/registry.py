@@ -91,6 +91,12 @@ _UNKNOWN = {
     "LPC": ("LPC", _USE_G711),
     "QCELP": ("QCELP", _USE_G711),
     "G728": ("G.728", _USE_G711),
+    "G7221": ("G.722.1", _USE_G711),
+    "G7291": ("G.729.1", _USE_G711),
+    "ILBC": ("iLBC", _USE_G711),
+    "AMR-WB+": ("AMR-WB+", _USE_G711),
+    "LPCM": ("uncompressed sound that does not say how (LPCM)", _USE_G711),
+    "ADPCM": ("ADPCM that does not say which", _USE_G711),
     "G711": ("G.711 that does not say whether it is A-law or µ-law", _USE_G711),
     "CN": ("comfort noise alone", "is no sound; set the camera's sound to G.711, Opus or AAC"),
 }

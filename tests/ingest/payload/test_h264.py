@@ -43,6 +43,18 @@ def test_packets_that_each_have_a_timestamp_are_of_one_picture_until_it_ends(siz
     assert stream.units() == [list(unit) for unit in sliced]
 
 
+@pytest.mark.parametrize("structure", [25, 26, 27, 29])
+def test_parameter_sets_in_packets_that_browsers_cannot_take_are_said_to_be_there(structure: int) -> None:
+    """STAP-B, MTAP and FU-B (RFC 6184 5.2) beside ordinary packets: nothing is missing but the right packetization."""
+    stream = Stream()
+    odd = Packet(bytes((structure,)) + b"\0\1\0\4" + UNITS[0][0], 0, False)
+    packets = [odd, *(packet for packet in packetise(UNITS, size=60_000) if kind(packet.payload) not in (7, 8))]
+    stream.feed(packets)
+    stream.arrival_ns += NO_KEYFRAME_NS
+    assert "interleaved (packetization mode 2)" in stream.feed(packets).track.hindrance
+    assert stream.track.unseen
+
+
 @pytest.mark.parametrize(
     ("missing", "words"),
     [({8}, "PPS never comes"), ({7}, "SPS never comes"), ({7, 8}, "SPS never comes"), ({5, 7, 8}, "no keyframe has")],

@@ -179,6 +179,19 @@ def test_a_video_parameter_set_that_comes_takes_the_place_of_the_one_that_was_ma
     assert [nals[0] for _, nals in camera.units()] == [sent[0][0], own]
 
 
+@pytest.mark.parametrize("extension", [b"", b"\1\2\3"])
+def test_pictures_inside_of_paci_packets_go_out_as_they_are(extension: bytes) -> None:
+    """RFC 7798 4.4.4: the type of what is carried, and the size of what is said of it, in 16 bits behind the header."""
+    camera, sent = Camera(), encoded()
+    for number, nals in enumerate(sent):
+        payloads = [payload for nal in nals for payload in h265_fragments(nal, 1_400)]
+        for payload in payloads:
+            fields = (kind(payload) << 9 | len(extension) << 4).to_bytes(2)
+            packet = b"head" + bytes((50 << 1, payload[1])) + fields + extension + payload[2:]
+            camera.format.receive(packet, 4, len(packet), number * TICKS, payload is payloads[-1], 5)
+    assert [nals for _, nals in camera.units()] == sent
+
+
 def test_without_a_sequence_parameter_set_one_sentence_says_so() -> None:
     camera = Camera()
     for nals in encoded():
