@@ -31,7 +31,7 @@
 #define PLAIN_HEADER 12      /* a longer one has a transport-wide sequence number, equal to the RTP sequence number ... */
 #define EXTENSION_AT 17      /* ... after the RFC 8285 4.2 header and the first element's first byte */
 #define MAX_MESSAGES 128     /* in one system call; a run without GSO takes one a packet, up to MAX_SEGMENTS of target.py */
-#define MAX_INTERRUPTS 16    /* of a flush: more signals than that in a row are a fault, and must not hold everybody up */
+#define MAX_INTERRUPTS 16    /* of a flush: more signals than that must not hold everybody up, and what is left goes later */
 #define SCRATCH_SIZE 131072  /* bytes: two of the longest runs (MAX_RUN_BYTES of fanout.py), and still in the cache */
 
 #define CONTROL_SIZE (CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))
@@ -216,7 +216,7 @@ static int flush(int fd, int *sent, int *errors) {
             continue;
         }
         if (errno == EINTR && interrupted++ < MAX_INTERRUPTS) continue; /* by a signal, before anything has left */
-        int code = errno, viewer = out->owners[done].viewer, run = out->owners[done].run;
+        int code = errno == EINTR ? EAGAIN : errno, viewer = out->owners[done].viewer, run = out->owners[done].run;
         int begun = done && out->owners[done - 1].viewer == viewer && out->owners[done - 1].run == run;
         errors[viewer] = code;
         refused++;

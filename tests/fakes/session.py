@@ -8,7 +8,7 @@ from common.media import Kind, Rendition
 from common.sessions import SessionName
 from egress.media.feed import Source
 from egress.media.stream import Stream
-from egress.negotiation import negotiate
+from egress.negotiation import Negotiated, negotiate
 from egress.sender import Sender
 from egress.showing import Renditions
 from egress.viewer import Viewer
@@ -24,7 +24,7 @@ SECTIONS = {Kind.VIDEO: video_section, Kind.AUDIO: audio_section}
 
 
 def viewer_of(
-    offer: str,
+    offer: str | Negotiated,
     stream: Stream,
     session: str = "s1",
     *,
@@ -39,7 +39,7 @@ def viewer_of(
         SessionName(session),
         stream.camera,
         dict.fromkeys(kinds, stream),
-        negotiate(offer, [], convertible),
+        negotiate(offer, [], convertible) if isinstance(offer, str) else offer,
         IDENTITY,
         cname="cname",
         on_behind=on_behind,

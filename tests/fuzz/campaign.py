@@ -79,7 +79,15 @@ def run(name: str, limits: Limits, findings: Path, *, keep: bool) -> Outcome:
     (findings / "log.txt").write_text(log)
     slow, slowest = _slow(TARGETS[name], findings) if name in TARGETS else (0, 0.0)
     crashes = [path for path in findings.iterdir() if re.match(r"error-\w+\.txt|hard-(?!slow)", path.name)]
-    return Outcome(name, _last(r"^#(\d+)", log), took, _last(r"\bft: (\d+)", log), len(crashes), slow, slowest)
+    return Outcome(
+        name,
+        _last(r"^(?:#|stat::number_of_executed_units: )(\d+)", log),
+        took,
+        _last(r"\bft: (\d+)", log),
+        len(crashes),
+        slow,
+        slowest,
+    )
 
 
 def _python(target: Target, work: Path, findings: Path) -> list[str]:

@@ -17,6 +17,7 @@ import atheris
 ROOT = Path(__file__).parents[2]
 PACKAGES = ["broker", "camshaft", "common", "egress", "ingest"]
 COUNTING = 3  # times that code which counts its paths is slower; the parent measures again without
+TELLS = 1_000  # inputs, after which the file ``steps`` says anew how many messages and moments one has
 WORSE = 1.2  # times the slowest input so far that the next one has to take to be kept
 
 
@@ -26,8 +27,9 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     with atheris.instrument_imports(include=PACKAGES):
         from tests.fuzz.table import TARGETS
+        from tests.fuzz.target import Program
     target, reported = TARGETS[name], set[str]()
-    limit = COUNTING * target.slow
+    limit, inputs = COUNTING * target.slow, 0
 
     def keep(kind: str, data: bytes, about: str) -> None:
         path = Path(findings) / f"{kind}-{hashlib.sha256(data).hexdigest()[:16]}"
@@ -35,7 +37,10 @@ def main() -> None:
         path.with_suffix(".txt").write_text(about)
 
     def one(data: bytes) -> None:
-        nonlocal limit
+        nonlocal limit, inputs
+        inputs += 1
+        if inputs % TELLS == 0 and Program.steps:
+            (Path(findings) / "steps").write_text(f"{Program.steps / inputs:.1f}")
         start = time.thread_time()
         try:
             target(data)

@@ -47,14 +47,21 @@ def seconds(target: Target, data: bytes, *, rounds: int = 1) -> float:
 
 
 class Program:
-    """A string of bytes read as a program: numbers and strings, zeros and empty ones after its end."""
+    """A string of bytes read as a program: numbers and strings, zeros and empty ones after its end.
+
+    ``steps`` counts, over all programs, how often one was asked whether there is more of it: a message, a moment.
+    """
+
+    steps = 0
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def __bool__(self) -> bool:
-        return self._at < len(self._data)
+        more = self._at < len(self._data)
+        Program.steps += more
+        return more
 
     def byte(self) -> int:
         """The next byte."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import Counter
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from common import control
 from common.errors import RequestError
 from egress.media.stream import Stream
 from egress.mux import Mux
+from egress.negotiation import Negotiated, negotiate
 from egress.sender import Sender
 from egress.viewer import Viewer
 from egress.wire.ice import AMPLIFICATION, Address, Credentials, Path
@@ -26,7 +27,7 @@ from egress.wire.stun import binding_success
 from rigs.browser import PASSWORD
 from tests.fakes.media import audio, gop_stream
 from tests.fakes.session import viewer_of
-from tests.fuzz.egress_targets import FEEDBACK, OFFERS, QuickBrowser, check
+from tests.fuzz.egress_targets import BROWSER, FEEDBACK, OFFERS, QuickBrowser, check
 from tests.fuzz.target import SESSION, Program, Target, repeated, string
 
 ADDRESSES: tuple[Address, ...] = (
@@ -37,6 +38,12 @@ ADDRESSES: tuple[Address, ...] = (
 )
 
 
+@lru_cache(maxsize=8)
+def negotiated(offer: str) -> Negotiated:
+    """The offers that most sessions begin with are read once: to read them is a target of its own."""
+    return negotiate(offer, [])
+
+
 class PlainAssociation:
     """Stands in for ``DtlsServer``: connected by the first datagram, and nothing is encrypted."""
 
@@ -44,7 +51,7 @@ class PlainAssociation:
     over = connected = doubted = False
 
     def __init__(self) -> None:
-        self.srtp = PlainSrtp()
+        self.srtp = PLAIN_SRTP
 
     def receive(self, datagram: bytes) -> bool:
         self.connected, self.over = True, datagram[:1] == b"\x15"
@@ -72,6 +79,9 @@ class PlainSrtp:
         return packet
 
     protect_rtp = unprotect_rtcp = protect_rtcp
+
+
+PLAIN_SRTP = PlainSrtp()
 
 
 class ViewerSessions:
@@ -105,9 +115,9 @@ class ViewerSessions:
 
     def offer(self, offer: str) -> None:
         """Somebody new. Raises ``RequestError``."""
-        browser = QuickBrowser()
         name, behind = f"s{len(self.viewers)}", self.behind.append
-        viewer = viewer_of(offer, self.stream, name, on_behind=behind, now=self.now)
+        viewer = viewer_of(negotiated(offer), self.stream, name, on_behind=behind, now=self.now)
+        browser = QuickBrowser() if self.encrypted else BROWSER
         if not self.encrypted:
             viewer.reach.dtls = PlainAssociation()  # type: ignore[assignment]
         self.mux.add(viewer)

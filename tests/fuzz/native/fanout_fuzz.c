@@ -4,6 +4,7 @@
  * With -DREPLAY it is a program that runs the files it is given. */
 #define _GNU_SOURCE
 #include <openssl/evp.h>
+#include <sanitizer/asan_interface.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -27,11 +28,17 @@ static unsigned next_byte(void) {
     return *input++;
 }
 
-/* OpenSSL is not built for the sanitizers: what it is going to read and write is read and written here first. */
+/* Every byte must be ours. The sanitizer is asked for all of them at once: reading each took nearly all of the time. */
+static void touch(const void *from, size_t size) {
+    const uint8_t *bad = size ? __asan_region_is_poisoned((void *)from, size) : NULL;
+    if (bad) sum ^= *(const volatile uint8_t *)bad; /* its report is of this read */
+}
+
+/* OpenSSL is not built for the sanitizers: what it is going to read and write is looked at here first. */
 static int touch_and_encrypt(EVP_CIPHER_CTX *context, unsigned char *to, int *written, const unsigned char *from, int size) {
-    for (int at = 0; at < size; at++) {
-        sum ^= from[at];
-        if (to) to[at] = 0;
+    if (size > 0) {
+        touch(from, (size_t)size);
+        if (to) touch(to, (size_t)size);
     }
     return EVP_EncryptUpdate(context, to, written, from, size);
 }
@@ -41,9 +48,9 @@ static int play_kernel(int fd, struct mmsghdr *messages, unsigned count, int fla
     (void)fd, (void)flags;
     for (unsigned at = 0; at < count; at++) { /* every byte that is to be sent must be ours to read */
         struct msghdr *message = &messages[at].msg_hdr;
-        for (size_t byte = 0; byte < message->msg_iov->iov_len; byte++) sum ^= ((uint8_t *)message->msg_iov->iov_base)[byte];
-        for (size_t byte = 0; byte < message->msg_controllen; byte++) sum ^= ((uint8_t *)message->msg_control)[byte];
-        for (size_t byte = 0; byte < message->msg_namelen; byte++) sum ^= ((uint8_t *)message->msg_name)[byte];
+        touch(message->msg_iov->iov_base, message->msg_iov->iov_len);
+        touch(message->msg_control, message->msg_controllen);
+        touch(message->msg_name, message->msg_namelen);
     }
     unsigned answer = next_byte();
     if (answer & 1) {
