@@ -161,6 +161,8 @@ def _negotiate(
         served.append(media)
         sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert, of_other))
     if not sections:
+        if unconverted == CONVERTERS_FULL and any(track.playable for track in tracks):
+            raise RequestError(503, "converters_full", _FULL)
         raise _no_usable_codec(offer, tracks, unconverted)
     inactive = _inactive_tag(offer, [section.mid for section in sections])
     fingerprints, ice = _transport_of(_tagged(offer, served) if inactive is None else inactive)

@@ -118,11 +118,14 @@ class Showing:
         return sender.format.codec.partition("/")[0] if sender is not None and sender.format is not None else ""
 
     def overdue(self, now: float) -> str:
-        """The codec that was to be converted, and of which nothing has come in time; empty if there is none."""
+        """The codec that was to be converted, and of which nothing has come in time; empty if there is none.
+
+        Sound beside a picture may come later: its converter may have no room yet.
+        """
         for kind, (codec, since) in tuple(self._unplayable.items()):
             if self.streams[kind].feeds[kind].codec:
                 del self._unplayable[kind]
-            elif now - since > CONVERTED_WITHIN:
+            elif now - since > CONVERTED_WITHIN and kind is self._lead:
                 return codec
         return ""
 

@@ -110,9 +110,9 @@ class Director:
         self._cameras = Cameras(self._state, cameras, tracks or {}, last_workers or {}, trusting=trusting)
         self._states = CameraStates(self._state, self._cameras.suspects)
         self._conversions = Conversions(self._state)
-        self._moves = Moves(self._state, self._conversions)
+        self._moves = Moves(self._state, self._conversions, (self._cameras.suspects, self._cameras.egress_suspects))
         self._viewers = Viewers(self._state, self._conversions, self._moves, self._cameras.egress_suspects)
-        self._stills = Stills(self._state)
+        self._stills = Stills(self._state, self._moves)
         self.reserve = Reserve(self._state, self._conversions, self._stills)
         self._restarts = Restarts(self._state)
         self._vigil = Vigil(self._state)
@@ -246,13 +246,13 @@ class Director:
         match report.role:
             case Role.INGEST:
                 self._cameras.reconcile(worker)
-                while self._cameras.to_convert:
-                    self._viewers.convert(self._cameras.to_convert.pop())
+                self._viewers.convert(self._conversions.waiting.take(self._cameras.to_convert))
             case Role.EGRESS:
                 self._viewers.reconcile(worker)
                 self._conversions.subscribed(worker)
             case Role.TRANSCODE:
                 self._conversions.reconcile(worker)
+                self._viewers.convert(self._conversions.waiting.take(self._cameras.to_convert))
         self._drains.reported(worker)
         if joined:
             self._state.command(WorkerJoined(report.node, report.role))

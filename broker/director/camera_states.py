@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from broker.director.cameras import least_loaded_ingest
+from broker.director.conversions import NO_WORKER
 from broker.director.events import CameraChanged, CameraStatus
 from broker.director.state import Camera, State
 from broker.director.suspects import WHY, Suspects
 from common.cameras import MAIN, SUB, CameraName, CameraState, split_stream, stream_of
+from common.control import CONVERTERS_FULL
 from common.media import CLOCK_RATES, Kind
 
 
@@ -28,7 +30,7 @@ class CameraStates:
         changed = self._state.changed | {split_stream(id)[0] for id in self._state.changed}
         for id in sorted(changed & self._cameras.keys()):
             camera = self._cameras[id]
-            current = self._how(camera)
+            current = *self._how(camera), self._silence(camera)
             camera.saw(self._how_itself(camera)[0], self._state.now)
             if camera.announced != current:
                 camera.announced = current
@@ -50,7 +52,8 @@ class CameraStates:
         stream = worker.streams.get(id) if worker else None
         itself, shown = self._how_itself(camera), len(camera.sessions)
         return CameraStatus(
-            camera.spec, state, detail, video, camera.tracks, viewers, camera.worker, stream, itself, shown
+            *(camera.spec, state, detail, video, self._silence(camera), camera.tracks, viewers),
+            *(camera.worker, stream, itself, shown),
         )
 
     def _beside(self, camera: Camera) -> Iterable[Camera]:
@@ -85,6 +88,18 @@ class CameraStates:
         elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.AUDIO, now)):
             detail = detail or problem
         return state, detail, video.codec if video is not None else ""
+
+    def _silence(self, camera: Camera) -> str:
+        """Why the sound of a camera that plays is not heard; empty if it is, or there is none."""
+        sound = next((track for track in camera.tracks if track.kind is Kind.AUDIO), None)
+        if sound is None or self._state_of(camera)[0] is not CameraState.PLAYING:
+            return ""
+        if sound.problem or (sound.convert and not self._state.converts):
+            return f"The sound is not heard: {sound.problem or f'{sound.convert}, and {NO_WORKER}'}."
+        if Kind.AUDIO in camera.waiting:
+            return f"The sound is not heard yet: {CONVERTERS_FULL}, and it is converted as soon as one has room."
+        problem = camera.unconverted(Kind.AUDIO, self._state.now)
+        return f"The sound is not heard: {problem}." if problem else ""
 
     def _state_of(self, camera: Camera) -> tuple[CameraState, str]:
         if camera.worker is not None:

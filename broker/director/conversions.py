@@ -8,7 +8,7 @@ the last one has given a rendition up, which it does some seconds after its last
   keyframe of the new one.
 * What a worker reports is compared with what it should have, and the difference is sent, as for cameras.
 * A worker that is full gets nothing new: what runs is not spoilt for what might. As its load is known a second late, it
-  gets a few at once at most.
+  gets a few at once at most. Sound beside a picture is promised all the same, and begins when there is room.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from broker.director.events import StreamWish
 from broker.director.state import Camera, Session, State, Worker
+from broker.director.waiting import Waiting
 from common.cameras import NOTHING, CameraName
 from common.control import CONVERTERS_FULL, Convert, EndConversion, Made, Move, NodeName, Offer, Role
 from common.media import CONVERTED, Kind, Rendition, Track, camera_of, converted, converted_kind
@@ -37,7 +38,7 @@ FRUITLESS_FOR = (
 CONVERSION_SHARE = 0.1
 """Share of a core that a conversion that has just been given is expected to need."""
 
-_NO_WORKER = "no transcode worker runs"
+NO_WORKER = "no transcode worker runs"
 
 
 @dataclass(slots=True)
@@ -73,16 +74,14 @@ class Conversions:
         self._promised: dict[NodeName, set[Rendition]] = {}  # … and since then
         self._given: Counter[NodeName] = Counter()  # conversions that a worker was given since its last report
         self._suspected: dict[Rendition, tuple[int, float]] = {}  # deaths with it in a row, and when it is made again
+        self.waiting = Waiting(state, lambda: bool(self.hindrance))
 
     def offer(self, session: Session, other: Camera | None) -> Offer:
         """The session's offer as it goes to an egress, with what it may promise of its stream and the ``other``."""
         camera, sdp = session.camera, session.offer
         assert sdp is not None, "it waits for its answer"
         record = self._state.cameras[camera]
-        room_by_then = not record.tracks and self.hindrance == CONVERTERS_FULL  # once it is known what comes
-        convertible = tuple(
-            kind for kind in CONVERTED if self._may_convert(converted(camera, kind), room_by_then=room_by_then)
-        )
+        convertible = self._convertible(camera)
         problem = record.unconverted(Kind.VIDEO, self._state.now)
         return Offer(
             session.id,
@@ -102,17 +101,23 @@ class Conversions:
 
     def move(self, session: SessionName, camera: CameraName) -> Move:
         """The order to show a session that camera, with what may be promised of it."""
-        convertible = tuple(kind for kind in CONVERTED if self._may_convert(converted(camera, kind)))
         record = self._state.cameras[camera]
-        return Move(session, camera, record.tracks, convertible, record.spec.revision)
+        return Move(session, camera, record.tracks, self._convertible(camera), record.spec.revision)
 
     @property
     def hindrance(self) -> str:
         """Why no conversion can begin now; empty if one can."""
         if not self._state.converts:
-            return _NO_WORKER
+            return NO_WORKER
         room = not self._state.has_converter or any(map(self._has_room, self._state.workers.values()))
         return "" if room else CONVERTERS_FULL
+
+    def _convertible(self, camera: CameraName) -> tuple[Kind, ...]:
+        """The kinds of a camera's tracks that may be promised converted."""
+        record, hindrance = self._state.cameras[camera], self.hindrance
+        kinds = _by_then(record.tracks) if hindrance == CONVERTERS_FULL else set() if hindrance else {*Kind}
+        kinds |= {kind for kind in Kind if converted(camera, kind) in self._running}
+        return tuple(kind for kind in CONVERTED if kind in kinds and not record.unconverted(kind, self._state.now))
 
     def promised(self, node: NodeName, names: tuple[Rendition, ...]) -> None:
         """An egress has answered a viewer, and subscribes to these."""
@@ -196,6 +201,7 @@ class Conversions:
                 conversion.track, conversion.revision, conversion.fence = track, revision, self._state.next_fence()
                 self._state.send(conversion.node, conversion.order(rendition))
             self._let_former_go(rendition, conversion)
+        self.waiting.note(wanted - self._running.keys() if self.hindrance == CONVERTERS_FULL else set())
 
     def worker(self, rendition: Rendition) -> NodeName | None:
         """The worker that makes it, ``None`` while nobody does."""
@@ -254,12 +260,6 @@ class Conversions:
         elif camera.fruitless.pop(kind, None) is not None:
             self._state.changed.add(camera.spec.id)
 
-    def _may_convert(self, rendition: Rendition, *, room_by_then: bool = False) -> bool:
-        camera, kind = self._state.cameras[camera_of(rendition)], converted_kind(rendition)
-        if kind is not None and camera.unconverted(kind, self._state.now):
-            return False
-        return rendition in self._running or room_by_then or not self.hindrance
-
     def _has_room(self, worker: Worker) -> bool:
         """Whether a worker may be given one more: what it was given since it last told its load is not in that yet."""
         return worker.takes(Role.TRANSCODE) and not worker.report.full and self._given[worker.node] < MOST_AT_ONCE
@@ -288,6 +288,13 @@ class Conversions:
 def _made(names: Iterable[Rendition]) -> set[Rendition]:
     """The promised renditions that a converter makes."""
     return {name for name in names if converted_kind(name) is not None}
+
+
+def _by_then(tracks: tuple[Track, ...]) -> set[Kind]:
+    """The kinds that may be promised although all workers are full: all while nothing is known of a camera, and sound
+    beside a picture, which plays until there is room."""
+    pictured = any(track.kind is Kind.VIDEO and track.playable for track in tracks)
+    return {*Kind} if not tracks else {Kind.AUDIO} if pictured else set()
 
 
 def _source(camera: Camera, rendition: Rendition) -> Track | None:

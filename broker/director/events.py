@@ -124,7 +124,6 @@ class EndReason(StrEnum):
     WORKER_LOST = "worker_lost"
     WORKER_RESTARTED = "worker_restarted"
     MEANWHILE = "ended"
-    CONVERTED = "converted"
     NO_RIGHT = RIGHT_ENDED  # whose sentence is ``SessionEnded.detail``
     OPERATOR = "closed_by_operator"
 
@@ -144,7 +143,6 @@ _END_SENTENCES = {
     EndReason.MEANWHILE: "The session ended before its answer arrived.",
     EndReason.OPERATOR: "An operator has closed this session.",
     EndReason.NO_RIGHT: "The right to watch has ended.",
-    EndReason.CONVERTED: "The camera is converted from now on; a new session gets that.",
 }
 
 
@@ -293,13 +291,14 @@ class RenewSession:
 class CameraChanged:
     """A camera is new, or something of this changed. ``video`` is the codec of its picture, empty if it has none.
 
-    Of a sub-stream it is told as well, under its name.
+    ``sound`` is a sentence that says why its sound is not heard. Of a sub-stream it is told as well, under its name.
     """
 
     camera: CameraName
     state: CameraState
     detail: str
     video: str = ""
+    sound: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +396,7 @@ class CameraStatus:
     state: CameraState
     detail: str
     video: str
+    sound: str  # why it is not heard
     tracks: tuple[Track, ...]
     viewers: int
     worker: NodeName | None

@@ -9,9 +9,12 @@ pause between them, which doubles while there is no calm.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from broker.director import streams
 from broker.director.conversions import Conversions
 from broker.director.state import Camera, Session, State
+from broker.director.suspects import Suspects
 from common.cameras import MAIN, SUB, CameraName, split_stream, stream_of
 from common.control import ViewerReport
 from common.media import Kind
@@ -23,8 +26,9 @@ CALM = 10.0  # seconds beyond the pause after which the next is a first one agai
 class Moves:
     """The director's part for which stream each session is shown."""
 
-    def __init__(self, state: State, conversions: Conversions) -> None:
+    def __init__(self, state: State, conversions: Conversions, suspects: Iterable[Suspects]) -> None:
         self._state = state
+        self._suspects = tuple(suspects)
         self._conversions = conversions
 
     def enter(self, session: Session) -> None:
@@ -92,7 +96,12 @@ class Moves:
         """The stream that a session is to be shown now."""
         camera, _ = split_stream(session.camera)
         cameras = self._state.cameras
-        return streams.choose(session, cameras[camera], cameras.get(stream_of(camera, SUB)), now=self._state.now)
+        sub = cameras.get(stream_of(camera, SUB))
+        return streams.choose(session, cameras[camera], sub, now=self._state.now, waits=self.waits)
+
+    def waits(self, camera: CameraName) -> bool:
+        """Whether a stream may be what ended its workers, and is given to none now."""
+        return any(suspects.waits(camera, self._state.now) for suspects in self._suspects)
 
     def depart(self, session: Session) -> None:
         """Count the session no longer among those of its stream."""

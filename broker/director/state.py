@@ -102,7 +102,7 @@ class Camera:
     one_session: bool = False  # it was seen to serve no second session
     sessions: set[SessionName] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
-    announced: tuple[CameraState, str, str] | None = None
+    announced: tuple[CameraState, str, str, str] | None = None
     leaving: set[SessionName] = field(default_factory=set)  # moved from here, and still shown it
     failing: bool = False  # as was last seen
     failures: int = 0  # in a row
@@ -110,6 +110,7 @@ class Camera:
     bitrate: float = 0.0  # bit/s, over the last seconds; 0 while nothing is known
     counted: tuple[int, float] = (0, 0.0)  # bytes that have come, and when they were reported
     fruitless: dict[Kind, tuple[str, float]] = field(default_factory=dict)  # why no conversion is begun, and until when
+    waiting: set[Kind] = field(default_factory=set)  # what is to be converted as soon as a worker has room
 
     def count(self, octets: int, now: float) -> None:
         """Take the number of bytes that came since the session with the camera began; ``now`` is monotonic."""

@@ -11,9 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from broker.director.events import StillRefused, StillTaken, Wish
+from broker.director.moves import Moves
 from broker.director.state import Camera, Session, State, Worker
-from broker.director.streams import choose
-from common.cameras import SUB, CameraName, CameraState, stream_of
+from common.cameras import CameraName, CameraState
 from common.control import NodeName, Role, Snapshot, SnapshotFailed, SnapshotTaken
 from common.media import Kind
 from common.sessions import SessionName
@@ -43,20 +43,18 @@ class _Still:
 class Stills:
     """The director's part for stills."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, moves: Moves) -> None:
         self._state = state
+        self._moves = moves
         self._wanted: dict[str, _Still] = {}
         self._suspected: dict[CameraName, tuple[int, float]] = {}  # deaths in a row, and until when there is none
 
     def want(self, request: str, camera: CameraName, wish: Wish) -> None:
         """Have a still of a camera drawn for somebody who asks."""
-        main = self._state.cameras.get(camera)
-        if main is None:
+        if camera not in self._state.cameras:
             self._state.command(StillRefused(request, 404, "unknown_camera", f"There is no camera {camera!r}."))
             return
-        sub = self._state.cameras.get(stream_of(camera, SUB))
-        asked = Session(SessionName(request), camera, NodeName(""), wish=wish)
-        name = choose(asked, main, sub, now=self._state.now)
+        name = self._moves.choose(Session(SessionName(request), camera, NodeName(""), wish=wish))
         chosen = self._state.cameras[name]
         chosen.kept_until = max(chosen.kept_until, self._state.now + max(WITHIN, chosen.spec.keep_after))
         self._wanted[request] = _Still(name, wish.height, self._state.now + WITHIN)

@@ -7,10 +7,12 @@ A viewer that asks for a stream gets that, if there is one. One that leaves the 
   the page's own port. When ``PATIENCE`` has passed, and the path is ``ROOM`` times as wide as it must be, it gets the
   main stream again; if that fails within ``RELAPSE``, twice as much has to pass the next time.
 
-A stream that fails is shown to nobody while the other plays.
+A stream that fails, or waits because it may be what ended its workers, is shown to nobody while the other plays.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from broker.director.events import StreamWish
 from broker.director.state import Camera, Session
@@ -29,8 +31,10 @@ LOST = 0.1  # share of packets, or of fragments, lost between two reports that i
 JUDGED = 30  # … of so many at least
 
 
-def choose(session: Session, main: Camera, sub: Camera | None, *, now: float) -> CameraName:
-    """The stream that the viewer is to be shown now."""
+def choose(
+    session: Session, main: Camera, sub: Camera | None, *, now: float, waits: Callable[[CameraName], bool]
+) -> CameraName:
+    """The stream that the viewer is to be shown now; ``waits`` says of one whether no worker is given it now."""
     if sub is None:
         return main.spec.id
     match session.wish.stream:
@@ -41,7 +45,7 @@ def choose(session: Session, main: Camera, sub: Camera | None, *, now: float) ->
         case wish:
             small = wish is StreamWish.SUB
     streams = [stream for stream in ((sub, main) if small else (main, sub)) if _may_show(session, stream)]
-    playing = (stream for stream in streams if not stream.failed(now))
+    playing = (stream for stream in streams if not stream.failed(now) and not waits(stream.spec.id))
     chosen = next(playing, next(iter(streams), None))
     return session.camera if chosen is None else chosen.spec.id
 

@@ -111,6 +111,10 @@ class Suspects:
         room = max(len(self._suspects) // 2, 1)
         return now >= self._records[camera].until and self._trials.total() < room
 
+    def waits(self, camera: CameraName, now: float) -> bool:
+        """Whether it is suspended, and not to be tried yet."""
+        return self.suspended(camera) and not self.may_try(camera, now)
+
     def suspended(self, camera: CameraName) -> bool:
         """Whether the camera waits because it may be what ended its workers."""
         return camera in self._suspects and camera not in self._given

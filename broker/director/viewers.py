@@ -194,20 +194,16 @@ class Viewers:
         if session is not None and session.node == node:
             self._end(session, EndReason.EGRESS, reason)
 
-    def convert(self, id: CameraName) -> None:
-        """Have the sessions that get the camera's stream as it comes go on with what a converter makes.
+    def convert(self, cameras: Iterable[CameraName]) -> None:
+        """Have the sessions that get these as they come go on with what a converter makes.
 
-        Where none has room now they end: their players make new ones, which are told so.
+        Where none has room now each keeps what it takes as it comes.
         """
-        for session in _all(self._sessions, self._state.cameras[id].sessions):
-            moved = not session.renditions and session.report is not None and session.report.camera == id
-            if not (moved or as_it_came(id) in session.renditions):
-                continue
-            if self._conversions.hindrance:
-                self._end(session, EndReason.CONVERTED)
-                self._discard(session.node, session.id, EndReason.CONVERTED)
-            elif not session.pending:
-                self._moves.order(session)
+        for id in cameras:
+            for session in _all(self._sessions, self._state.cameras[id].sessions):
+                moved = not session.renditions and session.report is not None and session.report.camera == id
+                if (moved or as_it_came(id) in session.renditions) and not session.pending:
+                    self._moves.order(session)
 
     def remove_camera(self, id: CameraName, remaining: Container[CameraName] = ()) -> None:
         """End a camera's sessions; those of a sub-stream go to its main stream where that is of the ``remaining``."""

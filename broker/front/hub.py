@@ -16,12 +16,12 @@ from broker.access.desk import Desk
 from broker.access.principal import Principal
 from broker.catalogue import Catalogue
 from broker.director import Director
-from broker.director.events import CameraChanged, CameraRemoved, Notice, RenewSession, SessionEnded
+from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, Notice, RenewSession, SessionEnded
 from broker.front.backlog import Backlog
 from broker.front.context import CONTEXT
 from broker.front.views import CameraSummary, camera_summary, summary_for_viewer
 from common.access import AccessRole
-from common.cameras import MAIN, CameraName, CameraState, split_stream
+from common.cameras import MAIN, CameraName, split_stream
 from common.sessions import SessionName
 
 RIGHT_ENDED = 4401  # close code: sign in again
@@ -87,8 +87,8 @@ class Hub:
             case RenewSession(session, camera):
                 if owner := self.owners.get(session):
                     owner.tell("renew", session=session, camera=camera)
-            case CameraChanged(camera, state, detail, video):
-                self._tell_of(camera, state, detail, video)
+            case CameraChanged():
+                self._tell_of(notice.camera, notice)
             case CameraRemoved(camera):
                 message = encode("removed", camera=camera)
                 for listener in self.listeners:
@@ -101,13 +101,13 @@ class Hub:
         for camera in before.keys() & self._labels.keys():
             if before[camera] != self._labels[camera] and (status := self._director.camera(camera)) is not None:
                 self._lists.clear()
-                self._tell_of(camera, status.state, status.detail, status.video)
+                self._tell_of(camera, status)
 
-    def _tell_of(self, camera: CameraName, state: CameraState, detail: str, video: str) -> None:
+    def _tell_of(self, camera: CameraName, how: CameraChanged | CameraStatus) -> None:
         entry = self._catalogue.get(camera)
         if entry is None:
             return
-        summary = camera_summary(entry, state, detail, video)
+        summary = camera_summary(entry, how)
         messages = {admin: of_camera(summary, admin=admin) for admin in (True, False)}
         for listener in self.listeners:
             if listener.watches(camera):
@@ -137,7 +137,7 @@ class Hub:
         for camera in self._catalogue.names:
             status, entry = self._director.camera(camera), self._catalogue.get(camera)
             if status is not None and entry is not None and principal.may_watch(camera):
-                summary = camera_summary(entry, status.state, status.detail, status.video)
+                summary = camera_summary(entry, status)
                 summary = summary if principal.is_admin else summary_for_viewer(summary)
                 summaries.append(summary.model_dump(mode="json"))
         return encode("cameras", cameras=summaries)

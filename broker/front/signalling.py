@@ -289,7 +289,7 @@ class Socket:
             reason = EndReason.MEANWHILE
             self.tell("close", session=session, reason=reason, sentence=reason.sentence)
         else:
-            summary = camera_summary(entry, status.state, status.detail, status.video)
+            summary = camera_summary(entry, status)
             self.push(of_camera(summary, admin=self.principal.is_admin))
 
     def _subscribe(self) -> None:

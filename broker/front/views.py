@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from broker.catalogue import Entry
 from broker.control_plane import ControlPlane
-from broker.director.events import CameraStatus, SessionStatus
+from broker.director.events import CameraChanged, CameraStatus, SessionStatus
 from broker.director.state import Worker
 from common.cameras import CameraName, CameraState, Transport, redact, split_stream
 from common.config_cameras import TlsConfig
@@ -70,6 +70,7 @@ class CameraView(BaseModel):
     state: CameraState
     sentence: str = Field(description="The state, for a person.")
     detail: str = Field(description="What was seen; empty to a viewer.")
+    sound: str = Field(description="Why its sound is not heard, for a person; empty if it is, or there is none.")
     failed: bool = Field(description="Whether there is no picture because of an error.")
     connected_over: str = Field(description="tcp or udp once RTP has been set up; of a source beside RTSP its scheme.")
     tracks: list[TrackView] = Field(description="As last seen; empty if the camera never played.")
@@ -95,6 +96,7 @@ class CameraSummary(BaseModel):
     detail: str
     failed: bool
     video: str = Field(description="RTP encoding name of its picture as last seen; empty without one.")
+    sound: str = Field(description="Why its sound is not heard, for a person; empty if it is, or there is none.")
 
 
 class ViewerView(BaseModel):
@@ -192,6 +194,7 @@ def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> Ca
         state=status.state,
         sentence=_sentence(status.state, status.detail),
         detail=redact(status.detail),
+        sound=status.sound,
         failed=status.state.failed,
         connected_over=stream.transport if stream else "",
         tracks=_track_views(status),
@@ -230,18 +233,19 @@ def _stream_view(status: CameraStatus) -> StreamView:
     )
 
 
-def camera_summary(entry: Entry, state: CameraState, detail: str, video: str) -> CameraSummary:
+def camera_summary(entry: Entry, camera: CameraChanged | CameraStatus) -> CameraSummary:
     """A camera in short."""
     return CameraSummary(
         camera=entry.id,
         name=entry.config.name or entry.id,
         group=entry.config.group,
         order=entry.config.order,
-        state=state,
-        sentence=_sentence(state, detail),
-        detail=redact(detail),
-        failed=state.failed,
-        video=video,
+        state=camera.state,
+        sentence=_sentence(camera.state, camera.detail),
+        detail=redact(camera.detail),
+        failed=camera.state.failed,
+        video=camera.video,
+        sound=camera.sound,
     )
 
 
@@ -276,7 +280,7 @@ def session_view(control: ControlPlane, status: SessionStatus) -> SessionView:
     assert entry is not None, "and is in the catalogue"
     return SessionView(
         session=viewer.session,
-        camera=camera_summary(entry, camera.state, camera.detail, camera.video),
+        camera=camera_summary(entry, camera),
         state=viewer.state,
         video=viewer.video,
         audio=viewer.audio,

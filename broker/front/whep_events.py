@@ -38,7 +38,6 @@ _AGAIN = {
     EndReason.WORKER_STOPPED,
     EndReason.WORKER_LOST,
     EndReason.WORKER_RESTARTED,
-    EndReason.CONVERTED,
 }
 """Reasons for which a session is over whose player is welcome: they are ours."""
 

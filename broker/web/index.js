@@ -157,6 +157,7 @@ function rowsOf(camera) {
     ["Sub-stream", camera.streams?.sub && `${camera.streams.sub.url}: ${camera.streams.sub.sentence}`],
     ["Connected over", camera.connected_over?.toUpperCase()],
     ["Tracks", camera.tracks?.map(describe).join("; ")],
+    ["Sound", camera.sound],
     ["Last error", camera.failed ? "" : camera.last_error],
     ["Changed in", camera.place],
   ];

@@ -482,6 +482,8 @@ export class CamshaftPlayer extends WithAttributes {
   #showMessage() {
     const text = message(this.state, this.#session, this.#reason, this.#pictures.undecoded, this.#playback.refused);
     if (this.#parts.message.textContent !== text) this.#parts.message.textContent = text;
+    const session = this.#session;
+    this.#parts.mute.title = session?.way === "websocket" ? "" : (session?.summary?.sound ?? ""); // which carries AAC, too
   }
 
   #dispatch(type, detail = {}) {

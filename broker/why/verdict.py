@@ -29,7 +29,6 @@ _ENDED: Mapping[str, Link] = {
     EndReason.NO_RIGHT: Link.OFFER,
     EndReason.OPERATOR: Link.OFFER,
     EndReason.CAMERA_REMOVED: Link.CAMERA,
-    EndReason.CONVERTED: Link.NONE,  # its player makes a new one
     EndReason.MEANWHILE: Link.NONE,
 }
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.control import CONVERTERS_FULL
 from common.errors import RequestError
 from common.media import Kind, Track
 from egress.answer import TransportDescription, write_answer
@@ -273,3 +274,9 @@ def test_the_transport_is_that_of_the_first_section_that_is_not_rejected() -> No
     assert [f.value for f in negotiate(offer, [OPUS]).fingerprints][-1] != "11:22"
     with pytest.raises(RequestError, match="video section has no a=fingerprint"):
         negotiate(transport_in(1, BROWSER.offer()), [h264(HIGH), OPUS])
+
+
+def test_sound_alone_that_has_to_be_converted_is_refused_for_now_while_converters_are_full() -> None:
+    with pytest.raises(RequestError) as caught:
+        negotiate(BROWSER.offer(), [Track(Kind.AUDIO, "AAC", 16_000, convert="no")], (), CONVERTERS_FULL)
+    assert (caught.value.status, caught.value.code) == (503, "converters_full")

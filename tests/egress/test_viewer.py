@@ -223,6 +223,24 @@ def test_a_session_ends_where_nothing_is_converted_in_time() -> None:
     assert session.viewer.ended == "the camera changed to JPEG, which this session cannot carry"
 
 
+def test_a_picture_goes_on_where_its_sound_is_converted_later_or_never() -> None:
+    session = Session(convertible=tuple(Kind))
+    session.play(1)
+    sends(session, Kind.AUDIO, "AAC")
+    session.now += 2 * CONVERTED_WITHIN
+    session.viewer.sweep(now=session.now, unix_ns=session.unix_ns)
+    assert not session.viewer.ended
+    assert session.viewer.report(session.now).video == "H264"
+    session.others[0].incoming.receive(audio(0), now=session.now, unix_ns=0)
+    session.exchange()
+    assert session.browser.packets[-1].payload_type == 111, "it comes when there is room"
+    alone = Session(convertible=tuple(Kind), kinds=(Kind.AUDIO,))
+    sends(alone, Kind.AUDIO, "AAC")
+    alone.now += 2 * CONVERTED_WITHIN
+    alone.viewer.sweep(now=alone.now, unix_ns=alone.unix_ns)
+    assert alone.viewer.ended == "the camera changed to AAC, which this session cannot carry"
+
+
 def moved(session: Session, *batches: Batch) -> None:
     """The viewer is to see the sub-stream, and this comes of it."""
     session.viewer.showing.move("front-door/sub", dict.fromkeys(Kind, as_it_came("front-door/sub")), session.now)

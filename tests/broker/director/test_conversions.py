@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from broker.director.conversions import FRUITLESS_FOR, HANDED_OVER_AFTER
-from broker.director.events import CameraChanged, EndReason, SessionEnded
+from broker.director.events import CameraChanged, SessionEnded
 from common.cameras import CameraState
-from common.control import Answered, Convert, EndConversion, HangUp, Load, Made, Move, Offer, Report, Role
+from common.control import Answered, Convert, EndConversion, Load, Made, Move, Offer, Report, Role
 from common.demand import Demand
 from common.media import Kind, Rendition, Track
-from tests.fakes.stage import Stage, camera, sent, stream
+from tests.fakes.stage import Stage, camera, sent, stream, viewer
 
 H265 = Track(Kind.VIDEO, "H265", 90_000)
 JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
@@ -143,9 +144,12 @@ def test_a_full_worker_gets_nothing_new_and_keeps_what_it_has() -> None:
     made.egress("out-1", subscribed=(PICTURE,))
     made.transcode("tc-1", PICTURE, full=True)
     offer = offered(made, "t")
-    assert (offer.convertible, offer.unconverted) == ((Kind.VIDEO,), "every transcode worker is full")
-    assert watch(made, SOUND, session="u") == [], "promised by an egress that knew no better"
-    assert sent(made.transcode("tc-1", PICTURE)) == [("tc-1", Convert(SOUND, AAC))], "as soon as there is room"
+    assert (offer.convertible, offer.unconverted) == ((Kind.VIDEO, Kind.AUDIO), ""), "sound comes when there is room"
+    assert watch(made, SOUND, session="u") == []
+    assert made.director.camera("door").sound.startswith("The sound is not heard yet: every transcode worker is full")
+    commands = made.transcode("tc-1", PICTURE)
+    assert sent(commands) == [("tc-1", Convert(SOUND, AAC))], "as soon as there is room"
+    assert [each.sound for each in commands if isinstance(each, CameraChanged)] == [""]
 
 
 def test_a_full_worker_may_have_room_by_the_time_that_something_is_known_of_the_camera() -> None:
@@ -251,6 +255,28 @@ def test_sound_of_which_nothing_can_be_made_is_named_beside_a_picture_that_plays
     assert announced(made) == (CameraState.PLAYING, "its sound cannot be decoded")
 
 
+def test_where_nothing_is_converted_it_is_said_that_there_is_no_sound() -> None:
+    picture = Track(Kind.VIDEO, "H264", 90_000)
+    silent = stage(picture, AAC, transcoders=0).director.camera("door")
+    assert silent.sound == "The sound is not heard: browsers do not take AAC, and no transcode worker runs."
+    assert silent.state is CameraState.PLAYING
+    unknown = Track(Kind.AUDIO, "DVI4", 8_000, problem="ADPCM (DVI4) cannot be played")
+    assert (
+        stage(picture, unknown).director.camera("door").sound
+        == "The sound is not heard: ADPCM (DVI4) cannot be played."
+    )
+    assert stage(picture, AAC).director.camera("door").sound == ""
+
+
+def test_a_picture_waits_for_room_and_sound_alone_does() -> None:
+    full = stage(H265)
+    full.transcode("tc-1", full=True)
+    assert offered(full).convertible == (Kind.AUDIO,), "no picture is promised"
+    full = stage(AAC)
+    full.transcode("tc-1", full=True)
+    assert (offered(full).convertible, offered(full, "t").unconverted) == ((), "every transcode worker is full")
+
+
 def test_a_picture_that_browsers_show_badly_is_shown_all_the_same() -> None:
     state, detail = announced(stage(B_FRAMES, transcoders=0))
     assert state is CameraState.PLAYING
@@ -278,16 +304,36 @@ def test_who_came_before_the_camera_was_known_gets_it_converted_where_its_codec_
     assert [(m.session, m.tracks) for _, m in sent(commands) if isinstance(m, Move)] == [("first", (B_FRAMES,))]
 
 
-def test_where_no_converter_has_room_for_that_it_is_told_to_join_again() -> None:
-    plain = Track(Kind.VIDEO, "H264", 90_000)
-    made = stage(plain)
-    watch(made, "door", session="raw")
-    watch(made, PICTURE, session="converted")
+def moves(commands: list[Any]) -> list[tuple[str, tuple[Kind, ...]]]:
+    """The sessions that are moved, and what of it may be converted."""
+    return [(m.session, m.convertible) for _, m in sent(commands) if isinstance(m, Move)]
+
+
+def test_where_no_converter_has_room_for_that_it_keeps_what_there_is_until_one_has() -> None:
+    made = stage(Track(Kind.VIDEO, "H264", 90_000), transcoders=0)
     made.transcode("tc-1", full=True)
+    watch(made, "door", session="raw")
     commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
-    assert [c for c in commands if isinstance(c, SessionEnded)] == [SessionEnded("raw", "door", EndReason.CONVERTED)]
-    assert ("out-1", HangUp("raw")) in sent(commands)
-    assert not [c for c in made.ingest("in-1", stream(tracks=(B_FRAMES,))) if isinstance(c, SessionEnded)]
+    assert moves(commands) == [("raw", (Kind.AUDIO,))]
+    assert not [c for c in commands if isinstance(c, SessionEnded)]
+    made.egress("out-1", viewer("raw"), subscribed=("door",))
+    assert moves(made.transcode("tc-1", full=True)) == []
+    assert moves(made.transcode("tc-1")) == [("raw", (Kind.VIDEO, Kind.AUDIO))]
+    assert moves(made.transcode("tc-1")) == [], "once"
+
+
+def test_the_picture_of_the_first_viewer_passes_where_only_the_sound_has_to_be_converted_and_none_has_room() -> None:
+    made = Stage(camera())
+    made.egress("out-1")
+    made.transcode("tc-1", full=True)
+    watch(made, "door", session="first")
+    commands = made.ingest("in-1", stream(tracks=(H265, AAC)))
+    assert moves(commands) == [("first", (Kind.AUDIO,))], "the sound comes when there is room"
+    assert not [c for c in commands if isinstance(c, SessionEnded)]
+    made.egress("out-1", subscribed=("door", SOUND))
+    assert made.director.camera("door").sound.startswith("The sound is not heard yet")
+    assert sent(made.transcode("tc-1"))[0] == ("tc-1", Convert(SOUND, AAC))
+    assert made.director.camera("door").sound == ""
 
 
 def test_without_a_converter_a_viewer_keeps_what_there_is() -> None:

@@ -19,6 +19,7 @@ from broker.director.events import (
 )
 from broker.director.state import FIRST_FAILURE, GRACE
 from broker.director.streams import JUDGED, PATIENCE, ROOM
+from broker.director.suspects import DEATHS, SUSPENSION
 from common.cameras import CameraState
 from common.control import WEBSOCKET, Answered, Assign, Convert, Move, Offer, Release, TrackStats, ViewerReport
 from common.media import Kind, Track
@@ -100,6 +101,25 @@ def test_a_camera_without_a_sub_stream_says_so() -> None:
     [refused] = of(OfferRefused, stage(ViewerOffered("s", "door", "offer", Wish(StreamWish.SUB))))
     assert (refused.status, refused.code) == (404, "unknown_stream")
     assert "no sub-stream" in refused.message
+
+
+@pytest.mark.parametrize("what", ["out-1", "in-1"])
+def test_a_stream_that_may_be_what_ends_its_workers_is_shown_to_nobody_while_the_other_plays(
+    scene: Scene, what: str
+) -> None:
+    stage, small = scene.stage, Wish(StreamWish.AUTO, TILE)
+    for number in range(2, DEATHS + 2):
+        assert scene.offer(small) == "door/sub"
+        stage.tick(0.1)
+        if what == "out-1":
+            stage.egress(what, incarnation=str(number))  # it was started again
+        else:
+            stage.ingest(what, stream("door"), incarnation=str(number))
+            stage(ViewerLeft("s"))
+    assert scene.offer(small) == "door", "that plays"
+    stage(ViewerLeft("s"))
+    stage.tick(SUSPENSION + 0.1)
+    assert scene.offer(small) == "door/sub", "it is tried again"
 
 
 def test_another_height_moves_the_viewer_and_the_order_is_repeated_until_it_is_done(scene: Scene) -> None:

@@ -63,6 +63,7 @@ async def test_a_configured_camera_is_shown(broker: RunningBroker) -> None:
         "state": "idle",
         "sentence": CameraState.IDLE.sentence,
         "detail": "",
+        "sound": "",
         "failed": False,
         "connected_over": "",
         "tracks": [],

@@ -55,6 +55,7 @@ async def test_a_page_hears_of_the_cameras_it_watches(broker: RunningBroker, pag
             "detail": "rtsp://***@host/door: timed out",
             "failed": True,
             "video": "H264",
+            "sound": "",
         }
 
 
@@ -179,7 +180,7 @@ def test_viewers_who_may_see_the_same_have_one_list_and_nobody_has_anothers(monk
     summary = hub.camera_summary
     monkeypatch.setattr(hub, "camera_summary", lambda *args: made.append(args[0].id) or summary(*args))
     entries = {id: Entry(id, {}, CameraConfig(url="rtsp://host/"), None) for id in ("door", "yard")}
-    playing = SimpleNamespace(state=CameraState.PLAYING, detail="", video="H264")
+    playing = SimpleNamespace(state=CameraState.PLAYING, detail="", video="H264", sound="")
     ours = hub.Hub(SimpleNamespace(names=[*entries], get=entries.get), SimpleNamespace(camera=lambda _: playing))
 
     def seen(role: AccessRole, *cameras: str, name: str = "anna") -> list[str]:

@@ -40,6 +40,7 @@ async def test_an_offer_is_answered(page: Page, egress: FakeEgress) -> None:
         "detail": "",
         "failed": False,
         "video": "",
+        "sound": "",
     }
 
 
