@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
+from fractions import Fraction
+from random import Random
 
 import av
 import pytest
@@ -13,6 +16,7 @@ from common.payload.assembler import AccessUnit
 from common.payload.output import pieces
 from ingest.payload.vpx import superframe
 from rigs.codecs import layered_vp9, pictures
+from transcode.padded import packet
 from transcode.picture import DECODERS
 from transcode.still import Still, draw
 from transcode.worker import DECODED
@@ -86,10 +90,10 @@ def test_it_costs_little(codec: str) -> None:
     assert min(cost(codec, unit) for _ in range(5)) < 0.25, "50 ms are promised, on a machine that others leave alone"
 
 
-def cost(codec: str, unit: AccessUnit) -> float:
+def cost(codec: str, unit: AccessUnit, work: Callable[[AccessUnit, str, int], object] = draw) -> float:
     """Seconds of CPU, of all threads."""
     began = time.process_time()
-    draw(unit, codec, 0)
+    work(unit, codec, 0)
     return time.process_time() - began
 
 
@@ -109,3 +113,29 @@ def test_the_first_keyframe_is_taken_and_nothing_more() -> None:
     for batch in batches(keyframes={1, 3}):
         still.push(batch, 0.0)
     assert [unit.capture_ns for unit in taken] == [1]
+
+
+def noisy(encoder: str, **options: str) -> bytes:
+    """A keyframe of 1080p with more noise than any camera's."""
+    context = av.VideoCodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt, context.time_base = 1920, 1080, "yuv420p", Fraction(1, 25)
+    context.thread_count, context.options = 1, {"preset": "ultrafast"} | options
+    frame, soft = av.VideoFrame(1920, 1080, "yuv420p"), bytes(112 + byte // 8 for byte in range(256))
+    for number, plane in enumerate(frame.planes):
+        plane.update(Random(number).randbytes(plane.buffer_size).translate(soft))
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
+
+
+def test_noise_costs_a_still_hardly_more_than_to_decode_it() -> None:
+    unit = AccessUnit(noisy("libx264", crf="18"), 0, 0, keyframe=True)
+    assert len(unit.data) > 500_000
+    jpeg = draw(unit, "H264", 0)
+    assert (opened(jpeg).height, len(jpeg) < len(unit.data) / 2) == (1080, True)
+    whole, decoded = (min(cost("H264", unit, each) for _ in range(3)) for each in (draw, decode))
+    assert whole < 1.7 * decoded
+
+
+def decode(unit: AccessUnit, codec: str, _: int) -> None:
+    decoder = av.VideoCodecContext.create(DECODERS[codec], "r")
+    decoder.thread_count = 1
+    assert [*decoder.decode(packet(unit.data)), *decoder.decode(None)]
