@@ -25,10 +25,11 @@ MAX_QUOTES = 4  # around each other: a configuration's, a shell's, a chat's
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # zero width: chats and web pages leave them
 _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c"}
-_QUOTES |= {"\u00ab": "\u00bb", "(": ")"}
-_SCHEME = re.compile(
-    r"(rtspx|rtspsh|rtsph|rtsps?(?:[+]https?)?):?([/\\]{1,4})|(rtspx|rtspsh|rtsph|rtsps?(?:[+]https?)?):", re.IGNORECASE
-)
+_QUOTES |= {"\u00ab": "\u00bb", "(": ")", "[": "]", "*": "*"}
+_STRAY_QUOTES = "\"'`<>\u201c\u201d"  # of which the other one was not copied; no URL begins or ends with one
+_NAMES = "(rtspx|rtspsh|rtsph|rtsps?(?:[+]https?)?)"
+_SCHEME = re.compile(rf"{_NAMES}(?: ?[:;.,] ?([/\\]{{1,4}}) ?| ?([/\\]{{1,4}})[ :]?|:)", re.IGNORECASE)
+_JSON = re.compile(r"[a-z+]{4,11}:\\/\\/", re.IGNORECASE)  # as a string stands there, slashes escaped
 _INSIDE = {"rtsph": "rtsp", "rtsp+http": "rtsp"}  # of HTTP: how GStreamer, MediaMTX and others spell it
 _INSIDE |= dict.fromkeys(("rtspsh", "rtsp+https", "rtsps+http", "rtsps+https"), "rtsps")
 _SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
@@ -70,6 +71,8 @@ _NAME = "(?:(?:your|camera|cam)[ _-]?)?(?:user(?:name)?|login|pass(?:word|wd)?|p
 _PLACEHOLDER = re.compile(
     rf"<[^<>]+>|\$?\{{(?:{_NAME}|(?-i:[A-Z0-9_]+))\}}|\[{_NAME}\]|\$(?-i:[A-Z_]{{3,}})", re.IGNORECASE
 )
+_HIDDEN = "*"  # in place of a user in Frigate's logs; *** is what our own answers show
+_NO_NAME = re.compile(r"(?:(?:your|my)[-_])?(?:(?:cam|camera|nvr|dvr)[-_]?)?ip(?:[-_]?addr(?:ess)?)?", re.IGNORECASE)
 _UNKNOWN_DIGITS = re.compile(r"(?:[0-9]{1,3}|[xX*]{1,3})(?:\.(?:[0-9]{1,3}|[xX*]{1,3})){3}")
 _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]*)*")  # a host that no name can be
 _BARE_IPV6 = re.compile(r"[0-9a-f]*(?::[0-9a-f]*){2,}(?:%\w+)?", re.IGNORECASE)
@@ -92,6 +95,9 @@ def read_pasted(text: str) -> PastedUrl:
     for _ in range(MAX_QUOTES):
         if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
             text = text[1:-1].strip()
+    text = text.strip(_STRAY_QUOTES)
+    if _JSON.match(text):
+        text = text.replace("\\/", "/")
     if _ENCODED.match(text):
         text = unquote(text)
     if found := _OF_ANOTHER.match(text):
@@ -103,15 +109,17 @@ def read_pasted(text: str) -> PastedUrl:
     found = _SCHEME.match(text)
     if not found:
         raise ValueError(_no_scheme(text))
-    scheme, slashes, rest = (found[1] or found[3]).lower(), found[2] or "", text[found.end() :]
+    scheme, slashes, rest = found[1].lower(), found[2] or found[3] or "", text[found.end() :]
     if "\\" in slashes:
-        rest = rest.replace("\\", "/")
+        rest = rest.replace("\\u0026", "&").replace("\\", "/")
     if not _HOST.match(rest) or any(c.isspace() or not c.isprintable() for c in rest):
         raise ValueError(
             "must be rtsp://host[:port][/path] without spaces (write %20); user:password@ may stand before the host"
         )
     start = rest.rfind("@") + 1
-    path = rest[start:].replace("\\", "/").replace("&amp;", "&")  # the latter from the source of a web page
+    path = (
+        rest[start:].replace("\\u0026", "&").replace("\\", "/").replace("&amp;", "&")
+    )  # from JSON, and a web page's source
     _check(rest[: start - 1] if start else "", path)
     path = _ENABLE_SRTP.sub(lambda match: match[1] if match[2] else "", path)
     if "/" not in rest[:start]:  # else it may be the end of a path
@@ -136,9 +144,13 @@ def _check(credentials: str, path: str) -> None:
     user, _, password = credentials.partition(":")
     host = re.split(r"[/?#]", path, maxsplit=1)[0]
     name, _, _port = host.partition(":")
-    if _PLACEHOLDER.match(host) or (_UNKNOWN_DIGITS.fullmatch(name) and not name.replace(".", "").isdigit()):
+    if (
+        _PLACEHOLDER.match(host)
+        or _NO_NAME.fullmatch(name)
+        or (_UNKNOWN_DIGITS.fullmatch(name) and not name.replace(".", "").isdigit())
+    ):
         raise ValueError("the host is a placeholder; put the camera's own name or address in")
-    if _PLACEHOLDER.fullmatch(user) or _PLACEHOLDER.fullmatch(password):
+    if _PLACEHOLDER.fullmatch(user) or user == _HIDDEN or _PLACEHOLDER.fullmatch(password):
         raise ValueError("user name or password is a placeholder; put the camera's own in")
     if web := _WEB.match(path):
         raise ValueError(f"must have the host behind rtsp://; leave {web[0].lower()} out")

@@ -38,6 +38,17 @@ URL = "rtsp://192.0.2.7:554/live"
         "rtsp:\\\\192.0.2.7:554\\live",
         "rtsp://192.0.2.7:554\\live",
         f'"{URL}",',
+        f'"{URL}',
+        f"{URL}'",
+        f"{URL}>",
+        f"**{URL}**",
+        f"[{URL}]",
+        r"rtsp:\/\/192.0.2.7:554\/live",
+        "rtsp;//192.0.2.7:554/live",
+        "rtsp.//192.0.2.7:554/live",
+        "rtsp//:192.0.2.7:554/live",
+        "rtsp : //192.0.2.7:554/live",
+        "rtsp:// 192.0.2.7:554/live",
         f"rtsp://{URL}",
         f"ffmpeg:{URL}",
         f"vlc://{URL}",
@@ -63,6 +74,11 @@ def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
         ("rtsp://user:pw@<camera-ip>/live", "the host is a placeholder"),
         ("rtsp://192.168.1.XXX:554/live", "the host is a placeholder"),
         ("rtsp://[ip]:554/live", "the host is a placeholder"),
+        ("rtsp://user:pw@ip:554/live", "the host is a placeholder"),
+        ("rtsp://CAMERA_IP/live", "the host is a placeholder"),
+        ("rtsp://your-ip-address:554/live", "the host is a placeholder"),
+        ("rtsp://*.*.*.*/live", "the host is a placeholder"),
+        ("rtsp://*:*@192.0.2.7/live", "user name or password is a placeholder"),
         ("rtsp://{user}:{password}@192.0.2.7/live", "user name or password is a placeholder"),
         ("rtsp://admin:${CAM_PASSWORD}@192.0.2.7/live", "user name or password is a placeholder"),
         ("rtsp://[username]:[password]@192.0.2.7/live", "user name or password is a placeholder"),
@@ -172,7 +188,17 @@ def test_a_password_stays_as_it_is(password: str) -> None:
 def test_some_quotes_around_each_other_are_taken_off_and_not_thousands() -> None:
     assert read_pasted("\"'`rtsp://door/`'\"").url == "rtsp://door/"
     with pytest.raises(ValueError, match="the address alone"):
-        read_pasted('"' * 5 + "rtsp://door/" + '"' * 5)
+        read_pasted("(" * 5 + "rtsp://door/" + ")" * 5)
+
+
+@pytest.mark.parametrize("url", ["rtsp://ipcam/live", "rtsp://ip-7.local/", "rtsp://:pw@192.0.2.7/", "rtsp://a:ip@h/"])
+def test_what_looks_like_a_slip_and_is_none_stays_as_it_is(url: str) -> None:
+    assert read_pasted(url).url == url
+
+
+@pytest.mark.parametrize("text", [r"rtsp://192.0.2.7/c?a=1\u0026b=2", r"rtsp:\/\/192.0.2.7\/c?a=1\u0026b=2"])
+def test_the_path_is_read_from_json(text: str) -> None:
+    assert read_pasted(text).url == "rtsp://192.0.2.7/c?a=1&b=2"
 
 
 def test_the_path_is_read_from_a_web_page_s_source() -> None:
