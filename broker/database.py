@@ -124,6 +124,31 @@ def opened(path: Path, format: Format, lock_timeout: float, *, one_thread: bool 
         raise
 
 
+class Place:
+    """The place of a file that is open. SQLite goes on with a file that was moved, deleted or replaced there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._file = self._look()
+
+    def check(self) -> None:
+        """See that the file is where it was. Raises ``sqlite3.OperationalError``."""
+        if self._look() != self._file:
+            raise sqlite3.OperationalError(
+                f"another file is at {self._path} now; start the broker again to use that one, or put the old one back"
+            )
+
+    def _look(self) -> tuple[int, int]:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            problem = f"{self._path} was moved or deleted; put it back, or start the broker again"
+            raise sqlite3.OperationalError(problem) from None
+        except OSError as exc:
+            raise sqlite3.OperationalError(exc.strerror) from None
+        return found.st_dev, found.st_ino
+
+
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
     """Bar all other writers while this is open. What fails leaves nothing open that would bar the next write."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import zmq
 from zmq.utils import z85
 
 from broker.admission import MEMBER_KEPT, JoinRefusedError, Member, make_room, take_name, use_token
-from broker.database import Format, data_version, make_tables, opened, transaction
+from broker.database import Format, Place, data_version, make_tables, opened, transaction
 from common.config import Config
 from common.control import NodeName, Role
 from common.curve import Keys
@@ -92,6 +93,7 @@ class Keyring:
 
     def __init__(self, path: Path, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         with opened(path, FORMAT, lock_timeout) as self._database:
+            self._place = Place(path)
             with transaction(self._database):
                 if make_tables(self._database, path, FORMAT):
                     row = (*zmq.curve_keypair(), secrets.token_bytes(32))
@@ -119,7 +121,7 @@ class Keyring:
     ) -> WorkerToken:
         """A new token. ``expires`` is a Unix time. Raises ``ConfigError`` if there are too many."""
         token = WorkerToken.make(z85.decode(self.public))
-        with transaction(self._database):
+        with self._writing():
             self._database.execute(
                 "DELETE FROM token WHERE expires < ? AND id NOT IN (SELECT token FROM member)", (now - EXPIRED_KEPT,)
             )
@@ -133,13 +135,13 @@ class Keyring:
         """The token of the workers that ``serve`` starts beside the broker; the one before is worth nothing then."""
         token = WorkerToken(z85.decode(self.public), _own_id(role), secrets.token_bytes(SECRET_BYTES))
         row = (token.id, token.digest, role.value, "", None, None, now)
-        with transaction(self._database):
+        with self._writing():
             self._database.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
         return token
 
     def disown(self, role: Role) -> None:
         """Forget the token of our own workers of this role, and their keys: there are none of them any more."""
-        with transaction(self._database):
+        with self._writing():
             self._database.execute("DELETE FROM member WHERE token = ?", (_own_id(role),))
             self._database.execute("DELETE FROM token WHERE id = ?", (_own_id(role),))
         self._read_members()
@@ -164,7 +166,7 @@ class Keyring:
         Raises ``ConfigError`` if there is neither.
         """
         run = self._database.execute
-        with transaction(self._database):
+        with self._writing():
             known = run("UPDATE token SET revoked = 1 WHERE id = ?", (name,)).rowcount
             nodes = [node for (node,) in run("SELECT node FROM member WHERE token = ? ORDER BY node", (name,))]
             run("DELETE FROM member WHERE token = ?", (name,))
@@ -195,6 +197,7 @@ class Keyring:
 
     def refresh(self) -> None:
         """See what others changed: ``camshaft token``, and the broker where the relay is a process of its own."""
+        self._place.check()
         version = data_version(self._database)
         if version == self._version:
             return
@@ -247,7 +250,7 @@ class Keyring:
                 f"its key is that of the {known.role} worker {known.node!r}: start it with --node {known.node}, "
                 "or give each worker a --cluster-key-file of its own"
             )
-        with transaction(self._database):
+        with self._writing():
             use_token(self._database, token, secret, role, node, now=now)
             take_name(self._database, token, role, node, self._by_node.get(node), lives)
             make_room(self._database, lives, now=now)
@@ -262,6 +265,13 @@ class Keyring:
         if now - member.seen >= SEEN_INTERVAL:
             self._database.execute("UPDATE member SET seen = ? WHERE key = ?", (now, member.key))
             self._enter(Member(member.key, member.role, member.node, member.token, now))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Bar all other writers of the file that is where ours was."""
+        self._place.check()
+        with transaction(self._database):
+            yield
 
     def _read_members(self) -> None:
         rows = self._database.execute("SELECT key, role, node, token, seen FROM member").fetchall()

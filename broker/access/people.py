@@ -23,7 +23,7 @@ from broker.access.groups import Groups
 from broker.access.logins import Login, LoginTable
 from broker.access.principal import Kind, Principal
 from broker.access.users import User, Users, check_rights
-from broker.database import Format, data_version, make_tables, opened, transaction
+from broker.database import Format, Place, data_version, make_tables, opened, transaction
 from common.access import AccessRole
 from common.config import Config
 from common.config_access import AuthConfig
@@ -68,6 +68,7 @@ class People:
         self._lock = threading.RLock()  # of the database, and of what is in memory of it
         self._users = Users()
         with opened(path, FORMAT, LOCK_TIMEOUT, one_thread=False) as self._database:
+            self._place = Place(path)
             with transaction(self._database):
                 if make_tables(self._database, path, FORMAT):
                     self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
@@ -92,7 +93,8 @@ class People:
 
     def refresh(self) -> list[str]:
         """See what another process changed, the next time if somebody is writing now. Returns the users' names.
-        Raises ``sqlite3.DatabaseError`` for a damaged file."""
+        Raises ``sqlite3.DatabaseError`` for a file that is damaged, or is not where it was."""
+        self._place.check()
         if not self._lock.acquire(blocking=False):
             return []
         try:

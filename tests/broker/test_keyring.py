@@ -251,3 +251,25 @@ def test_somebody_who_reads_the_file_for_long_bars_no_later_write(keyring: Keyri
         backup.execute("ROLLBACK")
     assert keyring.make_token(Role.EGRESS, now=1.0)
     assert len(keyring.tokens()) == 1
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_file_that_was_moved_away_is_told_of_and_counts_again_once_it_is_back(
+    keyring: Keyring, path: Path, other: bool
+) -> None:
+    """Who is let in by the file that SQLite has open would be nobody after the next start, and nothing is revoked."""
+    token = keyring.make_token(Role.EGRESS, now=NOW)
+    member = admit(keyring, token)
+    away = path.rename(path.with_suffix(".away"))
+    if other:
+        Keyring(path).close()
+    said = "another file" if other else "moved or deleted"
+    with pytest.raises(sqlite3.OperationalError, match=said):
+        keyring.take_revoked()
+    with pytest.raises(sqlite3.OperationalError, match=said):
+        keyring.make_token(Role.EGRESS, now=NOW)
+    assert keyring.member(member.key) == member, "who is known is let in"
+    away.replace(path)
+    with closing(Keyring(path)) as command:
+        command.revoke(token.id)
+    assert list(keyring.take_revoked()) == [member]

@@ -336,3 +336,22 @@ def test_who_writes_keeps_nobody_waiting_who_asks(people: People, path: Path) ->
         command.execute("COMMIT")
         writing.join()
     assert people.sign_in("ben", now=NOW, expires=NOW + 10)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_file_that_was_moved_away_is_told_of_and_counts_again_once_it_is_back(
+    people: People, path: Path, other: bool
+) -> None:
+    """SQLite goes on with the file that it has open: what is written there would be lost with the next start."""
+    away = path.rename(path.with_suffix(".away"))
+    if other:  # as a backup that was put in its place: what is changed there would not be seen
+        People(path).close()
+    said = "another file" if other else "moved or deleted"
+    with pytest.raises(sqlite3.OperationalError, match=said):
+        people.refresh()
+    with pytest.raises(sqlite3.OperationalError, match=said):
+        people.add("carl", "hash", VIEWER, ("yard",), now=NOW)
+    assert people.user("anna"), "who is known stays so"
+    away.replace(path)
+    people.add("carl", "hash", VIEWER, ("yard",), now=NOW)
+    assert people.user("carl")
