@@ -6,6 +6,7 @@ sentence in ``_UNKNOWN``. Nothing that a session description says raises, except
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
@@ -42,10 +43,9 @@ _USE_H264, _USE_G711 = (f"cannot be played; {_REMEDIES[kind]}" for kind in (Kind
 
 # How cameras spell what is registered as something else; dots do not count, and underscores are hyphens.
 _ALIASES = {
-    "AVC": "H264",
-    "HEVC": "H265",
     "AV1X": "AV1",  # of browsers before 2022, and what was made with them
     "MJPEG": "JPEG",
+    "MJPG": "JPEG",
     "H263-1998": "H263",
     "H263-2000": "H263",
     "G726": "G726-32",
@@ -55,6 +55,9 @@ _ALIASES = {
     **dict.fromkeys(("ULAW", "U-LAW", "MULAW", "MU-LAW"), "PCMU"),
     **dict.fromkeys(("G711A", "G711-A", "G711-ALAW", "PCM-ALAW", "ALAW", "A-LAW"), "PCMA"),
 }
+
+# Names that makers and containers have for the two ("H264+", "SMART265", "avc1"); what comes is looked at all the same.
+_MEANT = re.compile(r"(H264|\b264|SMART264|\bAVC[13]?\b)|H265|SMART265|HEVC|\bHEV1|\bHVC1")
 
 # What travels to a converter, by registered encoding name in upper case: the name that people know.
 _CONVERTED = {
@@ -287,10 +290,12 @@ def _preference(choice: Choice) -> tuple[bool, bool]:
 
 def _codec(section: MediaSection, format_: Format) -> str:
     """The registered name, in upper case."""
-    codec = format_.codec.upper().replace(".", "").replace("_", "-")
+    codec = format_.codec.upper().replace(".", "").replace("_", "-").strip('"')
     if not codec and section.kind == Kind.VIDEO and format_.payload_type in DYNAMIC:
         return "H264"  # AJA Helo says no more than the number; whether it is H.264 is seen when it comes
     codec = codec.removeprefix("X-")  # RFC 6648 2: of the time before it was registered
+    if section.kind == Kind.VIDEO and (meant := _MEANT.search(codec)):
+        return "H264" if meant[1] else "H265"
     return _ALIASES.get(codec, codec)
 
 

@@ -173,6 +173,23 @@ def test_known_and_not_playable(media: str, kind: Kind, words: list[str]) -> Non
     assert all(word in text for word in words), text
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(
+            (name, "H264")
+            for name in ("h.264", "H264+", "H264S", "SMART264", "H264-SVC", "X-H264", "avc", "avc1", '"H264"')
+        ),
+        *((name, "H265") for name in ("H.265", "H265+", "SMART265", "HEVC", "hev1", "hvc1", "X-HEVC")),
+        ("MJPG", "JPEG"),
+    ],
+)
+def test_a_picture_by_a_name_that_makers_have_for_its_codec_plays_beside_sound(name: str, codec: str) -> None:
+    """Sound that plays was chosen alone, and the picture called unknown: nobody looked whether it is what it means."""
+    played, others = choose(sdp.parse(f"{VIDEO.replace('H264', name)}{AUDIO}".encode()))
+    assert ([choice.track.codec for choice in played], others) == ([codec, "PCMU"], [])
+
+
 def test_profile_that_browsers_cannot_decode() -> None:
     sprop = "Z24ADabLICoQ8REYCIAAAAMAgAAAGQeKFSQ="  # High 10
     [track], _ = chosen(f"{VIDEO}a=fmtp:96 sprop-parameter-sets={sprop}\n")
