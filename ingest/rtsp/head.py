@@ -130,7 +130,7 @@ def _parse_headers(head: bytes) -> Headers:
     for line in head.decode("utf-8", "surrogateescape").split("\n"):
         if line[:1] in (" ", "\t") and fields:  # folded (RFC 2326 4.2 by way of RFC 2616 2.2)
             name, value = fields[-1]
-            fields[-1] = (name, f"{value} {_CONTROL.sub(' ', line).strip()}")
+            fields[-1] = (name, f"{value} {_CONTROL.sub(' ', line).strip()}".rstrip())
             continue
         name, colon, value = _CONTROL.sub(" ", line).partition(":")
         if colon and name.strip():

@@ -44,6 +44,13 @@ def test_after_a_restart_nothing_is_left_of_the_message_before() -> None:
     assert reader.read(buffer, len(HEAD), len(buffer)) == Head(Request("PLAY", "*"), 17, 17)
 
 
+def test_a_line_of_blanks_between_headers_adds_nothing() -> None:
+    """Luma x20 (Customer RTSP Server/1.0.0) has one behind its session's id."""
+    head = read(b"RTSP/1.0 200 OK\r\nCSeq: 6\r\nSession: 82\r\n \r\nRTP-Info: seq=1\r\n\r\n")
+    assert head is not None
+    assert list(head.message.headers) == [("CSeq", "6"), ("Session", "82"), ("RTP-Info", "seq=1")]
+
+
 @pytest.mark.parametrize(
     "line", [b"HTTP/1.1 200 OK\r\n", b"\0", b"$\0", b"RTSP/1.0 what\r\n", b"PLAY rtsp://x/ HTTP/1.1\n"]
 )
