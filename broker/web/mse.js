@@ -9,7 +9,7 @@ import { REQUEST_TIMEOUT, SignallingError, refusal } from "./signalling.js";
 import { NO_WAY, UNREACHABLE } from "./words.js";
 
 const HELLO_TIMEOUT = 6000; // ms; the server gives an egress 5 s to answer
-const RESTART_INTERVAL = 1500; // ms; the server begins anew once a second at most
+const RESTART_INTERVAL = 1500; // ms; the server begins anew three times at once, and then every five seconds
 const SILENT_AFTER = 6000; // ms without a message of a camera that plays: the connection is dead, or next to it
 const DOUBTFUL_AFTER = 700; // ms without one, for a page that is on another network now
 const SOUND_IS_BACK = 100; // segments of sound, that are more than those of the picture since: some seconds

@@ -28,7 +28,7 @@ CONNECT_TIMEOUT = 5.0  # seconds from the answer until its connection is handed 
 SWEEP_INTERVAL = 1.0  # seconds, once it has a picture
 PING_INTERVAL = 10.0  # seconds
 SILENT_AFTER = 30.0  # seconds of silence, pongs included, after which nobody is there
-RESTART_INTERVAL = 1.0  # seconds between two new beginnings: each is a group of pictures
+RESTARTS_AT_ONCE, RESTART_RATE = 3, 0.2  # new beginnings, and a second: each is a group of pictures
 SAID_BURST, SAID_RATE = 100, 20.0  # messages of a viewer's at once, and a second: pages send a pong every ten seconds
 MEDIA_PAUSE = 2.0  # seconds without a fragment after which a viewer is said to wait
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION = 1000, 1001, 1002, 1008  # RFC 6455 7.4.1
@@ -63,7 +63,8 @@ class MseViewer:
         self._reader = Reader()
         self._said = TokenBucket(SAID_BURST, SAID_RATE)
         self._code = NORMAL  # to close with
-        self._restarted_at = self._heard_at = self._pinged_at = now
+        self._restarts = TokenBucket(RESTARTS_AT_ONCE, RESTART_RATE)
+        self._heard_at = self._pinged_at = now
 
     @property
     def octets(self) -> int:
@@ -176,8 +177,7 @@ class MseViewer:
                 self._end(NORMAL, "closed by the viewer")
             case Opcode.PING:
                 self._out.say(Opcode.PONG, message.data)
-            case Opcode.TEXT if message.data == RESTART and now - self._restarted_at >= RESTART_INTERVAL:
-                self._restarted_at = now
+            case Opcode.TEXT if message.data == RESTART and self._restarts.take(now):
                 self._greet()
                 self.places.restart()
 

@@ -10,7 +10,14 @@ from common.media import Kind, Rendition
 from egress.media.stream import Stream
 from egress.mse import reel as reel_module
 from egress.mse.outgoing import MAX_CONTROL_QUEUE, Outgoing
-from egress.mse.viewer import CONNECT_TIMEOUT, PING_INTERVAL, SAID_BURST, SILENT_AFTER
+from egress.mse.viewer import (
+    CONNECT_TIMEOUT,
+    PING_INTERVAL,
+    RESTART_RATE,
+    RESTARTS_AT_ONCE,
+    SAID_BURST,
+    SILENT_AFTER,
+)
 from egress.mse.websocket import Opcode, frame
 from tests.fakes.mse import HEAD, Browser, Camera, connected, packet, picture, quick
 
@@ -165,18 +172,20 @@ def test_a_group_of_pictures_that_is_too_large_is_kept_for_nobody(monkeypatch: p
     assert (browser.pictures(), late.pictures()) == ([0, 9], [9])
 
 
-def test_restart_is_a_new_beginning_once_a_second() -> None:
+def test_restart_is_a_new_beginning_some_times_at_once_and_then_rarely() -> None:
+    """Each is a group of pictures, which may be many megabytes."""
     camera = Camera()
     camera.push(picture(0, keyframe=True), picture(1))
     viewer = camera.viewer()
     browser = connected(viewer)
-    viewer.receive(_masked(Opcode.TEXT, b"restart"), 0.5)
-    assert browser.pictures() == [0, 1]
-    viewer.receive(_masked(Opcode.TEXT, b"restart"), 2.0)
-    assert browser.pictures() == [0, 1, 0, 1]
-    assert [text["type"] for text in browser.texts()] == ["hello", "track"] * 2
-    viewer.receive(_masked(Opcode.TEXT, b"anything else"), 9.0)
-    assert browser.pictures() == [0, 1, 0, 1]
+    for _ in range(9):
+        viewer.receive(_masked(Opcode.TEXT, b"restart"), 1.0)
+    assert browser.pictures() == [0, 1] * (1 + RESTARTS_AT_ONCE)
+    viewer.receive(_masked(Opcode.TEXT, b"restart"), 1.0 + 1 / RESTART_RATE)
+    assert browser.pictures() == [0, 1] * (2 + RESTARTS_AT_ONCE)
+    assert [text["type"] for text in browser.texts()] == ["hello", "track"] * (2 + RESTARTS_AT_ONCE)
+    viewer.receive(_masked(Opcode.TEXT, b"anything else"), 30.0)
+    assert browser.pictures() == [0, 1] * (2 + RESTARTS_AT_ONCE)
 
 
 def test_pings_are_answered_within_a_bound_and_asked() -> None:
