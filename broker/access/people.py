@@ -266,10 +266,7 @@ class People:
 
     def _read(self) -> None:
         rows = self._database.execute("SELECT name, hash, role, cameras, made FROM user")
-        self._users = Users(
-            User(name, hash, AccessRole(role), tuple(json.loads(cameras)), made)
-            for name, hash, role, cameras, made in rows
-        )
+        self._users = Users(_user(*row) for row in rows)
         self._logins.read()
 
     @contextmanager
@@ -278,3 +275,7 @@ class People:
         with transaction(self._database):
             self.refresh()
             yield
+
+
+def _user(name: str, hash: str, role: str, cameras: str, made: float) -> User:
+    return User(name, hash, AccessRole(role), tuple(json.loads(cameras)), made)

@@ -257,7 +257,7 @@ def test_somebody_who_reads_the_file_for_long_bars_no_later_write(keyring: Keyri
 def test_a_file_that_was_moved_away_is_told_of_and_counts_again_once_it_is_back(
     keyring: Keyring, path: Path, other: bool
 ) -> None:
-    """Who is let in by the file that SQLite has open would be nobody after the next start, and nothing is revoked."""
+    """SQLite has it open still: the next start would know nobody whom that lets in, and nothing is revoked."""
     token = keyring.make_token(Role.EGRESS, now=NOW)
     member = admit(keyring, token)
     away = path.rename(path.with_suffix(".away"))

@@ -34,9 +34,10 @@ FULL, TILE = 1080, 240
 class Scene:
     """A camera with two streams, an ingest and an egress, and one viewer."""
 
-    def __init__(self, **sub: Any) -> None:
-        self.stage = Stage(camera("door"), camera("door/sub", on_demand=True))
-        self.stage.ingest("in-1", stream("door"))
+    def __init__(self, *beside: str, **sub: Any) -> None:
+        others = [camera(name) for name in beside]
+        self.stage = Stage(camera("door"), camera("door/sub", on_demand=True), *others)
+        self.stage.ingest("in-1", stream("door"), *map(stream, beside))
         self.stage.egress("out-1")
         self.sub = sub
         self.main: dict[str, Any] = {}
@@ -105,17 +106,21 @@ def test_a_camera_without_a_sub_stream_says_so() -> None:
 
 @pytest.mark.parametrize("what", ["out-1", "in-1"])
 def test_a_stream_that_may_be_what_ends_its_workers_is_shown_to_nobody_while_the_other_plays(
-    scene: Scene, what: str
+    what: str,
 ) -> None:
+    scene = Scene("yard")
     stage, small = scene.stage, Wish(StreamWish.AUTO, TILE)
     for number in range(2, DEATHS + 2):
+        stage(ViewerOffered("neighbour", "yard", "offer"))  # who is not to be dark because of it
+        stage.hear("out-1", Answered("neighbour", "answer"))
         assert scene.offer(small) == "door/sub"
         stage.tick(0.1)
         if what == "out-1":
             stage.egress(what, incarnation=str(number))  # it was started again
         else:
-            stage.ingest(what, stream("door"), incarnation=str(number))
+            stage.ingest(what, stream("door"), stream("yard"), incarnation=str(number))
             stage(ViewerLeft("s"))
+            stage(ViewerLeft("neighbour"))
     assert scene.offer(small) == "door", "that plays"
     stage(ViewerLeft("s"))
     stage.tick(SUSPENSION + 0.1)
