@@ -98,6 +98,8 @@ class Publisher:
         self._gops: dict[Rendition, Gop] = {}
         self._sealers: dict[Rendition, Sealer] = {}
         self._unsent: list[bytes] = []  # frames of this turn of the event loop
+        self._alone = True  # what was sent last was one frame by itself …
+        self._sent_at = float("-inf")  # … and when that was last sent without waiting for the turn's end
         self._taken: set[Rendition] = set()
         self._newest: dict[Rendition, int] = {}  # epoch that somebody told he takes
         self._cached = 0  # bytes of all of them
@@ -126,8 +128,7 @@ class Publisher:
             self._gops[rendition] = Gop()
         gop = self._gops[rendition]
         taken = rendition in self._taken
-        if taken and not self._unsent:
-            asyncio.get_running_loop().call_soon(self._send)
+        begins = taken and not self._unsent
         sealer = self._sealers.get(rendition)
         for batch in batches:
             video = batch.kind == _VIDEO
@@ -141,6 +142,8 @@ class Publisher:
             if taken:
                 frame = topic + encoded
                 self._unsent.append(frame if sealer is None else sealer.seal(frame))
+        if begins and self._unsent:
+            self._send_soon()
         if self._cached > self._cache_bytes:
             self._relieve()
         return taken
@@ -172,11 +175,26 @@ class Publisher:
         if gop := self._gops.pop(rendition, None):
             self._cached -= gop.size
 
+    def _send_soon(self) -> None:
+        """Send at once what is likely to come alone, else with all that this turn of the event loop brings.
+
+        A turn more for one frame is one more call to the kernel and the loop's own work, on cold caches. Where frames
+        came together last, or two come at one time of the loop's, they wait for each other.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._alone and now != self._sent_at:
+            self._sent_at = now
+            self._send()
+        else:
+            loop.call_soon(self._send)
+
     def _send(self) -> None:
         """Send what waits for that: together it wakes others once."""
         assert self._channel is not None
         if self._unsent and not self._channel.closed:
             unsent, self._unsent = self._unsent, []
+            self._alone = len(unsent) == 1
             self._channel.send_all(unsent)
 
     def _relieve(self) -> None:

@@ -98,6 +98,38 @@ async def test_live(tmp_path: Path) -> None:
         assert not egress.of(live_topic("doorbell"))
 
 
+async def test_a_picture_that_comes_alone_is_sent_at_once_and_those_that_come_together_go_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bus(tmp_path) as (publisher, egress):
+        await flowing(publisher, egress, "front")
+        sent: list[int] = []
+        monkeypatch.setattr(publisher._channel, "send_all", lambda frames: sent.append(len(frames)))
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now)
+
+        def turn(pictures: int) -> list[int]:
+            """How many frames went together before the turn was over."""
+            nonlocal now
+            sent.clear()
+            now += 0.04
+            for _ in range(pictures):
+                publisher.publish("front", [batch(1)])
+            return list(sent)
+
+        assert turn(1) == [1]
+        assert turn(3) == [1], "nobody can know that two more come"
+        await asyncio.sleep(0)
+        assert sent == [1, 2]
+        assert turn(3) == [], "as many may come again"
+        await asyncio.sleep(0)
+        assert sent == [3]
+        assert turn(1) == []
+        await asyncio.sleep(0)
+        assert turn(1) == [1]
+
+
 async def test_replay_is_the_group_up_to_now(tmp_path: Path) -> None:
     async with bus(tmp_path) as (publisher, egress):
         publisher.publish("door", [*video(25), batch(0, kind="audio")])
