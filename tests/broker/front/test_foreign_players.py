@@ -5,6 +5,7 @@ A token is shown where they show it, and what they read of an answer is read as 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -180,6 +181,20 @@ async def test_simple_whep_client(broker: RunningBroker, egress: FakeEgress) -> 
         patched = await broker.http.patch(resource, headers=headers | SDPFRAG, data=fragment + more)
         assert patched.status == 204
     assert (await broker.http.delete(resource, headers=headers)).ok
+    assert await egress.told(HangUp) == HangUp((await egress.told(Offer)).session)
+
+
+async def test_software_mansion(broker: RunningBroker, egress: FakeEgress) -> None:
+    """react-native-whip-whep: candidates in JSON by PATCHes without a tag or a token; another answer is no session."""
+    url = f"{broker.url}whep/door"
+    headers = {"Accept": "application/sdp", **BEARER, **SDP}
+    posted = await broker.http.post(url, headers=headers, data=Browser().offer())
+    assert posted.status == 201
+    resource = urljoin(url, urlsplit(posted.headers["Location"]).path)
+    candidate = {"candidate": CANDIDATE[2:].strip(), "sdpMLineIndex": 0, "sdpMid": "0", "usernameFragment": UFRAG}
+    for one in (candidate, candidate | {"sdpMid": ""}):
+        assert (await broker.http.patch(resource, headers=SDPFRAG, data=json.dumps(one))).status == 204
+    assert (await broker.http.delete(resource, headers=BEARER)).ok
     assert await egress.told(HangUp) == HangUp((await egress.told(Offer)).session)
 
 
