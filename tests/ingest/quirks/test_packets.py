@@ -107,6 +107,20 @@ async def test_junk_between_frames_is_skipped() -> None:
     await plays(fake)
 
 
+@pytest.mark.parametrize("off", [4, 12])
+async def test_frames_that_are_always_shorter_than_they_say_are_named(
+    off: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.rtsp.client.REPORT_INTERVAL", 0.2)
+    fake = FakeCamera()
+    fake.wrap = lambda frame: frame[:2] + (len(frame) - 4 + off).to_bytes(2) + frame[4:]
+    async with fake, Pulled(fake.url, transport=Transport.TCP) as pulled:
+        await pulled.until(lambda: "neither packets nor RTSP" in pulled.camera.report.detail)
+        assert "set transport to udp" in pulled.camera.report.detail
+        fake.wrap = lambda frame: frame
+        await pulled.until(lambda: pulled.camera.report.detail == "")
+
+
 async def test_answers_between_frames_do_no_harm() -> None:
     fake = FakeCamera()
     fake.wrap = lambda frame: frame + b"RTSP/1.0 200 OK\r\nCSeq: 77\r\n\r\n" + bytes(InterleavedFrame(99, b"whatever"))
