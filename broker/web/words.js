@@ -27,11 +27,6 @@ export const UNDECODED =
   "or use another browser.";
 
 const TOO_OLD = "This browser is too old for live pictures: use a newer one.";
-const NO_H264 =
-  "The camera sends H.264, and this browser cannot play it: use another one, such as Chrome, Edge or Safari.";
-const NO_PLUG_IN =
-  "The camera sends H.264, and this Firefox cannot play it yet: switch on “OpenH264 Video Codec” under about:addons, " +
-  "Plugins (Firefox fetches it from the internet once), or use another browser.";
 const OTHER_H264 =
   "The camera sends a kind of H.264 that this browser cannot play: set the camera to the profile Main or Baseline, " +
   "or use another browser.";
@@ -55,15 +50,26 @@ export function noPicture({ summary, picture, takesH264 }) {
   if (summary.state === "no_picture") return summary.sentence;
   if (summary.state !== "playing" || picture !== false) return "";
   if (!summary.video) return ONLY_SOUND;
-  if (summary.video !== "H264") return unconverted(summary.video);
-  if (takesH264) return OTHER_H264;
-  return decodesByPlugIn() ? NO_PLUG_IN : NO_H264;
+  const codec = summary.video.replace(/^H26/, "H.26");
+  if (!takesH264) return withoutH264(summary.video === "H264" ? codec : `${codec}, which is converted to H.264`);
+  return summary.video === "H264" ? OTHER_H264 : unconverted(codec);
+}
+
+/** For a browser that takes none: whatever is converted is H.264, too. */
+function withoutH264(sent) {
+  if (!decodesByPlugIn()) {
+    return `The camera sends ${sent}, and this browser cannot play it: use another one, such as Chrome, Edge or Safari.`;
+  }
+  return (
+    `The camera sends ${sent}, and this Firefox cannot play it yet: switch on “OpenH264 Video Codec” under ` +
+    "about:addons, Plugins (Firefox fetches it from the internet once), or use another browser."
+  );
 }
 
 function unconverted(codec) {
   return (
-    `The camera sends ${codec.replace(/^H26/, "H.26")}, which this browser cannot play as it comes, and nothing converts ` +
-    "it: start a transcode process (camshaft transcode), or use another browser."
+    `The camera sends ${codec}, which this browser cannot play as it comes, and nothing converts it: ` +
+    "start a transcode process (camshaft transcode), or use another browser."
   );
 }
 

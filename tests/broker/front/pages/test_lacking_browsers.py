@@ -1,5 +1,7 @@
 """Pages in browsers that cannot do all of it."""
 
+import re
+
 import pytest
 
 from common.control import Offer
@@ -127,6 +129,31 @@ async def test_the_screen_is_filled_in_the_way_that_there_is(page, lacking: str,
     else:
         await full.click()
         assert await page.evaluate("window.called") == called
+
+
+WITHOUT_PICTURE = [
+    ("Firefox/153", "H264", False, "The camera sends H.264, and this Firefox .*OpenH264 Video Codec"),
+    ("Firefox/153", "H265", False, "H.265, which is converted to H.264, and this Firefox .*OpenH264 Video Codec"),
+    ("Chrome/156", "JPEG", False, "JPEG, which is converted to H.264, and this browser cannot play it: use another"),
+    ("Chrome/156", "H265", True, "H.265, which .* nothing converts it: start a transcode process"),
+    ("Chrome/156", "H264", True, "a kind of H.264 that this browser cannot play"),
+]  # agent, picture, whether it takes H.264, what is said
+
+
+async def test_why_a_browser_gets_sound_and_no_picture(page) -> None:
+    await page.goto("/")
+    said = await page.evaluate(
+        """async (cases) => {
+            const { noPicture } = await import("/static/words.js");
+            return cases.map(([agent, video, takesH264]) => {
+              Object.defineProperty(navigator, "userAgent", { value: agent, configurable: true });
+              return noPicture({ summary: { state: "playing", video }, picture: false, takesH264 });
+            });
+        }""",
+        WITHOUT_PICTURE,
+    )
+    for sentence, (*_, expected) in zip(said, WITHOUT_PICTURE, strict=True):
+        assert re.search(expected, sentence)
 
 
 async def test_what_the_browser_says_of_an_answer_is_not_what_people_read(page, egress: FakeEgress) -> None:
