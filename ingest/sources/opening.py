@@ -55,6 +55,7 @@ _HLS = {"live_start_index": "-2", "http_persistent": "0", "http_multiple": "0", 
     "allowed_segment_extensions": "ALL",
 }
 _LIVE = {"analyzeduration": LOOK_US, "probesize": LOOK_BYTES, "fpsprobesize": "0"}
+_VIDEO4LINUX = 81  # Documentation/admin-guide/devices.txt of Linux, of character devices
 _ENCRYPTED = "crypto+"  # FFmpeg's mark of a segment that is to be decrypted
 _V4L2_KEYS = {"size": "video_size", "fps": "framerate", "format": "input_format"}
 _NO_PAGE = "it is a web page; the camera's manual has the address of its stream"
@@ -174,11 +175,11 @@ def _device(url: SourceUrl) -> Opened:
         problem = f"{min(unknown)} is not known behind the ?; allowed: {', '.join(_V4L2_KEYS)}"
         raise CameraError(CameraState.INVALID_URL, problem)
     try:
-        mode = Path(path).stat().st_mode
+        found = Path(path).stat()
     except (OSError, ValueError):
         raise CameraError(CameraState.NOT_FOUND, "there is no such device on the machine that ingest runs on") from None
-    if not (path.startswith("/dev/") and stat.S_ISCHR(mode)):
-        raise CameraError(CameraState.REJECTED, "it is no device below /dev")
+    if not (path.startswith("/dev/") and stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _VIDEO4LINUX):
+        raise CameraError(CameraState.REJECTED, "it is no video device below /dev")  # to open another may do something
     options = {_V4L2_KEYS[key]: value for key, value in ({"format": "mjpeg"} | given).items()}
     container = _open(path, "v4l2", {**options, "protocol_whitelist": "file"})
     return Opened(container, Pacer(LEAD, SPEED))
