@@ -25,6 +25,7 @@ Logger = structlog.stdlib.BoundLogger
 
 MAX_VALUE = 2_000  # characters of a value; a stranger's words can be as long as a message
 MAX_TRACEBACK = 50_000  # characters
+AUDIT_LINES = 1_000  # a minute of one thing that people do or are refused, from wherever they come
 LINES_A_MINUTE = 30  # of an event that is worth a line each: all of a household's or an office's
 
 _URL = re.compile("://|turns?:")  # where there can be credentials
@@ -104,18 +105,26 @@ def set_level(level: str) -> None:
 class Quiet:
     """Writes lines that strangers can cause: of each kind at most ``lines`` a minute, and how many more there were.
 
-    A line's kind is its text and what it is ``about``: neither must be a stranger's choice. The number is told by
-    ``sweep``, to be called now and then, or before the next line of the kind. Times are monotonic seconds.
+    A line's kind is its text and what it is ``about``. Neither must be a stranger's choice, unless ``in_all`` bounds
+    the lines of one text in a minute, whatever they are about: who has a /48 has as many addresses as he likes. The
+    number is told by ``sweep``, to be called now and then, or before the next line of the kind. Times are monotonic.
     """
 
     INTERVAL = 60.0  # seconds
     KINDS = 10_000  # that are kept apart: cameras come and go, and so do their names
 
-    def __init__(self, logger: Logger, clock: Callable[[], float] = time.monotonic, lines: int = 1) -> None:
+    def __init__(
+        self,
+        logger: Logger,
+        clock: Callable[[], float] = time.monotonic,
+        lines: int = 1,
+        in_all: int = sys.maxsize,
+    ) -> None:
         self._logger = logger
         self._clock = clock
-        self._lines = lines
+        self._lines, self._most = lines, in_all
         self._minutes: dict[tuple[str, str], _Minute] = {}  # of each kind; the one that ends first stands first
+        self._in_all: dict[str, _Minute] = {}  # of each text, where its lines are about something
 
     def info(self, event: str, *, about: str = "", **fields: object) -> None:
         """Write a line of level info."""
@@ -142,14 +151,35 @@ class Quiet:
         now = self._clock()
         while self._minutes and now >= next(iter(self._minutes.values())).end:
             self._finish(next(iter(self._minutes)))
+        for event in [event for event, minute in self._in_all.items() if now >= minute.end]:
+            self._finish_all(event)
 
     def flush(self) -> None:
         """Tell how many lines were left out, also of minutes that are not over: no more lines will come."""
         for kind in tuple(self._minutes):
             self._finish(kind)
+        for event in tuple(self._in_all):
+            self._finish_all(event)
 
     def _due(self, event: str, about: str) -> bool:
-        now, kind = self._clock(), (event, about)
+        now = self._clock()
+        if not about:
+            return self._is_due(event, about, now)
+        whole = self._in_all.get(event)
+        if whole is not None and now >= whole.end:
+            self._finish_all(event)
+            whole = None
+        if whole is None:
+            whole = self._in_all[event] = _Minute(now + self.INTERVAL, self._most)
+        if not whole.left:
+            whole.more += 1
+            return False
+        due = self._is_due(event, about, now)
+        whole.left -= due
+        return due
+
+    def _is_due(self, event: str, about: str, now: float) -> bool:
+        kind = event, about
         minute = self._minutes.get(kind)
         if minute is not None and now >= minute.end:
             self._finish(kind)
@@ -168,6 +198,10 @@ class Quiet:
         if more := self._minutes.pop(kind).more:
             event, about = kind
             self._logger.info(f"{event}: and {more} more in a minute", **({"about": about} if about else {}))
+
+    def _finish_all(self, event: str) -> None:
+        if more := self._in_all.pop(event).more:
+            self._logger.info(f"{event}: and {more} more in a minute, about others")
 
 
 @dataclass(slots=True)

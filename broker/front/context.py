@@ -18,7 +18,7 @@ from broker.front.ice_servers import IceServers
 from broker.front.quotas import Quotas
 from broker.relay_apart import SeenRelay
 from common.histogram import Histogram, Measure
-from common.log import LINES_A_MINUTE, Quiet, get_logger
+from common.log import AUDIT_LINES, LINES_A_MINUTE, Quiet, get_logger
 from common.memory import Shortage
 
 
@@ -53,7 +53,7 @@ class Context:
     clock: Callable[[], float] = time.monotonic
     quiet: Quiet = field(default_factory=lambda: Quiet(get_logger()))  # for what strangers can cause
     # For refusals: of each address, who tried what.
-    audit: Quiet = field(default_factory=lambda: Quiet(get_logger(), lines=LINES_A_MINUTE))
+    audit: Quiet = field(default_factory=lambda: Quiet(get_logger(), lines=LINES_A_MINUTE, in_all=AUDIT_LINES))
 
     @property
     def counted(self) -> Counter[str]:

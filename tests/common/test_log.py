@@ -228,6 +228,24 @@ def test_lines_about_different_subjects_are_counted_apart() -> None:
     ]
 
 
+def test_lines_about_whatever_strangers_choose_are_bounded_in_all() -> None:
+    """As those about addresses: somebody with a /48 has 65,536 networks of which each is one's own."""
+    clock = Clock()
+    with structlog.testing.capture_logs() as logs:
+        quiet = Quiet(get_logger(), clock, lines=2, in_all=10)
+        for minute in range(2):
+            clock.now = minute * Quiet.INTERVAL
+            for number in range(1_000):
+                quiet.warning("access refused", about=f"2001:db8:{number:x}::")
+            quiet.warning("another thing", about="2001:db8::")
+        assert len(quiet._minutes) < 30, "nothing is kept of what is not written"
+        quiet.flush()
+    written = [entry["event"] for entry in logs]
+    assert written.count("access refused") == 2 * 10
+    assert written.count("access refused: and 990 more in a minute, about others") == 2
+    assert written.count("another thing") == 2
+
+
 def test_what_is_counted_apart_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Quiet, "KINDS", 10)
     with structlog.testing.capture_logs() as logs:
