@@ -68,13 +68,12 @@ class People:
         self._lock = threading.RLock()  # of the database, and of what is in memory of it
         self._users = Users()
         with opened(path, FORMAT, LOCK_TIMEOUT, one_thread=False) as self._database:
-            self._place = Place(path)
             with transaction(self._database):
                 if make_tables(self._database, path, FORMAT):
                     self._database.execute("INSERT INTO device VALUES (?)", (secrets.token_bytes(SECRET_BYTES),))
             self._devices = Devices(*self._database.execute("SELECT secret FROM device").fetchone())
             self._logins = LoginTable(self._database)
-            self._version = data_version(self._database)
+            self._place, self._version = Place(path), data_version(self._database)
             self._read()
 
     def close(self) -> None:
