@@ -19,9 +19,9 @@ endif
 # A quarter of the tests' time would go into compiling the same modules, in each process of the tests and of the clusters.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what. The last process
-# only runs what computes, with what the others leave of the machine.
-PARALLEL := -n 5 --dist loadgroup --no-loadscope-reorder
+# Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what. The last two
+# only run what computes, with what the others leave of the machine.
+PARALLEL := -n 6 --dist loadgroup --no-loadscope-reorder
 FAST     := not (e2e or browser or gstreamer or namespace or slow)
 
 .PHONY: help run test test-fast check format bench codecs fuzz wheel system clean

@@ -24,7 +24,7 @@ from rigs.process import forbid_real_time
 from tests.fakes.cost import untraced
 from tests.fakes.gentle import Scheduling, become_gentle, is_gentle
 from tests.fakes.second_look import SecondLooks
-from tests.fakes.turns import Company, turn
+from tests.fakes.turns import Company, collecting, turn
 
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
 settings.register_profile("patient", deadline=None)
@@ -55,6 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduling | None:
     """Share the tests out among usual and gentle processes."""
     return Scheduling(config) if config.getoption("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[object]:
+    """Let one of several processes go first. What coverage sees of imports there need not be seen again."""
+    with (
+        collecting(session.config.rootpath) if _process() else contextlib.nullcontext(True) as first,
+        contextlib.nullcontext() if first else untraced(),
+    ):
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from common.log import configure, get_logger
 from tests.fakes import gentle
 from tests.fakes.gentle import BATCH, Scheduling, computes, group_of, is_gentle
-from tests.fakes.turns import Company, turn
+from tests.fakes.turns import Company, collecting, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
 
@@ -98,6 +99,26 @@ def test_who_is_alone_waits_for_the_others_and_nobody_overtakes(root: Path) -> N
                 assert not after.runs.wait(0.1)
                 alone.end()
                 assert after.runs.wait(BOUND)
+
+
+def test_one_collects_first_and_then_all_others_at_once(root: Path) -> None:
+    collect, there, both = threading.Event(), threading.Barrier(3), threading.Barrier(2)
+
+    def other() -> None:
+        there.wait(BOUND)
+        with collecting(root) as first:
+            assert collect.is_set()
+            assert not first
+            both.wait(BOUND)
+
+    with ThreadPoolExecutor(2) as others:
+        with collecting(root) as first:
+            assert first
+            ended = [others.submit(other) for _ in range(2)]
+            there.wait(BOUND)
+            time.sleep(0.1)  # in which they would have begun
+            collect.set()
+        assert [each.result(BOUND) for each in ended] == [None, None]
 
 
 @pytest.mark.parametrize("company", [Company.USUAL, Company.ALONE])
