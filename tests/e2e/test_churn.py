@@ -104,6 +104,8 @@ async def test_twenty_viewers_on_three_cameras_leave_nothing_behind(
                 seats = [group.create_task(come_and_go(crowd, running, until, chance)) for _ in range(VIEWERS)]
             window = steady.end()
         assert sum(seat.result() for seat in seats) > 5 * VIEWERS
+        counters = {name: node["counters"] for name, node in (await nodes(http, running)).items()}
+        print({name: (of.get("paths_stuck"), of.get("sends_blocked")) for name, of in counters.items()}, window)
         for viewer in window.viewers:
             assert viewer.lost == 0, "nobody else's packets are dropped"
             assert viewer.frames >= 0.98 * SECONDS * SMALL.fps
