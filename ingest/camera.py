@@ -36,6 +36,7 @@ from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
 from ingest.sources.demuxed import Demuxed, demuxed
+from ingest.sources.muxed import muxed
 from ingest.standing import MAX_SHOWN, Standing
 from ingest.starts import Start, Starts
 
@@ -162,8 +163,10 @@ class Camera:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
             named = exc.state is CameraState.CLOSED and wait_now is not None
             return self._failed(CameraError(CameraState.UNAUTHORIZED, exc.detail) if named else exc, wait_now)
-        except NothingPlayableError as exc:  # what it sent before is not there any more
-            self._standing.announced(exc.tracks)
+        except NothingPlayableError as exc:
+            before, self._learnt.muxed = self._learnt.muxed, exc.muxed
+            if exc.muxed != before:  # it is asked again in the other way, at once or, if it may go on changing, soon
+                return 0.0 if exc.muxed else self._failed(CameraError(CameraState.CLOSED, exc.detail))
             return self._failed(exc)
         except CameraError as exc:
             if self._account and exc.state is CameraState.UNAUTHORIZED:
@@ -195,9 +198,6 @@ class Camera:
         try:
             await self._wait_for_turn(_host_of(self.spec.url), 0)
             await self._session(open_)
-        except NothingPlayableError as exc:
-            self._standing.announced(exc.tracks)
-            return self._failed(exc)
         except CameraError as exc:
             self._counters["addresses_refused"] += exc.state is CameraState.NOT_ALLOWED
             return self._failed(exc)
@@ -219,7 +219,7 @@ class Camera:
             networks=Networks(self.spec.networks),
         )
         try:
-            await self._session(open_)
+            await self._session(_demuxing(open_, self._shared) if self._learnt.muxed else open_)
         except ForbiddenAddressError:
             self._counters["redirects_refused"] += 1
             raise
@@ -278,10 +278,19 @@ class Camera:
 
     def _failed(self, error: CameraError, wait: float | None = None) -> float:
         """Remember and log a failure. Returns the seconds to wait, ``wait`` if it is given."""
+        if isinstance(error, NothingPlayableError):  # what it sent before is not there any more
+            self._standing.announced(error.tracks)
         delay = self._attempts.failed(error.state) if wait is None else wait
         self._standing.failed(error, delay, time.time())
         self._shared.changed()
         return delay
+
+
+def _demuxing(
+    connect: Callable[..., AbstractAsyncContextManager[Connection]], shared: Shared
+) -> Callable[..., AbstractAsyncContextManager[Session]]:
+    """The way to a camera that sends a transport stream."""
+    return partial(muxed, partial(connect, muxed=True), bitrate=shared.bitrate, memory=shared.sources.memory)
 
 
 def _host_of(url: str) -> str:

@@ -24,6 +24,7 @@ class Learnt:
     keepalive: Keepalive = field(default_factory=Keepalive)
     habits: Habits = field(default_factory=Habits)
     pace: Pace = field(default_factory=Pace)
+    muxed: bool = False  # it sends picture and sound as one transport stream
 
 
 class Memory:

@@ -16,6 +16,7 @@ from common.control import TrackStats
 from common.errors import CameraError
 from common.media import Batch, Kind, Track
 from ingest.payload.h264 import H264
+from ingest.payload.registry import NothingPlayableError
 from ingest.retry import Transports
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
@@ -23,6 +24,7 @@ from ingest.rtsp.networks import Networks
 from ingest.rtsp.opening import connected, over_any
 from ingest.rtsp.url import RtspUrl
 from ingest.sources.demuxed import Demuxed, demuxed
+from ingest.sources.muxed import muxed
 
 LISTEN = 2.0  # seconds of media that are looked at, at least
 LONG_GROUP = 4.0  # seconds between keyframes from which on a lost packet hurts for long
@@ -73,8 +75,13 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
     async def attempt(transport: Transport) -> ProbeResult:
         while True:
             before = deepcopy(pin)
+            over = partial(open_, udp=transport is Transport.UDP)
             try:
-                return await _watch(partial(open_, udp=transport is Transport.UDP), timeout)
+                return await _watch(over, timeout)
+            except NothingPlayableError as exc:
+                if not exc.muxed:
+                    raise
+                return await _watch(partial(muxed, partial(over, muxed=True)), timeout)
             except CameraError as exc:
                 if exc.state is not CameraState.CLOSED or pin == before or pin.habits.learnt > MAX_HANG_UPS:
                     raise  # else it hung up at what the next attempt goes round

@@ -31,7 +31,10 @@ from ingest.sdp import Format, MediaSection, SessionDescription, static_format
 SOUND_RATES = range(8_000, 96_001)  # Hz, of sound that is converted: with one of 1 Hz a packet would last for minutes
 SOUND_CHANNELS = range(1, 9)
 MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
+MUXED = "MP2T"
 DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RFC 3551 section 6)
+
+_MUXED_RATE = 90_000  # Hz, RFC 2250 2
 
 _NO_MEDIA = {13, 19, *range(64, 96)}  # comfort noise; what RTCP would be taken for (RFC 5761 4)
 
@@ -87,7 +90,7 @@ _SELF_DESCRIBING = {*_HEADERS, "MULTIOPUS"}  # whatever rate and channels a sess
 # By registered encoding name in upper case: the name people know, and the rest of a sentence that begins with it.
 _UNKNOWN = {
     "H266": ("H.266", _USE_H264),
-    "MP2T": ("an MPEG transport stream", _USE_H264),
+    MUXED: ("an MPEG transport stream", _USE_H264),
     "H261": ("H.261", _USE_H264),
     "DVI4": ("ADPCM (DVI4)", _USE_G711),
     "VORBIS": ("Vorbis", _USE_G711),
@@ -160,11 +163,15 @@ class Choice:
 
 
 class NothingPlayableError(CameraError):
-    """The camera has nothing that can be played, by its description. ``tracks`` say why."""
+    """The camera has nothing that can be played, by its description. ``tracks`` say why.
 
-    def __init__(self, detail: str, tracks: tuple[Track, ...]) -> None:
+    ``muxed`` says that there is a transport stream, see ``choose_muxed``.
+    """
+
+    def __init__(self, detail: str, tracks: tuple[Track, ...], *, muxed: bool = False) -> None:
         super().__init__(CameraState.NO_PLAYABLE_TRACK, detail)
         self.tracks = tracks
+        self.muxed = muxed
 
 
 def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
@@ -185,8 +192,28 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
             others.append(choices[0].track)
     if not played:
         problems = "; ".join(f"{track.kind}: {track.problem}" for track in others)
-        raise NothingPlayableError(problems or "the camera offers neither video nor audio", tuple(others))
+        detail, muxed = problems or "the camera offers neither video nor audio", _muxed(description) is not None
+        raise NothingPlayableError(detail, tuple(others), muxed=muxed)
     return played, others
+
+
+def choose_muxed(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
+    """The section of an MPEG transport stream, to be passed on to a demuxer: picture and sound are in it.
+
+    Raises ``NothingPlayableError`` if there is none.
+    """
+    if (choice := _muxed(description)) is None:
+        raise NothingPlayableError("the camera sends no transport stream any more", ())
+    return [choice], []
+
+
+def _muxed(description: SessionDescription) -> Choice | None:
+    for section in description.media:
+        for format_ in section.formats:
+            if section.kind in list(Kind) and _codec(section, format_) == MUXED and "SAVP" not in section.protocol:
+                track = Track(Kind(section.kind), MUXED, _MUXED_RATE)
+                return Choice(section, format_, track, format_.clock_rate or _MUXED_RATE)
+    return None
 
 
 def doubtful(description: SessionDescription) -> Choice | None:

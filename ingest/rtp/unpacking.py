@@ -16,7 +16,7 @@ from ingest.payload.frames import Frames
 from ingest.payload.h264 import H264
 from ingest.payload.h265 import H265
 from ingest.payload.nal_format import NalPayloadFormat
-from ingest.payload.registry import Choice, PayloadFormat, choice_by_codec, make
+from ingest.payload.registry import MUXED, Choice, PayloadFormat, choice_by_codec, make
 from ingest.rtp.clock import CameraClock, TrackClock
 from ingest.rtp.rtcp import Reception, SenderReport
 
@@ -76,7 +76,8 @@ class Unpacking:
     def _doubt(self) -> None:
         """Look at the picture's packets, whether they are what was announced, until a keyframe shows it."""
         track = self.choice.track
-        if track.kind is Kind.VIDEO and track.playable and not isinstance(self._format, Doubted):
+        doubted = isinstance(self._format, Doubted) or track.codec == MUXED  # what is in that is seen elsewhere
+        if track.kind is Kind.VIDEO and track.playable and not doubted:
             form = self._format
             self._take_up(Doubted(form, lambda: self._take_up(form), self._recognised))
 

@@ -26,7 +26,6 @@ from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.media import SessionMedia
 from ingest.rtsp.message import Request, Response
-from ingest.rtsp.networks import Networks
 from ingest.rtsp.parser import Parser
 from ingest.rtsp.publishing import Publishing
 from ingest.rtsp.quickack import QuickAck
@@ -51,19 +50,18 @@ class Connection(asyncio.BufferedProtocol):
         url: RtspUrl,
         *,
         udp: bool,
-        epoch: int,
+        media: Callable[[], SessionMedia],
         publish: Callable[[list[Batch]], bool | None],
         on_media: Callable[[Connection], None],
         pin: Pin,
         keepalive: Keepalive,
         pace: Pace,
         budget: Budget,
-        networks: Networks,
     ) -> None:
         self.udp = udp
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
-        self._media = SessionMedia(url, udp=udp, epoch=epoch, networks=networks)
+        self._media = media()
         self._silence = Silence(self._media, pace)
         self._session = RtspSession(url, udp, self._media.select, pin, keepalive)
         self._interleaved = Interleaved(self._parser, self._answered)

@@ -14,7 +14,7 @@ from functools import partial
 
 from common.media import Kind, Track
 from ingest import native
-from ingest.payload.registry import Choice, NothingPlayableError, choose, doubtful
+from ingest.payload.registry import Choice, NothingPlayableError, choose, choose_muxed, doubtful
 from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtp.stream import CameraStream
@@ -42,8 +42,10 @@ class SessionMedia:
         udp: bool,
         epoch: int,
         networks: Networks = Networks(),  # noqa: B008  # frozen
+        muxed: bool = False,
     ) -> None:
         self.udp = udp
+        self._choose = choose_muxed if muxed else choose
         self.networks = networks
         self.stream = CameraStream([], udp=udp, epoch=epoch)  # empty until every track is set up
         self.ports: list[tuple[UdpPort, UdpPort]] = []  # of RTP and RTCP, one a track
@@ -59,9 +61,9 @@ class SessionMedia:
     def select(self, description: SessionDescription) -> list[MediaSection]:
         """The sections to set up. Raises ``NothingPlayableError``."""
         try:
-            self._choices, self._unplayable = choose(description)
+            self._choices, self._unplayable = self._choose(description)
         except NothingPlayableError as exc:
-            choice = doubtful(description)
+            choice = doubtful(description) if self._choose is choose else None
             if choice is None:
                 raise
             self._choices, self.nothing_playable = [choice], exc

@@ -21,6 +21,7 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import connect
 from ingest.rtsp.keepalive import Keepalive
+from ingest.rtsp.media import SessionMedia
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.session import RedirectedError
 from ingest.rtsp.setup import TransportRefusedError
@@ -50,6 +51,7 @@ async def connected(
     pace: Pace | None = None,
     bitrate: int = LimitsConfig().camera_bitrate,
     networks: Networks = Networks(),  # noqa: B008  # frozen
+    muxed: bool = False,
 ) -> AsyncIterator[Connection]:
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
@@ -58,7 +60,7 @@ async def connected(
     itself; ``on_redirect`` is told of each.
     Nothing is sent to, or taken from, an address that ``networks`` does not allow.
     ``pin``, ``keepalive`` and ``pace`` are what earlier sessions taught; ``bitrate`` is what the camera may send for
-    long, in Mbit/s.
+    long, in Mbit/s. ``muxed`` has a transport stream passed on as it is, see ``choose_muxed``.
     """
     pin, keepalive = pin or Pin(), keepalive or Keepalive()
     budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
@@ -68,14 +70,13 @@ async def connected(
             Connection,
             url,
             udp=udp,
-            epoch=epoch,
+            media=partial(SessionMedia, url, udp=udp, epoch=epoch, networks=networks, muxed=muxed),
             publish=publish,
             on_media=on_media,
             pin=pin,
             keepalive=keepalive,
             pace=pace or Pace(),
             budget=budget,
-            networks=networks,
         )
         reach = partial(connect, url=url, tls=tls, origin=origin, networks=networks)
         connection = await (tunnelled(open_, url, pin, reach) if url.tunnel else reach(open_))

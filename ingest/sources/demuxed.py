@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import thread_time
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from common.cameras import CameraSpec, CameraState
 from common.clock import unix_ns
@@ -35,6 +35,8 @@ READ_BYTES = 256 << 10  # at once, of one source before others have their turn
 MAX_DESCRIPTION = 64 << 10  # bytes
 END_GRACE = 1.0  # seconds for a process to go by itself
 
+Made = TypeVar("Made", bound="Demuxed")
+
 _DEMUXER = f"{__package__}.demuxer"
 _ROOT = str(Path(__file__).parents[__name__.count(".")])  # of all that is ours
 
@@ -48,13 +50,13 @@ class Demuxed:
         scheme: str,
         *,
         epoch: int,
-        publish: Callable[[list[Batch]], None],
+        publish: Callable[[list[Batch]], bool | None],
         on_media: Callable[[Demuxed], None],
         budget: Budget,
     ) -> None:
         self.stream = CameraStream([], udp=False, epoch=epoch)
         self.server = ""
-        self.transport = scheme
+        self.transport: str = scheme
         self._process = process
         self._epoch = epoch
         self._publish, self._on_media, self._budget = publish, on_media, budget
@@ -155,7 +157,7 @@ async def demuxed(
     spec: CameraSpec,
     *,
     epoch: int,
-    publish: Callable[[list[Batch]], None],
+    publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Demuxed], None] = lambda _session: None,
     bitrate: int = LimitsConfig().camera_bitrate,
     memory: int = SourcesConfig().memory,
@@ -164,16 +166,32 @@ async def demuxed(
 
     ``bitrate`` is what the source may send for long, in Mbit/s; ``memory`` is in MiB.
     """
-    transport, process = await _started(Order(spec.url, spec.tls, memory, spec.networks))
-    budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
-    session = Demuxed(process, spec.scheme, epoch=epoch, publish=publish, on_media=on_media, budget=budget)
-    try:
+    order = Order(spec.url, spec.tls, memory, spec.networks)
+    async with demuxing(Demuxed, order, spec.scheme, epoch, publish, on_media, bitrate) as session:
         await session.begin()
+        yield session
+
+
+@asynccontextmanager
+async def demuxing(
+    make: type[Made],
+    order: Order,
+    transport: str,
+    epoch: int,
+    publish: Callable[[list[Batch]], bool | None],
+    on_media: Callable[[Demuxed], None],
+    bitrate: int,
+) -> AsyncIterator[Made]:
+    """The session of a demuxer's process that has been started, before it has begun. Raises ``CameraError``."""
+    pipes, process = await _started(order)
+    budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
+    session = make(process, transport, epoch=epoch, publish=publish, on_media=on_media, budget=budget)
+    try:
         yield session
     except ProtocolError as exc:
         raise CameraError(CameraState.MALFORMED, f"the process that reads it makes no sense: {exc}") from None
     finally:
-        await _end(transport, process)
+        await _end(pipes, process)
 
 
 async def _started(order: Order) -> tuple[asyncio.SubprocessTransport, Process]:

@@ -1,7 +1,8 @@
 """The process of one source: reads its order from standard input, and writes frames (``wire``) to standard output.
 
 One thread demuxes into a bounded queue; the other sends what is in it when its time has come. Who ends standard input
-ends the process, whatever the two are doing. It has little memory, and may write no file.
+ends the process, whatever the two are doing; where it is the source (``PIPED``), that ends so. The process has little
+memory, and may write no file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ingest.sources.media import Found, Medium, codec_of, describe
 from ingest.sources.pace import Timeline
 from ingest.sources.queue import Queue, Unit
 from ingest.sources.url import SourceUrl
-from ingest.sources.wire import FrameKind, Order, encode, encode_failure
+from ingest.sources.wire import PIPED, FrameKind, Order, encode, encode_failure
 
 REPORT_NS = 4_000_000_000  # between sender reports of a track
 _OPEN_FILES = 64  # at once
@@ -114,7 +115,9 @@ def main() -> None:
     order = Order.parse(sys.stdin.buffer.readline())
     sys.excepthook = _tell_and_end(output)
     _confine(order.memory)
-    threading.Thread(target=_watch, args=(sys.stdin.buffer,), daemon=True).start()
+    piped = order.url == PIPED
+    if not piped:
+        threading.Thread(target=_watch, args=(sys.stdin.buffer,), daemon=True).start()
 
     writing = threading.Lock()
 
@@ -129,13 +132,13 @@ def main() -> None:
         os._exit(0)  # FFmpeg may be at work in the other thread
 
     try:
-        url = SourceUrl.parse(order.url)
+        url = None if piped else SourceUrl.parse(order.url)
     except ValueError as exc:
         give_up(CameraError(CameraState.INVALID_URL, str(exc)))
-    from ingest.sources.opening import opened  # late, behind the limits: FFmpeg
+    from ingest.sources.opening import opened, opened_pipe  # late, behind the limits: FFmpeg
 
     try:
-        source = opened(url, order, give_up)
+        source = opened_pipe(sys.stdin.buffer) if url is None else opened(url, order, give_up)
         demuxing = Demuxing(source)
         threading.Thread(target=demuxing.run, daemon=True).start()
         send(demuxing.media, demuxing.queue, write)

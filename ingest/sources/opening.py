@@ -90,6 +90,23 @@ def opened(url: SourceUrl, order: Order, give_up: GiveUp) -> Opened:
             return _network(url, scheme, Networks(order.networks))
 
 
+def opened_pipe(pipe: BinaryIO) -> Opened:
+    """A transport stream that others have fetched. Raises ``CameraError``."""
+    options = {**_LIVE, "format_whitelist": "mpegts", "protocol_whitelist": "file"}
+    return Opened(_open(_Piped(pipe), "mpegts", options), Pacer(LEAD, SPEED))
+
+
+class _Piped:
+    """A pipe from which as much is read as there is."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._pipe.read1(size)
+        return data
+
+
 def _http(url: SourceUrl, order: Order, give_up: GiveUp) -> Opened:
     http = Http(url, order.tls, Networks(order.networks))
     first = http.get()
