@@ -31,7 +31,7 @@ from ingest.sdp import Format, MediaSection, SessionDescription, static_format
 SOUND_RATES = range(8_000, 96_001)  # Hz, of sound that is converted: with one of 1 Hz a packet would last for minutes
 SOUND_CHANNELS = range(1, 9)
 MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
-MUXED = "MP2T"
+MUXED = frozenset({"MP2T", "MP2P", "MP1S", "PS"})  # RFC 2250 2; the last is of Chinese recorders (GB/T 28181)
 DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RFC 3551 section 6)
 
 _MUXED_RATE = 90_000  # Hz, RFC 2250 2
@@ -90,7 +90,8 @@ _SELF_DESCRIBING = {*_HEADERS, "MULTIOPUS"}  # whatever rate and channels a sess
 # By registered encoding name in upper case: the name people know, and the rest of a sentence that begins with it.
 _UNKNOWN = {
     "H266": ("H.266", _USE_H264),
-    MUXED: ("an MPEG transport stream", _USE_H264),
+    "MP2T": ("an MPEG transport stream", _USE_H264),
+    **dict.fromkeys(MUXED - {"MP2T"}, ("an MPEG program stream", _USE_H264)),
     "H261": ("H.261", _USE_H264),
     "DVI4": ("ADPCM (DVI4)", _USE_G711),
     "VORBIS": ("Vorbis", _USE_G711),
@@ -198,20 +199,20 @@ def choose(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
 
 
 def choose_muxed(description: SessionDescription) -> tuple[list[Choice], list[Track]]:
-    """The section of an MPEG transport stream, to be passed on to a demuxer: picture and sound are in it.
+    """The section of an MPEG transport or program stream, to be passed on to a demuxer: picture and sound are in it.
 
     Raises ``NothingPlayableError`` if there is none.
     """
     if (choice := _muxed(description)) is None:
-        raise NothingPlayableError("the camera sends no transport stream any more", ())
+        raise NothingPlayableError("the camera sends picture and sound apart now", ())
     return [choice], []
 
 
 def _muxed(description: SessionDescription) -> Choice | None:
     for section in description.media:
         for format_ in section.formats:
-            if section.kind in list(Kind) and _codec(section, format_) == MUXED and "SAVP" not in section.protocol:
-                track = Track(Kind(section.kind), MUXED, _MUXED_RATE)
+            if section.kind in list(Kind) and _codec(section, format_) in MUXED and "SAVP" not in section.protocol:
+                track = Track(Kind(section.kind), _codec(section, format_), _MUXED_RATE)
                 return Choice(section, format_, track, format_.clock_rate or _MUXED_RATE)
     return None
 

@@ -76,7 +76,7 @@ class Unpacking:
     def _doubt(self) -> None:
         """Look at the picture's packets, whether they are what was announced, until a keyframe shows it."""
         track = self.choice.track
-        doubted = isinstance(self._format, Doubted) or track.codec == MUXED  # what is in that is seen elsewhere
+        doubted = isinstance(self._format, Doubted) or track.codec in MUXED  # what is in that is seen elsewhere
         if track.kind is Kind.VIDEO and track.playable and not doubted:
             form = self._format
             self._take_up(Doubted(form, lambda: self._take_up(form), self._recognised))

@@ -1,4 +1,4 @@
-"""One session with a camera that sends an MPEG transport stream by RTSP (RFC 2250 2), as encoders and tuners do.
+"""One session with a camera that sends an MPEG transport or program stream by RTSP (RFC 2250 2), as encoders do.
 
 The session is ours, with all that it knows of cameras; what comes goes into a demuxer's process, and what is in it
 comes back as of any source. Neither outlives the other.

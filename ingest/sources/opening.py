@@ -91,9 +91,9 @@ def opened(url: SourceUrl, order: Order, give_up: GiveUp) -> Opened:
 
 
 def opened_pipe(pipe: BinaryIO) -> Opened:
-    """A transport stream that others have fetched. Raises ``CameraError``."""
-    options = {**_LIVE, "format_whitelist": "mpegts", "protocol_whitelist": "file"}
-    return Opened(_open(_Piped(pipe), "mpegts", options), Pacer(LEAD, SPEED))
+    """A transport or program stream that others have fetched. Raises ``CameraError``."""
+    options = {**_LIVE, "format_whitelist": "mpegts,mpeg", "protocol_whitelist": "file"}
+    return Opened(_open(_Piped(pipe), None, options), Pacer(LEAD, SPEED))
 
 
 class _Piped:

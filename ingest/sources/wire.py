@@ -18,7 +18,7 @@ from common.errors import CameraError, ProtocolError
 MAX_BODY = 5 << 20  # bytes: an RTP packet with a whole JPEG image; payload formats take 4 MiB
 MAX_DETAIL = 2_048  # bytes of a failure's detail, which quotes the source
 
-PIPED = "pipe:"  # instead of a URL: a transport stream, which follows the order on standard input
+PIPED = "pipe:"  # instead of a URL: what follows the order on standard input
 
 _HEADER = struct.Struct("!IBB")
 

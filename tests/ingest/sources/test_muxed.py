@@ -19,13 +19,16 @@ SECONDS = 8
 PACKET = 7 * 188  # RFC 2250 2: whole packets of the stream, as many as fit
 
 
-def transport_stream(directory: Path, *, sdp: str = "m=video 0 RTP/AVP 33\n") -> FakeTrack:
+SECTIONS = {"ts": "m=video 0 RTP/AVP 33\n", "vob": "m=video 0 RTP/AVP 33\na=rtpmap:33 PS/90000\n"}
+
+
+def transport_stream(directory: Path, container: str = "ts") -> FakeTrack:
     """Picture and sound of some seconds, sent in steps of 40 ms; announced as a tuner does, by number alone."""
-    data = write_clip(directory / "clip.ts", frames=25 * SECONDS, sound=True).read_bytes()
+    data = write_clip(directory / f"clip.{container}", frames=25 * SECONDS, sound=container == "ts").read_bytes()
     packets = [Packet(data[at : at + PACKET], 0, False) for at in range(0, len(data), PACKET)]
     each = len(packets) // (25 * SECONDS) + 1
     units = [packets[at : at + each] for at in range(0, len(packets), each)]
-    return FakeTrack(sdp, units, payload_type=33)
+    return FakeTrack(SECTIONS[container], units, payload_type=33)
 
 
 async def test_picture_and_sound_of_a_transport_stream_play(tmp_path: Path) -> None:
@@ -41,6 +44,12 @@ async def test_picture_and_sound_of_a_transport_stream_play(tmp_path: Path) -> N
         assert [probed.track.codec for probed in seen.tracks] == ["H264", "AAC"]
         assert seen.tracks[0].width == 160
     await until_gone()
+
+
+async def test_a_program_stream_plays_too(tmp_path: Path) -> None:
+    async with FakeCamera([transport_stream(tmp_path, "vob")]) as fake, Pulled(fake.url) as pulled:
+        await sees(pulled, 10)
+        assert [track.codec for track in pulled.camera.report.tracks] == ["H264"]
 
 
 async def test_a_camera_that_sends_one_no_more_plays_again(tmp_path: Path) -> None:
