@@ -315,7 +315,7 @@ def _shown(connection: Session) -> CameraState:
 
 def _hindrance(connection: Session) -> str:
     """Why nothing is seen of a camera though its packets come; empty if there is no reason."""
-    if isinstance(connection, Connection) and connection.garbled:
+    if connection.stream.garbled.now:
         return _GARBLED
     receivers = connection.stream.receivers
     for track in connection.tracks:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from common.media import Batch, Kind
 from ingest.payload.registry import Choice
 from ingest.rtp.clock import CameraClock
+from ingest.rtp.garbled import Garbled
 from ingest.rtp.receiver import TrackReceiver, earlier
 
 
@@ -16,6 +17,7 @@ class CameraStream:
     def __init__(self, choices: Sequence[Choice], *, udp: bool, epoch: int) -> None:
         self.epoch = epoch
         self.clock = CameraClock()
+        self.garbled = Garbled()
         self.receivers = [TrackReceiver(choice, self.clock, udp=udp, epoch=epoch, tracks=self) for choice in choices]
 
     @property
@@ -41,8 +43,12 @@ class CameraStream:
         """Whether a part of something has come, of which the rest may come at any time."""
         return any(receiver.begun for receiver in self.receivers)
 
-    def review(self) -> None:
-        """See whether what comes is still what it was taken for; to be called every few seconds."""
+    def review(self, junk: int = 0) -> None:
+        """See whether what comes is still what it was taken for; to be called every few seconds.
+
+        ``junk`` are the bytes so far that came between packets and were of no use.
+        """
+        self.garbled.look((receiver.stats for receiver in self.receivers), junk)
         for receiver in self.receivers:
             receiver.review()
 

@@ -37,7 +37,6 @@ from ingest.rtsp.url import RtspUrl
 
 TEARDOWN_TIMEOUT = 0.5  # seconds
 MAX_UNREAD = 64 << 10  # bytes of ours that a camera leaves unread, beyond what the kernel keeps
-GARBLED = 0.05  # part of what comes that is neither packets nor RTSP, from which on that is why pictures are lost
 TICK = 0.25  # seconds between looks at the timers …
 _MOMENTS = cycle([0.0, 0.05, 0.1, 0.15, 0.2])  # … which connections have in turn, so that no moment has them all
 
@@ -70,8 +69,6 @@ class Connection(asyncio.BufferedProtocol):
         self._quickack = QuickAck()
         self._stall = Stall()
         self._report_due, self._moment = 0.0, next(_MOMENTS)
-        self._reviewed = 0, 0, 0  # bytes of packets that had come by then, bytes of no use, and packets lost
-        self.garbled = False  # so much of it was of no use that pictures are lost
         self._offered = 0  # bytes of room for the read that is under way
         self._transport: asyncio.Transport | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -199,15 +196,6 @@ class Connection(asyncio.BufferedProtocol):
         """The camera has no more to say; close."""
         return False
 
-    def _review(self) -> None:
-        """Look at what came since the last review."""
-        stats = [each.stats for each in self.stream.receivers]
-        before = self._reviewed
-        self._reviewed = sum(each.bytes for each in stats), self._parser.junk, sum(each.lost for each in stats)
-        packets, junk, lost = (now - earlier for now, earlier in zip(self._reviewed, before, strict=True))
-        self.garbled = lost > 0 and junk > GARBLED * (packets + junk)
-        self.stream.review()
-
     def _go_on(self) -> None:
         if self._parser.more:
             self.buffer_updated(0)
@@ -264,7 +252,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._silence.check(now)
                 if now >= self._report_due:
                     self._report_due = now + REPORT_INTERVAL
-                    self._review()
+                    self._media.stream.review(self._parser.junk)
                     self._media.send_reports(unix_ns(), self._write)
         except CameraError as exc:
             self._fail(exc)
