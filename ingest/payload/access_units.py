@@ -10,7 +10,8 @@ on its last packet. Cameras set markers too early, on every slice, or not at all
 
 * NAL units that come while it is AWAITED, such as parameter sets and SEI, belongs to the picture that comes next.
 * A marker ends the access unit unless it is AWAITED. Within a fragmented NAL unit it has come too early, or the last
-  fragment lacks its end bit: ``marked_open`` until the next fragment or timestamp tells which. If nothing followed it
+  fragment lacks its end bit: ``marked_open`` until the next fragment or timestamp tells which. A fragment of nothing
+  but that bit ends the access unit with the marker before it. If nothing followed it
   ``ENDLESS`` times in a row, such a marker is believed at once.
 * When more slices follow a marker within one timestamp, markers stand on every slice: none is believed any more.
 """
@@ -87,6 +88,11 @@ class AccessUnits:
     def continued(self) -> None:
         """A fragment follows the marker that came within its NAL unit: it came too early."""
         self._endless, self.marked_open = 0, False
+
+    def ended_late(self) -> None:
+        """Nothing but the end bit follows the marker that came within its NAL unit: that was right, and ends both."""
+        self.marked_open = False
+        self.end()
 
     def continued_after_end(self) -> None:
         """A fragment follows whose NAL unit is over; where the marker ended that, it came too early after all."""

@@ -131,6 +131,10 @@ class NalUnits(ABC):
             self.dropped += 1
             return
         elif self._access_units.marked_open:
+            if bits & 0x40 and at + 1 == end:
+                self._finish()
+                self._access_units.ended_late()
+                return
             self._access_units.continued()
         self._append(packet[at + 1 : end])
         if bits & 0x40:

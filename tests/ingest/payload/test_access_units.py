@@ -31,18 +31,19 @@ def test_arrival_is_that_of_the_first_packet_of_the_batch() -> None:
     assert len({batch.capture_ns for batch in stream.batches}) == 1
 
 
-def test_an_empty_fragment_ends_its_nal_unit_and_its_marker_the_picture() -> None:
-    packets = []
+@pytest.mark.parametrize("before", [False, True])
+def test_an_empty_fragment_ends_its_nal_unit_and_the_marker_on_it_or_before_it_the_picture(before: bool) -> None:
+    packets: list[Packet] = []
     for packet in packetise(UNITS):
         if packet.payload[0] & 0x1F == 28 and packet.payload[1] & 0x40:
             open_ = bytes((packet.payload[0], packet.payload[1] & ~0x40)) + packet.payload[2:]
-            packets += [replace(packet, payload=open_, marker=False), replace(packet, payload=packet.payload[:2])]
-        else:
-            packets.append(packet)
+            packets.append(replace(packet, payload=open_, marker=before and packet.marker))
+            packet = replace(packet, payload=packet.payload[:2], marker=packet.marker and not before)
+        packets.append(packet)
     stream = Stream()
-    for packet in packets:
+    for packet, after in zip(packets, [*packets[1:], None], strict=True):
         stream.feed([packet])
-        if packet.marker:
+        if after is None or after.timestamp != packet.timestamp:
             assert stream.batches[-1].unit_end
             assert stream.track.frames == packet.timestamp // TICKS + 1
     assert stream.units() == [list(unit) for unit in UNITS]
