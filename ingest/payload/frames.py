@@ -47,6 +47,7 @@ class Frames:
         self._timestamp = -1
         self._begun_ns = 0  # arrival of the frame's first packet
         self._damaged = False  # something of the frame is missing
+        self._ended = False  # a frame of this timestamp has come to its end
         self._open = False  # a keyframe has come, and nothing was lost since
         self._arrival_ns = 0
         self._waiting_ns = 0  # arrival of the first packet since nothing is published; 0 while something is
@@ -112,6 +113,9 @@ class Frames:
             self._begin(timestamp)
         if not self._payloads:
             self._begun_ns = arrival_ns
+            if self._ended and self._is_rest(packet, start, end):
+                self.dropped += 1
+                return
         self._arrival_ns = arrival_ns
         if not self._open and not self._waiting_ns:
             self._waiting_ns = arrival_ns
@@ -123,8 +127,16 @@ class Frames:
         if self._size > MAX_FRAME_BYTES or len(self._payloads) > MAX_FRAME_PACKETS:
             self._oversized += 1
             self.lost()
-        elif marker:
+        elif marker and self._ends(packet, start, end):
             self._finish()
+
+    def _ends(self, _packet: bytes, _start: int, _end: int) -> bool:
+        """Whether the frame ends with a packet that has the marker."""
+        return True
+
+    def _is_rest(self, _packet: bytes, _start: int, _end: int) -> bool:
+        """Whether a packet is of no use that comes behind the frame of its timestamp: its marker was too early."""
+        return False
 
     def _continues(self, packet: bytes, start: int, end: int) -> bool:
         """Whether a packet with another timestamp goes on with the frame that is arriving: some cameras stamp each
@@ -145,12 +157,14 @@ class Frames:
 
     def _begin(self, timestamp: int) -> None:
         self._timestamp, self._payloads, self._size, self._damaged = timestamp, [], 0, False
+        self._ended = False
 
     def _finish(self) -> None:
         """The frame that is arriving has come to its end, if one is."""
         payloads, self._payloads, self._size = self._payloads, [], 0
         if not payloads:
             return
+        self._ended = True
         try:
             units = self._repack(payloads)
         except ProtocolError as exc:

@@ -36,6 +36,7 @@ from common.payload.h265_syntax import (
 )
 from common.payload.output import Output, pieces
 from common.payload.supplemental import orientation, turns
+from ingest.payload.access_units import ENDLESS
 from ingest.payload.frames import Frames, Unit
 from ingest.payload.h264 import TURNED
 from ingest.payload.h265_vps import video_parameter_set
@@ -107,6 +108,9 @@ class H265(Frames):
         self._sets = ParameterSets(parameters)
         self._irap_seen = False
         self._turned = b""  # what says that its pictures are to be turned
+        self._trust_markers = True
+        self._marked_open = False  # the marker has come, and its NAL unit has no end
+        self._endless = 0  # pictures in a row that ended without the end bit
         self._numbered = parameters.get("sprop-max-don-diff", "0").strip("0") != ""  # RFC 7798 7.1
         super().__init__(_track(self._sets.sequence), self._repack_unit, output)
 
@@ -122,7 +126,37 @@ class H265(Frames):
         """See ``Frames``."""
         return super().unseen or (not self.keyframes and self._irap_seen and bool(self._sets.missing))
 
+    def _ends(self, packet: bytes, start: int, end: int) -> bool:
+        """See ``Frames``; as ``AccessUnits`` judges markers of H.264."""
+        if not self._trust_markers:
+            return False
+        if packet[start] >> 1 & 0x3F == _FRAGMENT and end - start > _HEADER and not packet[start + _HEADER] & 0x40:
+            self._marked_open = self._endless < ENDLESS
+            return not self._marked_open
+        if self._marked_open:
+            self._endless, self._marked_open = 0, False
+        return True
+
+    def _is_rest(self, packet: bytes, start: int, end: int) -> bool:
+        """See ``Frames``: a fragment, which is of no use; or a slice, and then markers stand on all of them."""
+        if end - start <= _HEADER + 1:
+            return packet[start] >> 1 & 0x3F == _FRAGMENT
+        kind, at = packet[start] >> 1 & 0x3F, start + _HEADER
+        if kind == _FRAGMENT:
+            if packet[at] < 0x80:
+                self._endless = 0
+                return True
+            kind, at = packet[at] & 0x3F, at + 1
+        self._trust_markers &= kind not in SLICES or packet[at] >= 0x80
+        return False
+
     def _continues(self, packet: bytes, start: int, end: int) -> bool:
+        continues = self._goes_on(packet, start, end)
+        if self._marked_open and not continues:  # nothing of the picture came after the marker
+            self._endless, self._marked_open = self._endless + 1, False
+        return continues
+
+    def _goes_on(self, packet: bytes, start: int, end: int) -> bool:
         if packet[start] >> 1 & 0x3F == _PACI:
             packet = _bare(packet[start:end])
             start, end = 0, len(packet)
@@ -138,7 +172,7 @@ class H265(Frames):
 
     def expects_picture(self, arrival_ns: int) -> bool:
         """See ``Frames``."""
-        return not self._numbered and super().expects_picture(arrival_ns)
+        return not self._numbered and self._trust_markers and super().expects_picture(arrival_ns)
 
     def _repack_unit(self, payloads: list[bytes]) -> list[Unit]:
         slices: list[bytes] = []
@@ -169,7 +203,7 @@ class H265(Frames):
 
     def _nal_units(self, payloads: list[bytes]) -> Iterator[bytes]:
         """As a byte stream, so that start codes that a camera left in its packets begin NAL units as well."""
-        payloads = [*map(_bare, payloads)]
+        payloads = [bare for payload in payloads if _is_read(bare := _bare(payload))]
         said = (numbered for payload in payloads[:_LOOKED_AT] if (numbered := _is_numbered(payload)) is not None)
         self._numbered = next(said, self._numbered)
         stream = access_unit("H265", [*map(_unnumbered, payloads)] if self._numbered else payloads)
@@ -213,6 +247,12 @@ def _track(sequence: SequenceParameterSet | None) -> Track:
         width=sequence.width,
         height=sequence.height,
     )
+
+
+def _is_read(payload: bytes) -> bool:
+    """Whether anything can be made of a payload: not of an end of sequence, which is a header alone, nor of types that
+    nobody has given a meaning (H.265 table 7-1)."""
+    return len(payload) > _HEADER and _kind(payload) <= _FRAGMENT
 
 
 def _bare(payload: bytes) -> bytes:

@@ -192,6 +192,57 @@ def test_pictures_inside_of_paci_packets_go_out_as_they_are(extension: bytes) ->
     assert [nals for _, nals in camera.units()] == sent
 
 
+def is_fragment(payload: bytes) -> bool:
+    return kind(payload) == 49
+
+
+def split_end(payload: bytes, marker: bool, *, behind: bool) -> list[tuple[bytes, bool]]:
+    """A last fragment's bytes, and its end bit by itself; ``behind`` the marker or with it."""
+    if not is_fragment(payload) or not payload[2] & 0x40:
+        return [(payload, marker)]
+    opened = payload[:2] + bytes((payload[2] & ~0x40,)) + payload[3:]
+    return [(opened, marker and behind), (payload[:3], marker and not behind)]
+
+
+ODD = {
+    "markers on every packet": lambda payload, _: [(payload, True)],
+    "markers on every NAL unit": lambda payload, m: [(payload, m or not is_fragment(payload) or payload[2] & 0x40 > 0)],
+    "markers on parameter sets": lambda payload, m: [(payload, m or kind(payload) in (VPS, SPS, PPS))],
+    "an empty last fragment": lambda payload, m: split_end(payload, m, behind=False),
+    "an empty last fragment behind the marker": lambda payload, m: split_end(payload, m, behind=True),
+    "no end bits": lambda payload, m: [
+        (payload[:2] + bytes((payload[2] & ~0x40,)) + payload[3:] if is_fragment(payload) else payload, m)
+    ],
+    "an end of sequence behind each picture": lambda payload, m: [(payload, False), (b"\x48\1", True)][: 1 + m],
+    "a type without a meaning behind each picture": lambda payload, m: [(payload, False), (b"\x7c\1abc", True)][
+        : 1 + m
+    ],
+    "a byte before each packet": lambda payload, m: [(b"\x4e", False), (payload, m)],
+}
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+@pytest.mark.parametrize("odd", ODD)
+def test_markers_and_ends_that_are_not_where_they_should_be_cost_no_picture(odd: str, slices: int) -> None:
+    """A picture may leave when the next one begins until that is learnt; markers on all slices cost the first one."""
+    camera = Camera()
+    options = X265.format(0) + f":slices={slices}"
+    sent = [[nal for nal in split(each.data) if kind(nal) != 39] for each in pictures("libx265", options=options)]
+    learning = 1 if "markers on every" in odd and slices > 1 else 0
+    late = 0
+    for number, nals in enumerate(sent):
+        payloads = [payload for nal in nals for payload in h265_fragments(nal, 300)]
+        for payload in payloads:
+            for packet, marker in ODD[odd](payload, payload is payloads[-1]):
+                camera.format.receive(b"head" + packet, 4, 4 + len(packet), number * TICKS, marker, 5)
+        late += camera.format.frames < number + 1
+    units = [nals for _, nals in camera.units()]
+    expected = sent if not learning else sent[:-1]  # which the next one's timestamp would end
+    assert units[-len(expected) + 1 :] == expected[1:]
+    assert late <= (2 if not learning else len(sent))
+    assert learning or units == sent
+
+
 def test_without_a_sequence_parameter_set_one_sentence_says_so() -> None:
     camera = Camera()
     for nals in encoded():
