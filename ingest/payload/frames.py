@@ -152,6 +152,7 @@ class Frames:
         if timestamp != self._timestamp:
             self._begin(timestamp)
         self._begun_ns = self._arrival_ns = arrival_ns
+        self._ended = True
         self.frames += 1
         self._output.send_unit(payloads, timestamp, arrival_ns)
 

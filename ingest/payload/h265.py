@@ -126,6 +126,10 @@ class H265(Frames):
         """See ``Frames``."""
         return super().unseen or (not self.keyframes and self._irap_seen and bool(self._sets.missing))
 
+    def _begin(self, timestamp: int) -> None:
+        super()._begin(timestamp)
+        self._marked_open = False
+
     def _ends(self, packet: bytes, start: int, end: int) -> bool:
         """See ``Frames``; as ``AccessUnits`` judges markers of H.264."""
         if not self._trust_markers:
