@@ -1,8 +1,9 @@
 """Video whose packets are put together to whole frames before anything is published: all but H.264; no I/O.
 
-A frame ends with the marker, or where the timestamp changes. Waiting for its end costs as long as the camera takes to
-send it, a few milliseconds; what is gained is that each codec is one function: from the payloads of a frame to those
-that go out. After a loss nothing is published until the next keyframe.
+A frame ends with the marker, or where the timestamp changes; with that alone where markers are found to come too early.
+Waiting for its end costs as long as the camera takes to send it, a few milliseconds; what is gained is that each codec
+is one function: from the payloads of a frame to those that go out. After a loss nothing is published until the next
+keyframe.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ingest.payload.keyframes import AWAITED, NEVER_NS, NO_KEYFRAME_NS, TOO_LARG
 
 MAX_FRAME_BYTES = 4 << 20  # a lossless 4K picture is smaller
 MAX_FRAME_PACKETS = 4_096  # as many as a batch may have
+EARLY = 2  # frames in a row of which a marker left a rest that is none, after which no marker is believed
 
 _KEYFRAME = int(Flags.KEYFRAME)
 
@@ -48,6 +50,8 @@ class Frames:
         self._begun_ns = 0  # arrival of the frame's first packet
         self._damaged = False  # something of the frame is missing
         self._ended = False  # a frame of this timestamp has come to its end
+        self._trust_markers = True
+        self._early = 0  # rests of frames in a row
         self._open = False  # a keyframe has come, and nothing was lost since
         self._arrival_ns = 0
         self._waiting_ns = 0  # arrival of the first packet since nothing is published; 0 while something is
@@ -132,7 +136,7 @@ class Frames:
 
     def _ends(self, _packet: bytes, _start: int, _end: int) -> bool:
         """Whether the frame ends with a packet that has the marker."""
-        return True
+        return self._trust_markers
 
     def _is_rest(self, _packet: bytes, _start: int, _end: int) -> bool:
         """Whether a packet is of no use that comes behind the frame of its timestamp: its marker was too early."""
@@ -165,14 +169,17 @@ class Frames:
         payloads, self._payloads, self._size = self._payloads, [], 0
         if not payloads:
             return
-        self._ended = True
+        rest, self._ended = self._ended, True
         try:
             units = self._repack(payloads)
         except ProtocolError as exc:
+            self._early += rest
+            self._trust_markers &= self._early < EARLY
             self.dropped += len(payloads)
             self._open, self._refused = False, str(exc)
             return
         self._refused = ""
+        self._early = 0 if rest else self._early
         for unit in units:
             if unit.keyframe:
                 self._open, self._waiting_ns, self._oversized = True, 0, 0

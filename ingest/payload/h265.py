@@ -108,7 +108,6 @@ class H265(Frames):
         self._sets = ParameterSets(parameters)
         self._irap_seen = False
         self._turned = b""  # what says that its pictures are to be turned
-        self._trust_markers = True
         self._marked_open = False  # the marker has come, and its NAL unit has no end
         self._endless = 0  # pictures in a row that ended without the end bit
         self._numbered = parameters.get("sprop-max-don-diff", "0").strip("0") != ""  # RFC 7798 7.1

@@ -69,6 +69,24 @@ def test_without_markers_a_frame_ends_with_its_timestamp() -> None:
     assert camera.published() == [(b"Ka", 10, KEY_AND_END)]
 
 
+def test_markers_that_leave_a_rest_are_not_believed_any_more() -> None:
+    camera = Camera()
+    for number in range(6):
+        for part in (b"K%d" % number, b"a", b"b"):
+            camera.send(part, 10 * number)
+    wholes = [data for data, _, _ in camera.published()]
+    assert wholes[-4:] == [b"K1ab", b"K2ab", b"K3ab", b"K4ab"], "each leaves when the next one begins"
+    assert camera.format.hindrance == ""
+
+
+def test_frames_of_one_timestamp_that_are_whole_leave_their_markers_believed() -> None:
+    camera = Camera()
+    for number in range(4):
+        camera.send(b"K", 10 * number)
+        camera.send(b"P", 10 * number)
+    assert len(camera.published()) == 8
+
+
 def test_a_marker_without_a_payload_ends_a_frame() -> None:
     camera = Camera()
     camera.send(b"Ka", 10, marker=False)
