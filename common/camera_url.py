@@ -72,7 +72,10 @@ _PLACEHOLDER = re.compile(
     rf"<[^<>]+>|\$?\{{(?:{_NAME}|(?-i:[A-Z0-9_]+))\}}|\[{_NAME}\]|\$(?-i:[A-Z_]{{3,}})", re.IGNORECASE
 )
 _HIDDEN = "*"  # in place of a user in Frigate's logs; *** is what our own answers show
-_NO_NAME = re.compile(r"(?:(?:your|my)[-_])?(?:(?:cam|camera|nvr|dvr)[-_]?)?ip(?:[-_]?addr(?:ess)?)?", re.IGNORECASE)
+NO_NAME = r"(?:(?:your|my)[-_])?(?:(?:cam|camera|nvr|dvr)[-_]?)?ip(?:[-_]?addr(?:ess)?)?"
+"""In place of a host: a placeholder, in any case."""
+
+_NO_NAME = re.compile(NO_NAME, re.IGNORECASE)
 _UNKNOWN_DIGITS = re.compile(r"(?:[0-9]{1,3}|[xX*]{1,3})(?:\.(?:[0-9]{1,3}|[xX*]{1,3})){3}")
 _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]*)*")  # a host that no name can be
 _BARE_IPV6 = re.compile(r"[0-9a-f]*(?::[0-9a-f]*){2,}(?:%\w+)?", re.IGNORECASE)

@@ -17,7 +17,7 @@ from pydantic import (
 
 from common.access import CAMERA_PATTERN
 from common.address import base_path, split_ice_server, split_listen, split_stun_server
-from common.camera_url import read_pasted
+from common.camera_url import NO_NAME, read_pasted
 from common.cameras import CAMERA_ID, CameraName
 from common.errors import ProtocolError
 from common.token import WorkerToken
@@ -31,6 +31,8 @@ _OCTET, _END_OF_HOST = "(?:[01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])", r"(?:[:/?#\\]|
 _NO_NUMBER = rf"(?!(?:[^/\\]*@)?(?!{_OCTET}(?:\.{_OCTET}){{3}}{_END_OF_HOST})[0-9][0-9.]*{_END_OF_HOST})"
 _BEGINS_PLACEHOLDER = r"(?:[<${]|\[(?![0-9A-Fa-f]*:))"  # and no IPv6 address
 _NO_PLACEHOLDER = rf"(?!(?:[^/\\]*[:@])?{_BEGINS_PLACEHOLDER})"
+_NO_NAME = "".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in NO_NAME)  # JSON's expressions know no other way
+_NO_HIDDEN = rf"(?!\*[:@])(?!(?:[^/\\]*@)?{_NO_NAME}{_END_OF_HOST})"
 _NO_LINE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # controls, and what ends a line
 _ONE_LINE = (
     rf"[^{_NO_LINE}\ud800-\udfff]*"  # nor half of a character, which JSON can say, but no regular expression of JSON's
@@ -211,7 +213,7 @@ CameraUrl = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": rf"^[Rr][Tt][Ss][Pp][Ss]?://{_NO_NUMBER}{_NO_PLACEHOLDER}[!$-.0->@-\[\]-~][!-~]*$",
+            "pattern": rf"^[Rr][Tt][Ss][Pp][Ss]?://{_NO_NUMBER}{_NO_PLACEHOLDER}{_NO_HIDDEN}[!$-&(-.0-;=@-\[\]-_a-~][!-~]*$",
             "maxLength": MAX_URL,
         }
     ),
