@@ -103,7 +103,7 @@ def test_cameras_are_added_listed_and_removed(cluster: Command) -> None:
 
 @pytest.mark.parametrize("name", ["demo-camera", "egress-0", "ingest-0", "broker"])
 def test_what_dies_is_replaced_and_the_camera_plays_again(cluster: Command, name: str) -> None:
-    """Hanging ones are in ``test_recovery`` and ``test_what_hangs``, with a viewer."""
+    """Processes that hang are in ``test_recovery`` and ``test_what_hangs``, beside a viewer."""
     wait_until(lambda: plays(cluster, "demo"), "the simulated camera does not play")
     before = cluster.child(name)
     assert before is not None
