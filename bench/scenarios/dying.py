@@ -19,6 +19,7 @@ import aiohttp
 
 from bench.results import Check
 from bench.rig import LOW, Plan, camera
+from bench.scenarios.replacing import QUICK
 from rigs.cable import Cable, cable
 from rigs.cluster import Cluster
 from rigs.load.players import Page
@@ -36,7 +37,7 @@ async def dying(plan: Plan) -> None:
     """``--rounds`` times each, the ingest that has the camera is killed, or stopped."""
     rounds = plan.rounds if plan.rounds > 1 else 10
     async with AsyncExitStack() as stack:
-        source = stack.enter_context(camera(plan, LOW))
+        source = stack.enter_context(camera(plan, QUICK))
         wire = await stack.enter_async_context(cable(source.url))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         cameras = {"cam0": {"url": wire.url, "transport": "tcp"}}
