@@ -142,15 +142,14 @@ class H265(Frames):
 
     def _is_rest(self, packet: bytes, start: int, end: int) -> bool:
         """See ``Frames``: a fragment, which is of no use; or a slice, and then markers stand on all of them."""
-        if end - start <= _HEADER + 1:
-            return packet[start] >> 1 & 0x3F == _FRAGMENT
         kind, at = packet[start] >> 1 & 0x3F, start + _HEADER
         if kind == _FRAGMENT:
-            if packet[at] < 0x80:
-                self._endless = 0
+            if at < end and packet[at] < 0x80:
+                self._endless = 0 if at + 1 < end else self._endless  # its end bit alone says that the marker was right
                 return True
-            kind, at = packet[at] & 0x3F, at + 1
-        self._trust_markers &= kind not in SLICES or packet[at] >= 0x80
+            kind, at = packet[at] & 0x3F if at < end else -1, at + 1
+        at += 2 if self._numbered else 0  # bytes of the decoding order number
+        self._trust_markers &= kind not in SLICES or at >= end or packet[at] >= 0x80
         return False
 
     def _continues(self, packet: bytes, start: int, end: int) -> bool:
