@@ -42,7 +42,7 @@ async def test_what_is_wrong_is_shown_or_said_and_harms_nobody(
             cameras[f"bad-{at}"] = {"url": url, "on_demand": True, "keep_after": 0.0}
         running = await shared_cluster(cameras)
         before = memory_of(running)
-        async with unharmed(running, "good", memory=False, gap_ms=GAP):
+        async with unharmed(running, "good", memory=False, shared_gap=GAP):
             await asyncio.gather(*(_seen(chromium, running, f"bad-{at}", name) for at, name in enumerate(WATCHED)))
             grown = {pid: size - before[pid] for pid, size in memory_of(running).items() if pid in before}
             assert max(grown.values()) < MOST

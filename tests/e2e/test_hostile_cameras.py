@@ -14,10 +14,11 @@ from rigs.bystander import memory_of, unharmed, watching
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.hostile_camera import KINDS, hostile_camera
+from rigs.hostile_source import hostile_sources
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet]
 
-GAP = 800.0  # ms: the machine is busy with sending the harm, too; it was seconds
+BUSY = 800.0  # ms: the machine is busy with four sources that send, and with four processes that read them
 MOST = 150 << 20  # bytes that a process may grow by in the meantime; it was 350 MB
 
 
@@ -29,7 +30,7 @@ async def test_a_hostile_camera_harms_no_other(
     with hostile_camera(kind) as url:
         running = await shared_cluster({"front-door": gst_camera(SMALL).url, "hostile": url})
         before = memory_of(running)
-        async with unharmed(running, "front-door", gap_ms=GAP):
+        async with unharmed(running, "front-door"):
             async with AsyncExitStack() as stack:
                 if kind == "keyframes":
                     await stack.enter_async_context(watching(running.whep("hostile")))
@@ -39,3 +40,25 @@ async def test_a_hostile_camera_harms_no_other(
                     assert max(grown.values()) < MOST
             async with aiohttp.ClientSession(running.url) as http, http.delete("/api/cameras/hostile") as answer:
                 assert answer.status == 204
+
+
+@pytest.mark.timeout(240)
+async def test_hostile_sources_beside_rtsp_harm_no_camera(
+    shared_cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
+) -> None:
+    """All of them at once, and somebody asks for each."""
+    with hostile_sources() as urls:
+        running = await shared_cluster({"front-door": gst_camera(SMALL).url, **urls})
+        before = memory_of(running)
+        async with unharmed(running, "front-door", shared_gap=BUSY):
+            for _ in range(10):
+                await asyncio.sleep(1.0)
+                grown = {pid: size - before[pid] for pid, size in memory_of(running).items()}
+                assert max(grown.values()) < MOST
+            async with aiohttp.ClientSession(running.url) as http:
+                for name in urls:
+                    async with http.get(f"/api/cameras/{name}") as answer:
+                        camera = await answer.json()
+                        print(name, camera["state"], camera.get("detail"))
+                    async with http.delete(f"/api/cameras/{name}") as answer:
+                        assert answer.status == 204

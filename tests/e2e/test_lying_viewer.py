@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiortc import rtp
 
-from rigs.bystander import SHARED_GAP, unharmed
+from rigs.bystander import unharmed
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.load.rtcp import Block, nack, receiver_report, remb, transport_feedback
@@ -79,7 +79,7 @@ async def lying(to: Stranger, lie: Lie) -> None:
 
 @pytest.mark.parametrize("lie", [*LIES, "turns"])
 async def test_feedback_that_lies_harms_nobody(running: Any, lie: str) -> None:
-    async with unharmed(running, "front-door", gap_ms=SHARED_GAP), AsyncExitStack() as stack:
+    async with unharmed(running, "front-door"), AsyncExitStack() as stack:
         liars = [await stack.enter_async_context(Stranger(running.whep("front-door"))) for _ in range(EACH)]
         before = [liar.received for liar in liars]
         async with asyncio.TaskGroup() as group:
@@ -96,7 +96,7 @@ async def test_feedback_that_lies_harms_nobody(running: Any, lie: str) -> None:
 
 async def test_requests_without_end_harm_nobody(running: Any) -> None:
     """Everything that asks for pictures, many times faster than any of it is read."""
-    async with unharmed(running, "front-door", gap_ms=SHARED_GAP), AsyncExitStack() as stack:
+    async with unharmed(running, "front-door"), AsyncExitStack() as stack:
         askers = [await stack.enter_async_context(Stranger(running.whep("front-door"))) for _ in range(EACH)]
         for number in range(int(SECONDS / PERIOD)):
             for asker in askers:

@@ -17,7 +17,7 @@ import pytest
 
 from egress.wire.ice import AMPLIFICATION
 from rigs.browser import Browser
-from rigs.bystander import SHARED_GAP, unharmed
+from rigs.bystander import unharmed
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.stranger import Stranger, open_udp, take_all
@@ -68,7 +68,7 @@ async def test_an_address_that_is_only_named_gets_nothing(running: Any, victim: 
     with listening() as server:
         lines = named(victim, server)
         stranger = Stranger(running.whep("front-door"), candidates=lines)
-        async with unharmed(running, "front-door", gap_ms=SHARED_GAP), stranger:
+        async with unharmed(running, "front-door"), stranger:
             assert await stranger.trickle(lines) == 204
             await stranger.restart(secrets.token_hex(4), secrets.token_hex(12), lines)
             stranger.check(stranger._socket)
@@ -80,7 +80,7 @@ async def test_an_address_that_is_only_named_gets_nothing(running: Any, victim: 
 
 async def test_a_restart_moves_media_to_nobody(running: Any, victim: socket.socket) -> None:
     """Each restart begins with a forged nomination, and the one who asked for it stays where it is."""
-    async with unharmed(running, "front-door", gap_ms=SHARED_GAP), Stranger(running.whep("front-door")) as stranger:
+    async with unharmed(running, "front-door"), Stranger(running.whep("front-door")) as stranger:
         forged, came = 0, []
         before = stranger.received
         for _ in range(5):
@@ -100,7 +100,7 @@ async def test_who_is_served_by_tcp_sends_media_to_nobody(running: Any, victim: 
         async with http.post(running.whep("front-door"), data=browser.offer(), headers=headers) as response:
             answer = await response.text()
     port = next(int(line.split()[5]) for line in answer.splitlines() if line.startswith("a=candidate:1 1 udp"))
-    async with unharmed(running, "front-door", gap_ms=SHARED_GAP), TcpPeer(browser, answer) as peer:
+    async with unharmed(running, "front-door"), TcpPeer(browser, answer) as peer:
         forged, before = 0, len(browser.packets)
         for _ in range(100):
             check = peer.made_check()
@@ -114,7 +114,7 @@ async def test_who_is_served_by_tcp_sends_media_to_nobody(running: Any, victim: 
 async def test_many_sessions_together_send_no_more_than_each(running: Any, victim: socket.socket) -> None:
     """A handshake is begun for the victim in each, as soon as there is a path: our part of it is the largest answer."""
     forged, came = 0, []
-    async with unharmed(running, "front-door", gap_ms=SHARED_GAP), aiohttp.ClientSession() as http:
+    async with unharmed(running, "front-door"), aiohttp.ClientSession() as http:
         for _ in range(10):
             stranger = Stranger(running.whep("front-door"))
             async with http.post(

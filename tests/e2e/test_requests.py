@@ -14,7 +14,7 @@ import pytest
 
 from broker.access.tokens import digest_of
 from broker.front.routes import ROUTES
-from rigs.bystander import SHARED_GAP, unharmed
+from rigs.bystander import unharmed
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
@@ -53,7 +53,7 @@ async def test_no_request_finds_a_bug(cluster: Callable[..., Any], gst_camera: C
     assert address.port is not None
     warm = REQUESTS // 10  # what is made at first use is no growth
     await send(address.hostname, address.port, (stranger.request() for _ in range(warm)), answers)
-    async with unharmed(running, "yard?token=t-viewer", gap_ms=SHARED_GAP):
+    async with unharmed(running, "yard?token=t-viewer"):
         await send(address.hostname, address.port, (stranger.request() for _ in range(REQUESTS - warm)), answers)
     print(f"seed {SEED}: {sorted(answers.statuses.items())}")
     assert not answers.faults, answers.faults[:3]

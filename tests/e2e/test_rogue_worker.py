@@ -17,7 +17,7 @@ from common.control import Report, Role, StreamReport, ViewerReport, ViewerState
 from common.curve import Keys
 from common.media import encode_batch, encode_replay, live_topic, replay_topic
 from common.worker.membership import worker_keys
-from rigs.bystander import SHARED_GAP, unharmed
+from rigs.bystander import unharmed
 from rigs.command import wait_until
 from tests.fakes.machines import Machines, token
 from tests.fakes.media import video
@@ -78,7 +78,7 @@ async def test_a_member_that_was_taken_over_harms_nobody(
     async with asyncio.timeout(PATIENCE):
         keys = await worker_keys(context, machines.endpoints, config, role, "rogue", asyncio.Event())
     assert keys is not None
-    async with unharmed(machines, "door", gap_ms=SHARED_GAP):
+    async with unharmed(machines, "door"):
         await rage(machines, context, keys, role)
         await asyncio.sleep(1.0)
     publishes = role in (Role.INGEST, Role.TRANSCODE)
