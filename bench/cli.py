@@ -22,7 +22,7 @@ from bench.measure import Meter, memory
 from bench.results import Result, Run
 from bench.rig import JOINS_A_SECOND, SETTLE, Plan
 from bench.scenarios import SCENARIOS
-from bench.scenarios.replacing import ROLES
+from bench.scenarios.replacing import KILLED
 from bench.servers import Server
 from bench.servers.camshaft import Camshaft
 from bench.servers.peers import Go2Rtc, Janus, MediaMtx
@@ -85,7 +85,7 @@ def list_scenarios() -> None:
     help="Turns that each server takes in `loads` and `growth`; ends of each role in `kills` and `rolling`, else 20.",
 )
 @click.option(
-    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="In `kills` and `rolling`, not all; repeatable."
+    "--role", "roles", multiple=True, type=click.Choice(KILLED), help="In `kills` and `rolling`, not all; repeatable."
 )
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="Directory for the results.")
 def run(

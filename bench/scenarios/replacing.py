@@ -37,6 +37,7 @@ STEADY = 4.0  # seconds of pictures between two kills under a browser
 CAMERAS, HOSTS = 100, 20
 QUICK = Clip(width=320, height=240, bitrate=400_000, seconds=4, gop=6)  # whose keyframes are no part of the wait
 ROLES = ("ingest", "egress", "broker")
+KILLED = (*ROLES, "relay", "nursery")  # those that nothing replaces in good order as well
 
 
 @asynccontextmanager
@@ -61,7 +62,7 @@ async def rolling(plan: Plan) -> None:
         everybody = [*pages, *events, *plain]
         await stack.enter_async_context(watching(plan.crowd(), everybody))
         async with aiohttp.ClientSession(running.url) as http:
-            for role in plan.roles or ROLES:
+            for role in [role for role in plan.roles or ROLES if role in ROLES]:
                 await asyncio.sleep(2 * REST)
                 since, lost = time.monotonic(), {kind: _lost(watchers) for kind, watchers in kinds.items()}
                 played = [await replaced(http, running, role, number, plain) for number in range(rounds)]
@@ -89,7 +90,7 @@ async def kills(plan: Plan) -> None:
         plan.result.skipped.append(problem)
         return
     chance, rounds = random.Random(2), plan.rounds if plan.rounds > 1 else 20
-    roles = plan.roles or ROLES
+    roles = plan.roles or KILLED
     victims = [role for role in roles for _ in range(rounds)]
     chance.shuffle(victims)
     async with AsyncExitStack() as stack:
