@@ -50,6 +50,7 @@ async def test_what_looks_like_a_page_is_shown_as_it_is_written(tmp_path: Path, 
         door = page.locator("[data-camera=door]")
         await playwright.expect(door).to_contain_text(NAME)
         await playwright.expect(door).to_have_attribute("data-group", GROUP)
+        await playwright.expect(door).to_have_attribute("data-state", "playing")  # the ingest has it
         ingest.show("door", CameraState.NO_PICTURE, detail=DETAIL)
         await playwright.expect(door).to_have_attribute("data-state", "failed")
         await page.click("[data-camera=door] button")
