@@ -32,15 +32,22 @@ export class Live {
   #video;
   #kinds;
   #owner;
-  #tracks = new Map(); // kind to {type, buffer, queue}
+  #tracks = new Map(); // kind to {type, buffer, queue, joins}
+  #origin; // Unix time, in seconds, of the source's 0 …
+  #ahead = 0; // … and by how many seconds that of the segments that come is later
+  #joined = false; // these go on with what another session brought, since now
   #queued = 0; // bytes
   #open = false;
   #since = 0; // when the first segment came
   #timer;
   #over = false;
 
-  /** `kinds` of media will come. `owner` is told restart(kinds) when all of it is wanted anew, and failed(). */
-  constructor(video, kinds, owner) {
+  /**
+   * `kinds` of media will come, with times since `origin`, if the server says that. `owner` is told restart(kinds) when all
+   * of it is wanted anew, and failed().
+   */
+  constructor(video, kinds, origin, owner) {
+    this.#origin = origin;
     this.#video = video;
     this.#kinds = kinds;
     this.#owner = owner;
@@ -55,13 +62,13 @@ export class Live {
     const type = typeOf(kind, codec);
     const track = this.#tracks.get(kind);
     if (track) {
-      this.#enqueue(track, { type, segment });
+      this.#enqueue(track, { type, segment, ahead: this.#ahead });
     } else if (this.#started) {
       this.#owner.restart([...this.#tracks.keys(), kind]); // no track can be added to what plays
     } else {
-      const added = { type, buffer: null, queue: [] };
+      const added = { type, buffer: null, queue: [], joins: false, joining: false };
       this.#tracks.set(kind, added);
-      this.#enqueue(added, { type, segment });
+      this.#enqueue(added, { type, segment, ahead: this.#ahead });
     }
   }
 
@@ -69,6 +76,28 @@ export class Live {
   append(kind, segment) {
     const track = this.#tracks.get(kind);
     if (track) this.#enqueue(track, { type: null, segment });
+  }
+
+  /**
+   * Take over from another that has not begun to play: what it has goes on here, where the picture stands meanwhile.
+   * Returns whether that can be.
+   */
+  absorb(next) {
+    const ahead = next.#origin - this.#origin;
+    const kinds = next.#kinds; // of which some may begin later
+    if (this.#over || this.#lost || !this.#started || !Number.isFinite(ahead)) return false;
+    if (kinds.length !== this.#tracks.size || !kinds.every((kind) => this.#tracks.has(kind))) return false;
+    this.#owner = next.#owner;
+    this.#ahead = ahead;
+    for (const [kind, track] of this.#tracks) {
+      const { queue = [] } = next.#tracks.get(kind) ?? {}; // of what comes by the session before nothing is missed
+      track.queue = queue.map((item) => ({ ...item, ahead }));
+      track.joins = kind === "video";
+    }
+    this.#queued = next.#queued;
+    next.close();
+    this.#advance();
+    return true;
   }
 
   /** Take nothing more. */
@@ -105,7 +134,7 @@ export class Live {
       this.#attempt(() => {
         for (const track of this.#tracks.values()) {
           track.buffer = this.source.addSourceBuffer(track.type);
-          track.buffer.addEventListener("updateend", () => (this.#stayLive(), this.#advance()));
+          track.buffer.addEventListener("updateend", () => (this.#appended(track), this.#advance()));
         }
       });
     }
@@ -114,16 +143,29 @@ export class Live {
 
   #feed(track) {
     if (track.buffer === null || track.buffer.updating || !track.queue.length || this.source.readyState !== "open") return;
-    const { type } = track.queue[0];
-    if (type !== null && type !== track.type) {
-      track.type = type;
-      if (!this.#attempt(() => track.buffer.changeType(type))) return;
-    }
+    const { type, ahead } = track.queue[0];
+    if (type !== null && !this.#attempt(() => this.#turn(track, type, ahead))) return;
     const next = track.queue.findIndex((item, at) => at > 0 && item.type !== null);
     const items = track.queue.splice(0, next < 0 ? track.queue.length : next);
     const whole = joined(items.map(({ segment }) => segment));
     this.#queued -= whole.length;
+    track.joining = type !== null && track.joins;
     this.#attempt(() => track.buffer.appendBuffer(whole));
+  }
+
+  #appended(track) {
+    if (track.joining) {
+      this.#joined = true;
+      track.joins = track.joining = false;
+    }
+    this.#stayLive();
+  }
+
+  /** An initialization segment comes: of another codec, or of times that begin elsewhere. */
+  #turn(track, type, ahead) {
+    if (type !== track.type) track.buffer.changeType(type);
+    if (ahead !== track.buffer.timestampOffset) track.buffer.timestampOffset = ahead;
+    track.type = type;
   }
 
   #tick() {
@@ -133,6 +175,7 @@ export class Live {
       return;
     }
     this.#advance();
+    if (!this.#open) return; // the picture is another's
     this.#stayLive();
     this.#clear();
   }
@@ -144,7 +187,9 @@ export class Live {
     const last = buffered.length - 1;
     const [start, end] = [buffered.start(last), buffered.end(last)];
     const behind = end - currentTime;
-    if (currentTime < start || behind > SKIP_BEYOND || behind < -CLOSE_TO_LIVE) {
+    // Where a group of pictures replaces another, a browser that is not led there waits for the next keyframe.
+    if (currentTime < start || behind > SKIP_BEYOND || behind < -CLOSE_TO_LIVE || this.#joined) {
+      this.#joined = false;
       this.#video.currentTime = Math.max(start, end - CLOSE_TO_LIVE);
       this.#video.playbackRate = 1;
     } else if (behind > FASTER_BEYOND) {
@@ -152,8 +197,10 @@ export class Live {
     } else if (behind < CLOSE_TO_LIVE) {
       this.#video.playbackRate = 1;
     }
-    const ends = ["video", "audio"].map((kind) => endOf(this.#tracks.get(kind)?.buffer));
-    if (ends[0] - ends[1] > SOUND_LOST_AFTER) this.#owner.restart(["video"]); // sound stopped: the picture would wait
+    const [picture, sound] = ["video", "audio"].map((kind) => this.#tracks.get(kind));
+    if (sound?.queue.length || sound?.buffer?.updating) return; // more of it is there already
+    const later = endOf(picture?.buffer) - endOf(sound?.buffer);
+    if (later > SOUND_LOST_AFTER) this.#owner.restart(["video"]); // sound stopped: the picture would wait
   }
 
   #clear() {

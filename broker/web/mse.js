@@ -35,6 +35,7 @@ export class MseSession extends ServedSession {
   #mayRestartAt = 0;
   #unwanted = 0; // segments of sound that nobody waits for any more
   #wanted = KINDS; // what is taken of what comes
+  #counted = 0; // frames of the video before this session's
 
   /** For the arguments see ServedSession; `video` is the element that will show it. */
   constructor(base, signalling, camera, wish, player, video) {
@@ -55,11 +56,29 @@ export class MseSession extends ServedSession {
     this.check();
   }
 
-  /** See Session. The new one is made at once; the picture stands meanwhile. */
+  /** See Session. */
   renew() {
-    if (this.over) return;
-    this.close();
-    this.player.closed("session_ends");
+    if (!this.over) this.player.renew();
+  }
+
+  /** See ServedSession. A new one is made beside this one: the network may be another. */
+  suspect() {
+    if (!this.over && this.#live !== null) this.player.renew();
+  }
+
+  /** Whether what it is to show has begun to come. */
+  get comes() {
+    return this.#live !== null && (this.picture ? this.#segments > 0 : this.#bytes > 0);
+  }
+
+  /** Go on where `before` stands, in its very picture. Returns whether that can be. */
+  into(before) {
+    if (this.#live === null || !before.#live?.absorb(this.#live)) return false;
+    this.#live = before.#live;
+    before.#live = null;
+    this.source = before.source;
+    this.#counted = this.#frames;
+    return true;
   }
 
   /** There is no ICE, but another network: a connection that is silent is given up, and the player makes a new one. */
@@ -78,9 +97,12 @@ export class MseSession extends ServedSession {
     if (this.#live === null) return null;
     const silent = performance.now() - this.#arrivedAt > SILENT_AFTER;
     if (silent && this.summary?.state === "playing" && this.picture) this.closed("silent");
-    const frames = this.#video.getVideoPlaybackQuality?.().totalVideoFrames ?? Math.round(this.#video.currentTime * 1000);
-    const sum = { frames, bytes: this.#bytes, received: this.#segments, video: this.picture };
+    const sum = { frames: this.#frames - this.#counted, bytes: this.#bytes, received: this.#segments, video: this.picture };
     return { ...sum, arrived: this.#bytes, arrivedAt: this.#arrivedAt, beats: false };
+  }
+
+  get #frames() {
+    return this.#video.getVideoPlaybackQuality?.().totalVideoFrames ?? Math.round(this.#video.currentTime * 1000);
   }
 
   /** End it, here and at the server. */
@@ -137,13 +159,13 @@ export class MseSession extends ServedSession {
   }
 
   /** A new beginning: all segments come from a keyframe on. */
-  #begin({ session, kinds }) {
+  #begin({ session, kinds, origin }) {
     this.id ??= this.signalling.adopt(session, this);
     this.picture = kinds.includes("video");
     this.#live?.close();
     this.#pending = null;
     const taken = kinds.filter((kind) => this.#wanted.includes(kind));
-    this.#live = new Live(this.#video, taken, {
+    this.#live = new Live(this.#video, taken, origin, {
       restart: (wanted) => this.#restart(wanted),
       failed: () => this.closed("media_source_failed"),
     });

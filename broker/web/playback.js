@@ -40,9 +40,14 @@ export class Playback {
     this.show(source);
   }
 
-  /** Whether the video shows this, and is not paused. */
+  /** Whether this is what it is to show … */
+  shows(source) {
+    return this.#shown === source;
+  }
+
+  /** … and that is not paused. */
   plays(source) {
-    return this.#shown === source && !this.#video.paused;
+    return this.shows(source) && !this.#video.paused;
   }
 
   /** Show a MediaStream or a Media Source from its beginning, or nothing. */

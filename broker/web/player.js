@@ -47,7 +47,7 @@ export class CamshaftPlayer extends WithAttributes {
   #pictures = new Pictures();
   #session = null;
   #roaming = new Roaming({
-    restart: () => this.#session?.restart() ?? false,
+    restart: () => this.#renewal?.next.way === "websocket" || (this.#session?.restart() ?? false),
     doubt: () => this.#session?.doubt() ?? false,
     look: () => this.#watch(),
   });
@@ -240,6 +240,7 @@ export class CamshaftPlayer extends WithAttributes {
   #fallBack({ dark = false } = {}) {
     const before = this.#session;
     if (before === null) return;
+    this.#stay();
     if (dark) this.#detour.leave(before);
     else this.#detour.take(before);
     const session = this.#mse();
@@ -250,21 +251,25 @@ export class CamshaftPlayer extends WithAttributes {
   /** WebRTC works after all. */
   #goBack(session) {
     this.#retrying.cancel(); // there may be no session by the page's own port just now
+    this.#stay();
     this.#session?.close();
     this.#show(session);
     this.#showSource();
     session.check(); // what was said of the camera meanwhile was not listened to
   }
 
-  /** The session will end soon: have another one, and only then leave this. */
+  /** The session will end soon, or may be dead: have another one, and only then leave this. */
   #renew() {
-    this.#renewal ??= new Renewal(this.#webRtc(), this.video, {
+    const next = () => (this.#detour.taken ? this.#mse() : this.#webRtc());
+    this.#renewal ??= new Renewal(next(), this.video, {
       playing: () => this.state === "playing" || this.state === "soundonly",
       over: (next) => this.#goOver(next),
       failed: (next, error) => {
         if (this.#session === next) this.#failed(error);
         else next.close();
-        if (this.#renewal?.next === next) this.#renewal = null; // the server asks again
+        if (this.#renewal?.next !== next) return;
+        this.#renewal = null; // the server asks again
+        if (next.way === "websocket") this.#session?.restart(); // if that is why
       },
     });
   }
@@ -273,18 +278,21 @@ export class CamshaftPlayer extends WithAttributes {
     const before = this.#session;
     this.#renewal = null;
     this.#show(next);
-    if (this.video.srcObject === before.source) {
-      next.into(before.source);
-      this.#awaitFrame();
-    }
+    if (this.#playback.shows(before.source) && before.way === next.way && next.into(before)) this.#awaitFrame();
+    else if (next.source) this.#showSource();
     before.close();
     this.#dispatch("renewed");
   }
 
-  #drop() {
-    this.#detour.over();
+  /** Leave what was begun beside the session that there is. */
+  #stay() {
     this.#renewal?.cancel();
     this.#renewal = null;
+  }
+
+  #drop() {
+    this.#detour.over();
+    this.#stay();
     this.#session?.close();
     this.#session = null;
   }

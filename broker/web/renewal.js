@@ -1,6 +1,6 @@
-// Makes a player's new session before it leaves the old one, whose server process is about to end: the picture goes over
-// when the new one has caught up with the camera, within the very stream that the video element shows, so that it is never
-// black and begins nowhere anew.
+// Makes a player's new session before it leaves the old one, whose server process is about to end, or whose connection by
+// the page's own port may be dead: the picture goes over when the new one has caught up with the camera, within the very
+// stream that the video element shows, so that it is never black and begins nowhere anew.
 
 import { connectionStateOf, progressOf } from "./browser.js";
 
@@ -16,7 +16,7 @@ export class Renewal {
   #until = performance.now() + WITHIN;
   #looks = 0;
 
-  /** `next` is a Session that has not begun. `player` is told over(next) or failed(next, error), and says whether it is playing(). */
+  /** `next` is a session that has not begun. `player` is told over(next) or failed(next, error), and says whether it is playing(). */
   constructor(next, video, player) {
     this.next = next;
     this.#player = player;
@@ -53,7 +53,8 @@ export class Renewal {
 
   /** Whether it may go over; null if that will never be. */
   async #ready(video) {
-    const { pc, picture } = this.next;
+    const { pc, picture, way, comes } = this.next;
+    if (way === "websocket") return comes;
     if (pc === null || picture === null) return false; // no answer yet
     const state = connectionStateOf(pc);
     if (state === "failed" || state === "closed") return null;

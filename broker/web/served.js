@@ -48,8 +48,11 @@ export class ServedSession {
 
   /** Nothing comes: a promise of whether the connection to the server was dead, too, and is made anew. */
   doubt() {
-    return this.signalling.doubt();
+    return this.signalling.doubt(() => this.suspect());
   }
+
+  /** It may be dead; that is found out now. */
+  suspect() {}
 
   /** The server says that it is over. */
   closed(reason) {

@@ -91,12 +91,13 @@ export class Session extends ServedSession {
     if (!this.over) this.player.renew();
   }
 
-  /** Show it within `stream` from now on, in place of what that has. */
-  into(stream) {
+  /** Show it within the stream of `before` from now on, in place of what that has. Returns true. */
+  into({ source: stream }) {
     const before = stream.getTracks();
     for (const track of this.source.getTracks()) stream.addTrack(track); // first: an empty stream would show nothing
     for (const track of before) stream.removeTrack(track);
     this.source = stream;
+    return true;
   }
 
   end() {

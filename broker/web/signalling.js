@@ -6,7 +6,8 @@
 //   show(session, wish)              the picture stands on the screen with another height than the wish had
 //   trickle(session, candidate)      an RTCIceCandidate, or null when there are no more
 //   restart(session, fragment)    -> the server's side of an ICE restart, a fragment of SDP; throws SignallingError
-//   doubt()                       -> whether the connection to the server was dead; then it is made anew
+//   doubt(suspect)                -> whether the connection to the server was dead; then it is made anew. suspect() is called
+//                                    when it has been silent for long enough that it may be
 //   check(session)                -> false if the server does not know the session any more, true if it does,
 //                                    undefined if the server cannot be asked now
 //   report(session, fields)          what the browser has tried and got, where no picture comes (report.js)

@@ -102,9 +102,9 @@ export class SocketSignalling extends EventTarget {
     this.#send({ type: "candidate", session, candidate: text, sdpMid, sdpMLineIndex });
   }
 
-  doubt() {
+  doubt(suspect = () => {}) {
     if (!this.#ping()) return Promise.resolve(false);
-    this.#doubting ??= this.#isDead().finally(() => (this.#doubting = null));
+    this.#doubting ??= this.#isDead(suspect).finally(() => (this.#doubting = null));
     return this.#doubting;
   }
 
@@ -124,7 +124,7 @@ export class SocketSignalling extends EventTarget {
    * brings nothing meanwhile is: no time that was measured before, on another network, is needed for that. The other one
    * takes its place then.
    */
-  #isDead() {
+  #isDead(suspect) {
     const socket = this.#socket;
     const since = performance.now();
     let spare = null;
@@ -148,6 +148,7 @@ export class SocketSignalling extends EventTarget {
       const died = () => settle(true);
       const look = () => spare?.readyState === OPEN && performance.now() - since >= DOUBT_TIMEOUT && settle(true);
       const another = () => {
+        suspect();
         try {
           spare = new WebSocket(this.#url);
           spare.onopen = look;

@@ -8,6 +8,7 @@ import { REQUEST_TIMEOUT, SignallingError, notOurs, refusal, unanswered } from "
 import { NO_LOCATION, UNREACHABLE, refusedBefore } from "./words.js";
 
 const DOUBT_TIMEOUT = 500; // ms for any answer, where media has stopped; more where the way is long
+const SPARE_AFTER = 200; // ms of them after which a session is made beside that of which nothing comes
 const TO_SIGN_IN = new Set([401, 403, 407]); // statuses of proxies that sign people in
 const CLOSE_TIMEOUT = 1000; // ms
 const RESTART_TIMEOUT = 2000; // ms; on another network the connection that there was may be dead
@@ -63,7 +64,8 @@ export class WhepSignalling {
     this.#fetch(session, { method: "PATCH", headers, body }).catch(() => {}); // check() finds out what it means
   }
 
-  async doubt() {
+  async doubt(suspect = () => {}) {
+    const timer = setTimeout(suspect, SPARE_AFTER);
     try {
       const within = this.#roundTrip.within(DOUBT_TIMEOUT);
       await fetchWithin(within, below(this.#base, "whep/-"), { method: "OPTIONS", cache: "no-store" });
@@ -71,6 +73,8 @@ export class WhepSignalling {
     } catch {
       this.#roundTrip.renew();
       return true; // the browser has given up the connection that it kept, and makes one for the next request
+    } finally {
+      clearTimeout(timer);
     }
   }
 

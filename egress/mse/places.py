@@ -12,7 +12,9 @@ from egress.mse.reel import MAX_LAG, Beginning, FragmentMessage, Reel, Send
 
 
 class Reels(Protocol):
-    """The reels of the process, as a viewer takes and gives them back."""
+    """The reels of the process, as a viewer takes and gives them back. Times are since ``origin_ns``, Unix time."""
+
+    origin_ns: int
 
     def acquire(self, stream: Stream, kind: Kind) -> Reel:
         """The reel of a stream's feed. The stream, which was acquired, is kept with it."""

@@ -57,6 +57,7 @@ class MseViewer:
         self.joined_at: float | None = None
         self.pictured_at: float | None = None
         self.places = Places(camera, streams, takes, reels, self._pump, self._lost, self._stuck)
+        self._origin = reels.origin_ns / 1e9
         self._holder = holder
         self._started = started  # Unix time
         self._out = Outgoing()
@@ -168,7 +169,8 @@ class MseViewer:
         self._pump()
 
     def _greet(self) -> None:
-        hello = {"type": "hello", "session": self.session, "kinds": [kind.value for kind in self.places.kinds]}
+        kinds = [kind.value for kind in self.places.kinds]
+        hello = {"type": "hello", "session": self.session, "kinds": kinds, "origin": self._origin}
         self._out.say(Opcode.TEXT, json.dumps(hello).encode())
 
     def _hear(self, message: Message, now: float) -> None:

@@ -29,7 +29,7 @@ class SharedReels:
     def __init__(self, streams: Streams, now: Callable[[], float]) -> None:
         self._streams = streams
         self._now = now
-        self._origin_ns = clock.unix_ns() - int(BEFORE_START * 1e9)
+        self.origin_ns = clock.unix_ns() - int(BEFORE_START * 1e9)
         self._reels: dict[tuple[Rendition, Kind], Reel] = {}
         self._users: Counter[Reel] = Counter()
 
@@ -38,7 +38,7 @@ class SharedReels:
         key = stream.rendition, kind
         reel = self._reels.get(key)
         if reel is None:
-            reel = self._reels[key] = Reel(stream, kind, self._origin_ns)
+            reel = self._reels[key] = Reel(stream, kind, self.origin_ns)
             reel.open(self._now())
         self._users[reel] += 1
         return reel

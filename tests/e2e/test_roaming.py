@@ -30,6 +30,7 @@ pytestmark = [
 PATIENCE = 60.0  # seconds
 SILENCE = 4.0  # seconds
 WITHIN = 20.0  # seconds to the picture; where nothing else runs it takes 1 to 2
+SOURCE = "document.querySelector('camshaft-player').video.src"
 WAY = "async () => (await document.querySelector('camshaft-player').stats()).way"
 EMBEDDING = """<!doctype html><title>Somebody else's</title><script type="module" src="static/player.js"></script>
 <camshaft-player camera="front-door" autoconnect></camshaft-player>"""
@@ -144,7 +145,10 @@ async def test_the_picture_goes_on_in_the_same_session(
 async def test_a_page_that_goes_by_its_own_port_goes_on_there(
     two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
 ) -> None:
-    """No browser tells the page that its WebSocket is dead: neither of the two on which everything depends here."""
+    """No browser tells the page that its WebSocket is dead: neither of the two on which everything depends here.
+
+    The picture goes on where it stood, in the very Media Source that the element shows.
+    """
     if problem := chromium_rig.missing():
         pytest.skip(problem)
     closed = Path(udp="dropped")
@@ -157,12 +161,14 @@ async def test_a_page_that_goes_by_its_own_port_goes_on_there(
             viewing = await browser.open(f"{running.url}/watch/front-door")
             await viewing.shows(30, seconds=PATIENCE)
             assert await viewing.page.evaluate(WAY) == "websocket"
+            source = await viewing.page.evaluate(SOURCE)
             for number in (3, 4):
                 viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
                 seconds = await without_picture(viewing, time.time())
                 print(f"by the page's own port: {seconds:.2f} s")
                 assert seconds < WITHIN
                 assert await viewing.page.evaluate(WAY) == "websocket"
+                assert await viewing.page.evaluate(SOURCE) == source
             await viewing.close()
 
 

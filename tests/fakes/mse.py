@@ -46,6 +46,8 @@ def quick(number: int) -> Batch:
 class Camera:
     """A stream that is pushed to, and its reels."""
 
+    origin_ns = START_NS - 1_000_000_000
+
     def __init__(self, name: str = "door") -> None:
         self.stream = Stream(Rendition(name), lambda: None)
         self.released = 0
@@ -54,7 +56,7 @@ class Camera:
     def acquire(self, stream: Stream, kind: Kind) -> Reel:
         key = stream.rendition, kind
         if key not in self._reels:
-            self._reels[key] = Reel(stream, kind, START_NS - 1_000_000_000)
+            self._reels[key] = Reel(stream, kind, self.origin_ns)
             self._reels[key].open(0.0)
         return self._reels[key]
 

@@ -31,7 +31,7 @@ def test_a_viewer_starts_with_the_cached_group_of_pictures_and_gets_what_comes()
     camera.push(picture(3))
     assert browser.pictures() == [0, 1, 2, 3]
     hello, track = browser.texts()
-    assert hello == {"type": "hello", "session": "secret", "kinds": ["video"]}
+    assert hello == {"type": "hello", "session": "secret", "kinds": ["video"], "origin": Camera.origin_ns / 1e9}
     assert track == {"type": "track", "kind": "video", "codec": "avc1.42c01f"}
     assert browser.messages()[2][1][5:9] == b"ftyp", "the initialization segment stands before all others"
     second = connected(camera.viewer())
