@@ -53,15 +53,15 @@ def test_one_that_is_over_may_be_silent() -> None:
 
 
 def test_a_process_that_was_stopped_goes_on_and_one_that_hangs_ends_and_says_where() -> None:
-    with program(HANGS + "sys.exit(process.run(wait, hang, pulse=0.02, hung_looks=20))") as child:
+    with program(HANGS + "sys.exit(process.run(wait, hang, pulse=0.02, hung_looks=60))") as child:
         assert line(child) == "running"
         child.send_signal(signal.SIGSTOP)
-        time.sleep(0.6)
+        time.sleep(1.5)
         child.send_signal(signal.SIGCONT)
         time.sleep(0.2)
         assert child.poll() is None
         child.send_signal(signal.SIGHUP)
-        _, err = child.communicate(timeout=10)
+        _, err = child.communicate(timeout=60)
     assert child.returncode == 1
     assert "the event loop hangs" in err
     assert "in hang" in err
@@ -70,5 +70,5 @@ def test_a_process_that_was_stopped_goes_on_and_one_that_hangs_ends_and_says_whe
 def test_where_somebody_else_watches_it_does_not() -> None:
     """Alone, by systemd, by a supervisor."""
     with program(WATCHES) as child:
-        out, _ = child.communicate(timeout=10)
+        out, _ = child.communicate(timeout=60)
     assert out.split() == ["True", "False", "False"]
