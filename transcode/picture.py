@@ -22,7 +22,7 @@ from transcode.encoders import SOFTWARE, Encoder
 from transcode.encoding import MICROSECONDS, colours_of, opened
 from transcode.padded import packet
 from transcode.success import LARGEST
-from transcode.upright import DEINTERLACE, Chain, Filtered, is_upright, pixel_aspect, turn
+from transcode.upright import DEINTERLACE, Chain, Filtered, is_upright, message_in, pixel_aspect, turn
 
 DECODERS = {"H264": "h264", "H265": "hevc", "VP8": "vp8", "VP9": "vp9", "AV1": "libdav1d", "JPEG": "mjpeg"} | {
     "MP4V-ES": "mpeg4",
@@ -59,7 +59,8 @@ class PictureConverter:
         self._encoding: dict[int, AccessUnit] = {}  # in the encoder, by presentation time
         self._encodes: tuple[object, ...] = ()  # what the encoder was made for
         self._fields, self._turned = Filtered(), Filtered()
-        self._turn: Chain = ()  # as the stream said last
+        self._turn: Chain = ()  # as the stream said last …
+        self._said = 0, b""  # … by this angle and this message
         self._last = -LEAST_STEP  # presentation time of the last picture, in microseconds
         self._keyframe_at = -KEYFRAME_INTERVAL
         self._keyframe_due = False
@@ -75,8 +76,6 @@ class PictureConverter:
         data.pts = unit.capture_ns // 1000
         data.is_keyframe = unit.keyframe
         self._units[data.pts] = unit
-        if self._turn and unit.keyframe and is_upright(self._codec, unit.data):
-            self._turn = ()
         if len(self._units) > MAX_REORDER:  # a decoder says nothing of what it makes nothing of
             del self._units[next(iter(self._units))]
             self.undecodable += 1
@@ -98,7 +97,7 @@ class PictureConverter:
         if not show:
             return []
         try:
-            frame = self._prepared(frame)
+            frame = self._prepared(frame, unit)
             frame.pts = self._last = max(unit.capture_ns // 1000, self._last + LEAST_STEP)
             frame.time_base = MICROSECONDS
             frame.pict_type = PictureType.I if self._begins_group(frame.pts) else PictureType.NONE
@@ -141,10 +140,20 @@ class PictureConverter:
         self._keyframe_due, self._keyframe_at = False, pts
         return True
 
-    def _prepared(self, frame: VideoFrame) -> VideoFrame:
+    def _turned_as(self, frame: VideoFrame, unit: AccessUnit) -> Chain:
+        """How the stream wants it turned: as it said last."""
+        message = message_in(self._codec, unit.data) if unit.keyframe else b""
+        said = frame.rotation, message or self._said[1]
+        if (frame.rotation or message) and said != self._said:
+            self._said = said
+            now = () if is_upright(self._codec, message) else turn(frame)
+            self._turn = self._turn if now is None else now
+        return self._turn
+
+    def _prepared(self, frame: VideoFrame, unit: AccessUnit) -> VideoFrame:
         """Progressive, upright, of at most the height that is allowed, in the one layout of samples that all decoders
         know."""
-        turned = self._turn = said if (said := turn(frame)) is not None else self._turn
+        turned = self._turned_as(frame, unit)
         aspect = pixel_aspect(self._decoder, turned)
         if frame.interlaced_frame:
             frame = self._fields(frame, DEINTERLACE)

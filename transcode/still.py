@@ -44,7 +44,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
 
     from transcode.padded import packet
     from transcode.picture import DECODERS, MIN_SIZE
-    from transcode.upright import Filtered, pixel_aspect, turn
+    from transcode.upright import Filtered, message_in, pixel_aspect, turn
 
     decoder = VideoCodecContext.create(DECODERS[codec], "r")
     assert isinstance(decoder, VideoCodecContext)
@@ -55,7 +55,7 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
         frame = frames[-1] if frames else None  # of several layers the largest
         if frame is None or frame.is_corrupt or min(frame.width, frame.height) < MIN_SIZE:
             raise ValueError("the keyframe gives no picture")
-        turned = turn(frame) or ()
+        turned = ((frame.rotation or message_in(codec, unit.data)) and turn(frame)) or ()
         aspect = pixel_aspect(decoder, turned)
         if turned:
             frame = Filtered()(frame, turned)

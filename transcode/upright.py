@@ -6,6 +6,7 @@ where it is decoded in any case: for a conversion, and for a still.
 
 from __future__ import annotations
 
+import gc
 import math
 import struct
 from fractions import Fraction
@@ -60,7 +61,11 @@ def _graph(frame: VideoFrame, chain: Chain) -> Graph:
 
 def turn(frame: VideoFrame) -> Chain | None:
     """The filters that turn it as it says that it is to be shown, by right angles and mirrors; ``None`` where it says
-    nothing, and FFmpeg says nothing of one that is upright: see ``is_upright``."""
+    nothing, and FFmpeg says nothing of one that is upright: see ``is_upright``.
+
+    To be asked of few: a picture and its side data hold each other in PyAV, and only the collector frees them.
+    """
+    gc.collect()  # those that were asked before
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return None
@@ -74,11 +79,17 @@ def turn(frame: VideoFrame) -> Chain | None:
     return tuple((name, "") for name, applies in mirrors if applies)
 
 
-def is_upright(codec: str, unit: bytes) -> bool:
-    """Whether an access unit says that from here on nothing is to be turned any more."""
+def message_in(codec: str, unit: bytes) -> bytes:
+    """The NAL unit of an access unit that says how its picture is to be turned; empty where none does."""
     header = _HEADERS.get(codec)
     units = unit.split(b"\0\0\0\1", _LOOKED_AT)[1:-1] if header else []
-    return any(turns(nal, header or 0) is False for nal in units if nal and nal[0] in _SUPPLEMENTAL)
+    said = (nal for nal in units if nal and nal[0] in _SUPPLEMENTAL and turns(nal, header or 0) is not None)
+    return next(said, b"")
+
+
+def is_upright(codec: str, message: bytes) -> bool:
+    """Whether a message says that from here on nothing is to be turned any more."""
+    return bool(message) and not turns(message, _HEADERS[codec])
 
 
 _HEADERS = {"H264": 1, "H265": 2}  # bytes of a NAL unit's

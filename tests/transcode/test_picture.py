@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from fractions import Fraction
@@ -140,6 +141,21 @@ def test_keyframes_stand_where_the_source_has_them() -> None:
     _, out = convert("H265", coded)
     assert [each[0].keyframe for each in out] == [picture.keyframe for picture in coded]
     assert sum(each[0].keyframe for each in out) == 2
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "pixels"), [("H264", "libx264", "yuv420p"), ("JPEG", "mjpeg", "yuvj420p")]
+)
+def test_pictures_that_were_converted_keep_no_memory(codec: str, encoder: str, pixels: str) -> None:
+    """PyAV's pictures and their side data hold each other, and the collector comes after hundreds of both."""
+    coded = pictures(encoder, 40, pixels=pixels)
+    gc.collect()
+    gc.disable()
+    try:
+        convert(codec, coded)
+        assert sum(isinstance(each, av.VideoFrame) for each in gc.get_objects()) <= 2
+    finally:
+        gc.enable()
 
 
 def test_a_source_of_keyframes_alone_gets_one_each_two_seconds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from fractions import Fraction
 from functools import cache
@@ -79,9 +80,9 @@ def converted(codec: str, data: bytes, count: int = 2) -> list[av.VideoFrame]:
 @pytest.mark.parametrize("across", [False, True])
 @pytest.mark.parametrize("down", [False, True])
 def test_it_is_turned_and_mirrored(degrees: int, across: bool, down: bool) -> None:
-    data = coded()
-    at = data.index(b"\0\0\1\x65") - 1
-    data = data[:at] + orientation(degrees, across=across, down=down) + data[at:]
+    nals = [b"\0\0\0\1" + nal for nal in nal_units(coded())]  # as they come from the bus
+    first = next(at for at, nal in enumerate(nals) if nal[4] & 0x1F == 5)
+    data = b"".join([*nals[:first], orientation(degrees, across=across, down=down), *nals[first:]])
     size = (WIDTH, HEIGHT) if degrees % 180 == 0 else (HEIGHT, WIDTH)
     frames = converted("H264", data)
     with av.open(io.BytesIO(draw(AccessUnit(data, 0, 0, True), "H264", 0)), format="mjpeg") as file:
@@ -90,6 +91,21 @@ def test_it_is_turned_and_mirrored(degrees: int, across: bool, down: bool) -> No
         assert (frame.width, frame.height) == size
         assert bright(frame) == shown(degrees, across=across, down=down)
     assert len(frames) == 3
+
+
+def test_a_stream_that_is_turned_anew_with_each_picture_keeps_no_memory() -> None:
+    nals = [b"\0\0\0\1" + nal for nal in nal_units(coded())]
+    datas = [b"".join([*nals[:-1], orientation(degrees), nals[-1]]) for degrees in (90, 180)]
+    converter = PictureConverter("H264")
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            unit = AccessUnit(datas[number % 2], START_NS + number * 40_000_000, 0, True)
+            assert converter.convert(unit)
+        assert sum(isinstance(each, av.VideoFrame) for each in gc.get_objects()) <= 3
+    finally:
+        gc.enable()
 
 
 def test_pictures_are_turned_from_one_message_to_the_next() -> None:
