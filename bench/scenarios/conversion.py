@@ -56,6 +56,7 @@ async def conversion(plan: Plan) -> None:
                 Check(f"{one:.1f} % of a core, against {alone:.1f} by the codecs alone", one / alone * 100, 125, "%"),
                 Check("with twenty viewers, against one", twenty / one * 100, 110, "%"),
                 Check("from ingest to egress, converted, median", delay, 40, "ms"),
+                Check("memory of the transcode process", run.measured.of(["transcode"]).memory / 1e6, 200, "MB"),
             ]
     with GstLaunch([AAC]) as source:
         for server in plan.usable([plan.server]):
