@@ -24,7 +24,7 @@ from rigs.process import forbid_real_time
 from tests.fakes.cost import untraced
 from tests.fakes.gentle import Scheduling, become_gentle, is_gentle
 from tests.fakes.second_look import SecondLooks
-from tests.fakes.turns import Company, collecting, turn
+from tests.fakes.turns import HAS_TURN, Company, collecting, turn
 
 # A machine may be busy, so no example has a deadline: one that is missed would say nothing of the code.
 settings.register_profile("patient", deadline=None)
@@ -84,7 +84,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[object]:
     """Let a test begin when what it may not run beside has ended."""
     looks = item.config.stash[second_looks]
-    with turn(item.config.rootpath, Company.ALONE if item is looks.again else _company(item)), _traced(item):
+    company = Company.ALONE if item is looks.again else _company(item)
+    with contextlib.nullcontext() if HAS_TURN in os.environ else turn(item.config.rootpath, company), _traced(item):
         result = yield
     looks.look_again(item, nextitem)
     return result

@@ -20,6 +20,9 @@ from contextlib import ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
 
+HAS_TURN = "CAMSHAFT_TESTS_HAVE_TURN"
+"""Environment variable of tests that a test runs, as its part: who waits at the door waits for that one to end."""
+
 POLL = 0.02  # seconds between looks whether one of the rooms is free
 
 

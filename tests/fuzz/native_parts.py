@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import compiled
+from tests.fakes.turns import HAS_TURN
 
 _ROOT = Path(__file__).parents[2]
 _FLAGS = [
@@ -78,7 +79,8 @@ class Part:
         """
         command = [sys.executable, "-c", _TESTS, self.module, str(extension), str(tests), *arguments]
         options = {"LD_PRELOAD": _sanitizer(), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
-        environment = {**os.environ, **options}
+        environment = {**os.environ, **options, HAS_TURN: "1"}
+        environment.pop("PYTEST_XDIST_WORKER", None)  # nor do they collect together with others
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
 
     def _compile(self, compiler: str, binary: Path, *flags: str) -> None:
