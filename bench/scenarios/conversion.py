@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from fractions import Fraction
 
 import aiohttp
@@ -15,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from bench.results import Check
 from bench.rig import SETTLE, Plan, Stage, staged
+from bench.servers.camshaft import Camshaft
 from ingest.payload.aac import Configuration
 from rigs import gst_launch
 from rigs.codecs import tone
@@ -34,6 +36,8 @@ async def conversion(plan: Plan) -> None:
 
     Then AAC to Opus, beside H.264 that is passed, and the codecs of sound alone.
     """
+    assert isinstance(plan.server, Camshaft)
+    server = replace(plan.server, transcode=1)  # there from the start, or nobody would measure it
     pipeline = recorded(PAYLOADER)
     if problem := gst_launch.missing(f"{pipeline} ! {AAC}"):
         plan.result.skipped.append(problem)
@@ -41,8 +45,8 @@ async def conversion(plan: Plan) -> None:
     with GstLaunch([pipeline], encoder="libx265", fps=FPS, size=SIZE) as source:
         assert source.recording is not None
         alone = await asyncio.to_thread(_alone, str(source.recording))
-        for server in plan.usable([plan.server]):
-            async with staged(server, [source.urls[0]], plan.crowd()) as stage:
+        for usable in plan.usable([server]):
+            async with staged(usable, [source.urls[0]], plan.crowd()) as stage:
                 costs = []
                 for more, viewers in ((1, 1), (19, 20)):
                     await stage.join(more)
@@ -59,8 +63,8 @@ async def conversion(plan: Plan) -> None:
                 Check("memory of the transcode process", run.measured.of(["transcode"]).memory / 1e6, 200, "MB"),
             ]
     with GstLaunch([AAC]) as source:
-        for server in plan.usable([plan.server]):
-            async with staged(server, source.urls * SOUNDS, plan.crowd()) as stage:
+        for usable in plan.usable([server]):
+            async with staged(usable, source.urls * SOUNDS, plan.crowd()) as stage:
                 await stage.join(SOUNDS)
                 await asyncio.sleep(2 * SETTLE)
                 run = await stage.window(f"sound of {SOUNDS} cameras", plan.seconds)

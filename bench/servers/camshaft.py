@@ -26,6 +26,7 @@ class Camshaft:
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     name: str = "Camshaft"
     checkout: Path = ROOT
+    transcode: int | None = None  # as ``rigs.cluster.Cluster`` has it
 
     def problem(self) -> str:
         done = subprocess.run(
@@ -50,7 +51,7 @@ class Camshaft:
             self.config,
             self.host,
             checkout=self.checkout,
-            transcode=None,
+            transcode=self.transcode,
         )
         async with cluster:
             streams = [Whep(cluster.whep(name)) for name in named]
