@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
-from broker.director.conversions import FRUITLESS_FOR, HANDED_OVER_AFTER
-from broker.director.events import CameraChanged, SessionEnded
+from broker.director.conversions import FRUITLESS_FOR
+from broker.director.events import CameraChanged
 from common.cameras import CameraState
-from common.control import Answered, Convert, EndConversion, Load, Made, Move, Offer, Report, Role
+from common.control import Answered, Convert, EndConversion
 from common.demand import Demand
-from common.media import Kind, Rendition, Track
-from tests.fakes.stage import Stage, camera, sent, stream, viewer
-
-H265 = Track(Kind.VIDEO, "H265", 90_000)
-JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
-B_FRAMES = Track(Kind.VIDEO, "H264", 90_000, convert="it has B-frames, which browsers show in the wrong order")
-AAC = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not take AAC")
-PICTURE, SOUND = "door/h264", "door/opus"
-
-
-def stage(*tracks: Track, transcoders: int = 1) -> Stage:
-    made = Stage(camera())
-    made.ingest("in-1", stream(tracks=tracks or (H265, AAC)))
-    made.egress("out-1")
-    for number in range(transcoders):
-        made.transcode(f"tc-{number + 1}")
-    return made
-
-
-def offered(made: Stage, session: str = "s") -> Offer:
-    [offer] = [message for _, message in sent(made.offer(session)) if isinstance(message, Offer)]
-    return offer
-
-
-def watch(made: Stage, *renditions: str, session: str = "s", node: str = "out-1") -> list[tuple[str, object]]:
-    offered(made, session)
-    return sent(made.hear(node, Answered(session, "answer", renditions)))
+from common.media import Kind, Rendition
+from tests.fakes.converting import AAC, H265, JPEG, PICTURE, SOUND, offered, stage, watch
+from tests.fakes.stage import Stage, camera, sent, stream
 
 
 def test_an_offer_says_what_may_be_promised() -> None:
@@ -220,128 +193,6 @@ def test_a_removed_camera_is_converted_no_more() -> None:
     assert ("tc-1", EndConversion(PICTURE)) in sent(made.want())
 
 
-def announced(made: Stage) -> tuple[CameraState, str]:
-    status = made.director.camera("door")
-    assert status is not None
-    return status.state, status.detail
-
-
-def test_a_camera_is_green_only_if_its_picture_can_be_shown() -> None:
-    made = stage(JPEG, transcoders=0)
-    state, detail = announced(made)
-    assert state is CameraState.NO_PICTURE
-    assert detail == "browsers do not take Motion JPEG, and no transcode worker runs that would convert it"
-    [change] = [command for command in made.transcode("tc-1") if isinstance(command, CameraChanged)]
-    assert change.state is CameraState.PLAYING
-    [change] = [command for command in made.leave("tc-1") if isinstance(command, CameraChanged)]
-    assert change.state is CameraState.NO_PICTURE
-
-
-def test_a_camera_of_which_nothing_can_be_made_is_not_green_until_something_is() -> None:
-    made, damaged = stage(JPEG), "its picture cannot be decoded"
-    watch(made, PICTURE)
-    for problem, wanted in ((None, ""), (damaged, damaged), (None, damaged), ("", "")):
-        made.transcode("tc-1", PICTURE, problem=problem)
-        assert announced(made) == (CameraState.NO_PICTURE if wanted else CameraState.PLAYING, wanted)
-    made.transcode("tc-1", PICTURE, problem=damaged)
-    made.ingest("in-1", stream(tracks=(H265,)))
-    assert announced(made) == (CameraState.PLAYING, ""), "it sends something else now"
-
-
-def test_sound_of_which_nothing_can_be_made_is_named_beside_a_picture_that_plays() -> None:
-    made = stage(Track(Kind.VIDEO, "H264", 90_000), AAC)
-    watch(made, "door", SOUND)
-    made.transcode("tc-1", SOUND, problem="its sound cannot be decoded")
-    assert announced(made) == (CameraState.PLAYING, "its sound cannot be decoded")
-
-
-def test_where_nothing_is_converted_it_is_said_that_there_is_no_sound() -> None:
-    picture = Track(Kind.VIDEO, "H264", 90_000)
-    silent = stage(picture, AAC, transcoders=0).director.camera("door")
-    assert silent.sound == "The sound is not heard: browsers do not take AAC, and no transcode worker runs."
-    assert silent.state is CameraState.PLAYING
-    unknown = Track(Kind.AUDIO, "DVI4", 8_000, problem="ADPCM (DVI4) cannot be played")
-    assert (
-        stage(picture, unknown).director.camera("door").sound
-        == "The sound is not heard: ADPCM (DVI4) cannot be played."
-    )
-    assert stage(picture, AAC).director.camera("door").sound == ""
-
-
-def test_a_picture_waits_for_room_and_sound_alone_does() -> None:
-    full = stage(H265)
-    full.transcode("tc-1", full=True)
-    assert offered(full).convertible == (Kind.AUDIO,), "no picture is promised"
-    full = stage(AAC)
-    full.transcode("tc-1", full=True)
-    assert (offered(full).convertible, offered(full, "t").unconverted) == ((), "every transcode worker is full")
-
-
-def test_a_picture_that_browsers_show_badly_is_shown_all_the_same() -> None:
-    state, detail = announced(stage(B_FRAMES, transcoders=0))
-    assert state is CameraState.PLAYING
-    assert detail.startswith("it has B-frames")
-    assert announced(stage(B_FRAMES)) == (CameraState.PLAYING, "")
-
-
-def test_who_gets_a_stream_that_turns_out_to_need_conversion_goes_on_with_that() -> None:
-    made = stage(Track(Kind.VIDEO, "H264", 90_000))
-    watch(made, "door", session="raw")
-    watch(made, PICTURE, session="converted")
-    commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
-    both = (Kind.VIDEO, Kind.AUDIO)
-    assert [m for _, m in sent(commands) if isinstance(m, Move)] == [Move("raw", "door", (B_FRAMES,), both)]
-    assert not [c for c in commands if isinstance(c, SessionEnded)]
-    assert not [m for _, m in sent(made.ingest("in-1", stream(tracks=(B_FRAMES,)))) if isinstance(m, Move)]
-
-
-def test_who_came_before_the_camera_was_known_gets_it_converted_where_its_codec_alone_would_do() -> None:
-    made = Stage(camera())
-    made.egress("out-1")
-    made.transcode("tc-1")
-    watch(made, "door", session="first")
-    commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
-    assert [(m.session, m.tracks) for _, m in sent(commands) if isinstance(m, Move)] == [("first", (B_FRAMES,))]
-
-
-def moves(commands: list[Any]) -> list[tuple[str, tuple[Kind, ...]]]:
-    """The sessions that are moved, and what of it may be converted."""
-    return [(m.session, m.convertible) for _, m in sent(commands) if isinstance(m, Move)]
-
-
-def test_where_no_converter_has_room_for_that_it_keeps_what_there_is_until_one_has() -> None:
-    made = stage(Track(Kind.VIDEO, "H264", 90_000), transcoders=0)
-    made.transcode("tc-1", full=True)
-    watch(made, "door", session="raw")
-    commands = made.ingest("in-1", stream(tracks=(B_FRAMES,)))
-    assert moves(commands) == [("raw", (Kind.AUDIO,))]
-    assert not [c for c in commands if isinstance(c, SessionEnded)]
-    made.egress("out-1", viewer("raw"), subscribed=("door",))
-    assert moves(made.transcode("tc-1", full=True)) == []
-    assert moves(made.transcode("tc-1")) == [("raw", (Kind.VIDEO, Kind.AUDIO))]
-    assert moves(made.transcode("tc-1")) == [], "once"
-
-
-def test_the_picture_of_the_first_viewer_passes_where_only_the_sound_has_to_be_converted_and_none_has_room() -> None:
-    made = Stage(camera())
-    made.egress("out-1")
-    made.transcode("tc-1", full=True)
-    watch(made, "door", session="first")
-    commands = made.ingest("in-1", stream(tracks=(H265, AAC)))
-    assert moves(commands) == [("first", (Kind.AUDIO,))], "the sound comes when there is room"
-    assert not [c for c in commands if isinstance(c, SessionEnded)]
-    made.egress("out-1", subscribed=("door", SOUND))
-    assert made.director.camera("door").sound.startswith("The sound is not heard yet")
-    assert sent(made.transcode("tc-1"))[0] == ("tc-1", Convert(SOUND, AAC))
-    assert made.director.camera("door").sound == ""
-
-
-def test_without_a_converter_a_viewer_keeps_what_there_is() -> None:
-    made = stage(Track(Kind.VIDEO, "H264", 90_000), transcoders=0)
-    watch(made, "door")
-    assert not [c for c in made.ingest("in-1", stream(tracks=(B_FRAMES,))) if isinstance(c, SessionEnded)]
-
-
 def wall(*names: str) -> Stage:
     """Cameras with Motion JPEG, all watched by one egress."""
     made = Stage(*map(camera, names))
@@ -394,106 +245,6 @@ def test_what_may_have_killed_two_workers_waits_before_the_next() -> None:
         made.egress("out-1", subscribed=(PICTURE,))
     made.tick()
     assert made.director.converter(Rendition(PICTURE)) is not None
-
-
-def handing_over() -> Stage:
-    """tc-1 makes a picture and drains, and tc-2 is told to make it as well."""
-    made = stage()
-    watch(made, PICTURE)
-    made.egress("out-1", subscribed=(PICTURE,))
-    made.transcode("tc-1", PICTURE)
-    made.transcode("tc-2")
-    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-2", Convert(PICTURE, H265))]
-    return made
-
-
-def test_what_a_draining_worker_makes_is_made_by_another_before_it_is_ended() -> None:
-    made = handing_over()
-    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == []
-    made.transcode("tc-2", PICTURE)
-    assert sent(made.tick(HANDED_OVER_AFTER / 2)) == []
-    assert sent(made.tick(HANDED_OVER_AFTER / 2)) == [("tc-1", EndConversion(PICTURE))]
-    assert made.director.converter(Rendition(PICTURE)) == "tc-2"
-    assert sent(made.transcode("tc-1", draining=True)) == []
-
-
-def test_what_is_handed_over_goes_back_when_the_new_worker_dies_and_on_to_a_third() -> None:
-    made = handing_over()
-    made.leave("tc-2")
-    assert made.director.converter(Rendition(PICTURE)) == "tc-1"
-    made.transcode("tc-3")
-    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-3", Convert(PICTURE, H265))]
-
-
-def test_when_the_old_worker_dies_first_the_new_one_goes_on() -> None:
-    made = handing_over()
-    assert sent(made.leave("tc-1")) == []
-    made.transcode("tc-2", PICTURE)
-    assert sent(made.tick(HANDED_OVER_AFTER)) == []
-
-
-def test_a_new_worker_that_drains_as_well_hands_over_in_its_turn() -> None:
-    made = handing_over()
-    made.transcode("tc-3")
-    commands = sent(made.transcode("tc-2", draining=True))
-    assert commands == [("tc-2", EndConversion(PICTURE)), ("tc-3", Convert(PICTURE, H265))]
-    made.transcode("tc-3", PICTURE)
-    assert sent(made.tick(HANDED_OVER_AFTER)) == [("tc-1", EndConversion(PICTURE))]
-
-
-def test_what_is_wanted_no_more_while_it_is_handed_over_is_ended_by_both() -> None:
-    made = handing_over()
-    assert sent(made.egress("out-1")) == [("tc-2", EndConversion(PICTURE)), ("tc-1", EndConversion(PICTURE))]
-
-
-def test_where_nobody_else_converts_a_draining_worker_ends_what_it_makes() -> None:
-    made = stage()
-    watch(made, PICTURE)
-    made.egress("out-1", subscribed=(PICTURE,))
-    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-1", EndConversion(PICTURE))]
-
-
-def test_where_the_others_are_full_it_goes_on_until_one_has_room() -> None:
-    made = stage()
-    watch(made, PICTURE)
-    made.egress("out-1", subscribed=(PICTURE,))
-    made.transcode("tc-2", full=True)
-    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == []
-    made.transcode("tc-2")
-    assert sent(made.transcode("tc-1", PICTURE, draining=True)) == [("tc-2", Convert(PICTURE, H265))]
-
-
-def test_what_is_made_of_a_camera_begins_anew_when_another_has_its_name() -> None:
-    """With the same codecs, so that only the revision tells."""
-    made = stage()
-    watch(made, PICTURE)
-    made.egress("out-1", subscribed=(PICTURE,))
-    [(_, before)] = [each for each in sent(made.transcode("tc-1")) if isinstance(each[1], Convert)]
-    assert isinstance(before, Convert)
-    assert before.revision == 1
-    orders = sent(made.want(camera(url="rtsp://host/another", revision=2)))
-    [again] = [message for node, message in orders if node == "tc-1" and isinstance(message, Convert)]
-    assert (again.rendition, again.track, again.revision) == (PICTURE, H265, 2)
-    assert again.fence > before.fence
-    made.ingest("in-1", stream(tracks=(H265, AAC), revision=2))
-    told = Made(Rendition(PICTURE), H265, revision=1)
-    report = Report("tc-1", Role.TRANSCODE, "1", load=Load(), made=(told,))
-    assert [m.revision for _, m in sent(made.hear("tc-1", report)) if isinstance(m, Convert)] == [2], "it was lost"
-    for revision in (0, 2):  # 0: of a worker of the release before
-        report = replace(report, made=(replace(told, revision=revision),))
-        assert not [m for _, m in sent(made.hear("tc-1", report)) if isinstance(m, Convert)]
-    assert offered(made, "t").revision == 2
-
-
-def test_who_makes_something_again_after_its_successor_died_does_so_in_an_epoch_of_its_own() -> None:
-    """The successor may have published in that of the order: what begins there again is taken for old."""
-    made = handing_over()
-    changed = sent(made.ingest("in-1", stream(tracks=(B_FRAMES, AAC))) + made.tick())
-    [last] = [order for node, order in changed if node == "tc-2" and isinstance(order, Convert)]
-    made.transcode("tc-2", incarnation="2", full=True)
-    again = sent(made.transcode("tc-1", PICTURE, track=H265, draining=True))
-    [order] = [order for node, order in again if node == "tc-1" and isinstance(order, Convert)]
-    assert (order.track, order.fence > last.fence) == (B_FRAMES, True)
 
 
 def test_a_worker_in_reserve_is_promised_and_begins_to_convert_when_it_joins() -> None:
