@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import struct
-from functools import cache
+from functools import cache, cached_property
 
 from OpenSSL import SSL
 
@@ -50,8 +50,13 @@ class QuickBrowser(Browser):
 
     def __post_init__(self) -> None:
         self.certificate = certificate()
-        self.ssl = SSL.Connection(_context())
-        self.ssl.set_connect_state()
+
+    @cached_property
+    def ssl(self) -> SSL.Connection:  # type: ignore[override]
+        """OpenSSL's part, made when it is first asked for: most that make an offer send no DTLS."""
+        connection = SSL.Connection(_context())
+        connection.set_connect_state()
+        return connection
 
 
 @cache

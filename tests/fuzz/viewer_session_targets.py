@@ -141,15 +141,18 @@ class ViewerSessions:
     def sweep(self, seconds: float) -> None:
         """As the worker's sweep does it."""
         self.now += seconds
+        reported: list[control.ViewerReport] = []
         for each in tuple(self.viewers):
             viewer = each[0]
             if self.now >= viewer.due:
                 viewer.sweep(now=self.now, unix_ns=int(self.now * 1e9))
             self.mux.keep_consent(viewer, self.now)
-            report = control.Report("out-1", control.Role.EGRESS, "1", viewers=(viewer.report(self.now),))
-            control.decode_for_broker(control.encode(report))
+            reported.append(viewer.report(self.now))
             if viewer.ended:
                 self.leave(each)
+        if reported:
+            report = control.Report("out-1", control.Role.EGRESS, "1", viewers=tuple(reported))
+            assert len(_read(report).viewers) == len(reported), "a report of ours is valid, all of it"
         assert len(self.mux._by_address) <= 17 * len(self.viewers) + 1
         assert len(self.mux._by_ufrag) <= 2 * len(self.viewers)
 
@@ -243,6 +246,14 @@ def watch(data: bytes, *, encrypted: bool) -> None:
                 sessions.stream.incoming.receive_replay([], now=sessions.now)
     sessions.sent.clear()
     sessions.sweep(0.5)
+
+
+def _read(report: control.Report) -> control.Report:
+    """A report as the broker has it."""
+    message = control.decode_for_broker(control.encode(report))
+    assert isinstance(message, control.Report)
+    assert not message.partial
+    return message
 
 
 def _about(viewer: Viewer, feedback: bytes) -> bytes:
