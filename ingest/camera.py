@@ -42,11 +42,6 @@ from ingest.starts import Start, Starts
 
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
 
-_GARBLED = (
-    "a part of what it sends over TCP is neither packets nor RTSP, and pictures are lost with it; "
-    "set transport to udp, or a lower bitrate in the camera"
-)
-
 Session = Connection | Demuxed
 
 
@@ -315,8 +310,8 @@ def _shown(connection: Session) -> CameraState:
 
 def _hindrance(connection: Session) -> str:
     """Why nothing is seen of a camera though its packets come; empty if there is no reason."""
-    if connection.stream.garbled.now:
-        return _GARBLED
+    if connection.stream.garbled.problem:
+        return connection.stream.garbled.problem
     receivers = connection.stream.receivers
     for track in connection.tracks:
         if track.problem and (track.kind is Kind.VIDEO or (len(receivers) == 1 and track.kind is receivers[0].kind)):

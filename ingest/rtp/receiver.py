@@ -37,6 +37,9 @@ class Tracks(Protocol):
     def hand_over(self, receiver: TrackReceiver, payload_type: int, packet: bytes, arrival_ns: int) -> bool:
         """Whether a packet that came to one track is another's, which has it now."""
 
+    def gap(self, packet: bytes) -> None:
+        """A packet of any track is not the next one."""
+
     def new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
         """The source of the track has changed, or, with ``new_format``, what it sends."""
 
@@ -128,6 +131,7 @@ class TrackReceiver:
             self.unpacking.deliver(packet, first, second, timestamp, arrival_ns)
         else:
             self._last = timestamp, packet[-TAIL:]
+            self._tracks.gap(packet)
             held = (packet, first, second, timestamp, arrival_ns)
             self.unpacking.deliver_all(self._order.push(sequence, held, arrival_ns))
 

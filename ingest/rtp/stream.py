@@ -80,6 +80,10 @@ class CameraStream:
                 return True
         return False
 
+    def gap(self, packet: bytes) -> None:
+        """A packet of any track is not the next one."""
+        self.garbled.gap(packet)
+
     def new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
         """The source of a track has changed, or what it sends. If it is the picture, the epoch of all tracks is a new
         one. New sound of the same format goes on in the old one: its timestamps are made to continue, and its decoder
