@@ -226,6 +226,7 @@ class Egress:
             case RestartIce():
                 self._restart(message)
             case HangUp(session, reason):
+                self.handing.held.drop(session)
                 if viewer := self._viewers.get(session):
                     self._viewers.remove(viewer, reason or "hung up")
                 else:

@@ -95,10 +95,11 @@ class Suspects:
     def suited(self, camera: CameraName, nodes: Collection[NodeName], now: float) -> Collection[NodeName]:
         """The workers that may have the camera now: none while it waits.
 
-        Suspects are kept apart from each other, and other cameras from them. A worker that tries one goes on with it.
+        Suspects are kept apart from each other, and other cameras from them. A worker that tries one goes on with it
+        for as long as it takes anything: where it ends in good order another one tries it.
         """
-        if camera in self._suspects and camera in self._given:
-            return [node for node in nodes if node == self._given[camera][0]]
+        if camera in self._suspects and camera in self._given and self._given[camera][0] in nodes:
+            return [self._given[camera][0]]
         if not self.may_try(camera, now):
             return ()
         fewest = min((self._trials[node] for node in nodes), default=0)
@@ -109,7 +110,8 @@ class Suspects:
         if camera not in self._suspects:
             return True
         room = max(len(self._suspects) // 2, 1)
-        return now >= self._records[camera].until and self._trials.total() < room
+        others = self._trials.total() - (camera in self._given)
+        return now >= self._records[camera].until and others < room
 
     def waits(self, camera: CameraName, now: float) -> bool:
         """Whether it is suspended, and not to be tried yet."""

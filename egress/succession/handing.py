@@ -17,6 +17,7 @@ from egress.catch_up import CatchUp
 from egress.media.feed import Source
 from egress.media.streams import Streams
 from egress.succession.channel import GoneError
+from egress.succession.held import HeldOffers
 from egress.succession.predecessor import Predecessor
 from egress.succession.resuming import Here, begin, complete, discarded, prepared
 from egress.succession.states import MAX_NAMES, VERSION, Prelude, SessionState, SourceState
@@ -29,7 +30,6 @@ from egress.wire.ports import Ports
 
 HANDSHAKES_WITHIN = 1.0  # seconds for those that are under way to be over: they cannot be moved
 LOOK = 0.02  # seconds between looks whether they are
-MAX_HELD = 1_000  # offers that wait for what becomes of it: as many as a rush of viewers has
 TRIES = 2  # successors, one after the other
 
 log = get_logger()
@@ -61,21 +61,15 @@ class Handing:
         self._here = here
         self._keys: Keys | None = None  # of the bus, where they are this worker's own
         self._predecessor: Predecessor | None = None
-        self._held: list[Offer] = []
+        self.held = HeldOffers()
 
     def holds(self, offer: Offer) -> bool:
-        """Whether an offer is kept, as all is being handed over: the broker has the successor answer it, if all is."""
-        held = self.under_way and len(self._held) < MAX_HELD
-        if held:
-            self._held.append(offer)
-        return held
+        """Whether an offer is kept, as all is being handed over."""
+        return self.under_way and self.held.add(offer, asyncio.get_running_loop().time())
 
     def no_longer_held(self) -> list[Offer]:
         """The offers that were kept, once nothing has come of handing over."""
-        if self.under_way:
-            return []
-        held, self._held = self._held, []
-        return held
+        return [] if self.under_way else self.held.take(asyncio.get_running_loop().time())
 
     def open(self, path: Path, keys: Keys | None) -> None:
         """Let successors come from now on."""

@@ -248,6 +248,15 @@ def test_a_trial_is_over_with_the_egress_that_has_not_answered(stops: bool) -> N
     assert trial.refusals("third") == []
 
 
+def test_a_trial_goes_on_at_another_egress_where_the_first_drains() -> None:
+    trial = Trial()
+    trial.beat(2 * SUSPENSION)
+    node = trial.offered("second")
+    trial.stage.hear(node, Answered("second", "answer"))
+    trial.stage.egress(node, viewer("second"), incarnation=trial.there[node], draining=True)
+    assert trial.offered("third") == next(iter(trial.there.keys() - {node}))
+
+
 def test_a_trial_goes_on_at_another_egress_where_the_first_is_full() -> None:
     trial = Trial()
     trial.beat(2 * SUSPENSION)

@@ -206,7 +206,9 @@ async def test_an_offer_that_comes_meanwhile_waits_for_what_becomes_of_it(proces
         channel = await come(processes)
         processes.stops[0].ask()
         assert isinstance((await channel.receive())[0], Prelude)
-        broker.tell(NODE, Offer("s2", CameraName("yard"), Browser().offer()))
+        for session in ("given-up", "s2"):
+            broker.tell(NODE, Offer(session, CameraName("yard"), Browser().offer()))
+        broker.tell(NODE, HangUp("given-up"))
         broker.reports.clear()
         await broker.until(lambda: NODE in broker.reports)  # which it has sent since
         assert not any(isinstance(each, Refused | Answered) for each in broker.messages)
