@@ -12,6 +12,7 @@ from typing import Protocol
 
 from common.media import MAX_PAYLOAD, Batch, Flags, Kind
 
+VIDEO_RATE = 90_000  # Hz, of every picture that travels
 STILL = 8  # units with one timestamp in a row, which no encoder's B-frames are
 GATHER_NS = 4_000_000  # how long the beginning of an access unit waits for the rest, on a busy machine or a slow link
 
@@ -24,15 +25,18 @@ class CaptureClock(Protocol):
 
 
 class Output:
-    """Batches of one track. The payload formats' hot path appends to ``payloads`` directly."""
+    """Batches of one track, whose timestamps count at ``rate`` (Hz).
 
-    def __init__(self, kind: Kind, codec: str, clock: CaptureClock, epoch: int) -> None:
+    The payload formats' hot path appends to ``payloads`` directly.
+    """
+
+    def __init__(self, kind: Kind, codec: str, clock: CaptureClock, epoch: int, rate: int = VIDEO_RATE) -> None:
         self.payloads: list[bytes] = []  # of the batch that is not cut yet
         self.arrival_ns = 0  # of the batch that is not cut yet; its first packet's
         self.flags = 0
         self.epoch = epoch
         self._kind, self._codec = kind.value, codec
-        self._clock = clock
+        self._clock, self._rate = clock, rate
         self._batches: list[Batch] = []
         self._sequence = 0
         self._timestamp = -1
@@ -96,11 +100,11 @@ class Output:
 
     def _later(self, timestamp: int, arrival_ns: int) -> int:
         """The timestamp to give out for one that is not later than the last. One that stands still is no clock: then
-        pictures have the times at which they come."""
+        what comes has the time at which it comes."""
         last, last_ns, repeats = self._still
         repeats = repeats + 1 if timestamp == last else 0
         self._still = timestamp, arrival_ns, repeats
-        passed = (arrival_ns - last_ns) * _VIDEO_RATE // 10**9 if repeats >= STILL and self._kind == Kind.VIDEO else 1
+        passed = (arrival_ns - last_ns) * self._rate // 10**9 if repeats >= STILL else 1
         return self._timestamp + max(passed, 1)
 
     def discard(self) -> None:
@@ -134,5 +138,4 @@ def pieces(data: bytes, size: int = MAX_PAYLOAD) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-_VIDEO_RATE = 90_000  # Hz, of every picture that travels
 _UNIT_END = int(Flags.UNIT_END)

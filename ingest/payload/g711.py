@@ -2,7 +2,7 @@
 
 Cameras send chunks of any size, 40 ms or 1,024 bytes for instance, and some count their timestamps wrong. A byte is a
 sample, so that our timestamps are counted; the camera's only say when the count has to jump over a gap. Wyze, Sonoff
-and others send it at 16,000 Hz, which is brought to 8,000 first.
+and others send it at 16,000 Hz, which is brought to 8,000 first, whether it was announced or shows by how much comes.
 
 Firmware whose sound is set to AAC may go on announcing G.711. Played, that is loud noise: it is dropped, and said.
 """
@@ -21,6 +21,9 @@ CLOCK_RATE = 8_000
 CHUNK = 160  # samples in a packet: 20 ms
 PROOFS = 3  # packets in a row whose size and time say that the samples are 8,000 a second after all
 TOLERANCE = 0.05  # of such a rate
+WIDE = 16_000  # samples a second, of firmware that announces 8,000 whatever its sound is set to
+MEASURE_NS = 3_000_000_000  # over which it is measured how many come …
+MEASURES = 2  # … this often in a row: what waited in the camera or on the way may come at any speed
 FOREIGN = 3  # packets in a row that are whole frames of AAC, by which it is that: samples are so once in years
 _AAC = "its sound is announced as G.711 and comes as AAC; set the camera's sound to G.711, or to AAC once more"
 
@@ -40,6 +43,10 @@ class G711(Standalone):
         self._last: tuple[int, int] | None = None  # timestamp and size of the last packet
         self._proofs = 0
         self._foreign = 0  # packets in a row
+        self._codec = codec
+        self._measured = False  # that there are more samples than was announced
+        self._since_ns, self._came = 0, 0  # samples since then
+        self._wide = 0  # measures in a row
 
     def lost(self) -> None:
         """Packets are missing: the next timestamp shows how many."""
@@ -55,6 +62,8 @@ class G711(Standalone):
         if self._is_foreign(packet, start, end):
             self.dropped += 1
             return
+        if self._resampler is None:
+            self._measure(end - start, arrival_ns)
         most = 0 if self._gap else MAX_DEVIATION
         if self._gap:
             self._gap, self._last = False, None
@@ -64,7 +73,7 @@ class G711(Standalone):
                 self._resampler.reset()
         data = packet[start:end]
         if self._resampler:
-            if self._is_plain(timestamp, end - start):
+            if not self._measured and self._is_plain(timestamp, end - start):
                 self._resampler, self._rest, self._timestamp = None, b"", timestamp
             else:
                 data = self._resampler.convert(data)
@@ -87,6 +96,18 @@ class G711(Standalone):
             self.track = replace(self.track, warning=_AAC)
             self.restart()
         return self._foreign >= FOREIGN
+
+    def _measure(self, size: int, arrival_ns: int) -> None:
+        """See by the time that passes whether there are twice as many samples as was announced."""
+        if self._gap or arrival_ns - self._since_ns > 2 * MEASURE_NS:
+            self._since_ns, self._came, self._wide = arrival_ns, 0, 0
+        elif arrival_ns - self._since_ns >= MEASURE_NS:
+            rate = self._came * 10**9 / (arrival_ns - self._since_ns)
+            self._wide = self._wide + 1 if abs(rate / WIDE - 1) <= TOLERANCE else 0
+            self._since_ns, self._came = arrival_ns, 0
+            if self._wide == MEASURES:
+                self._measured, self._resampler = True, Resampler(self._codec, WIDE, 1)
+        self._came += size
 
     def _is_plain(self, timestamp: int, size: int) -> bool:
         """Whether the samples are 8,000 a second and of one channel, whatever was announced; seen by size and time."""

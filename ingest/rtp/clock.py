@@ -23,9 +23,10 @@ MAX_STEP_NS = 500_000_000  # between what two reports say; more, and the camera'
 MAX_AGE_NS = 3_000_000_000
 REPORTS = 3  # that agree with each other are believed again
 
-MEASURE_NS = 3_000_000_000  # over which a picture's clock is measured
+MEASURE_NS = 3_000_000_000  # over which a track's clock is measured
 MEASURES = 2  # in a row that say it runs at another rate than announced
 RATES = (90_000, 48_000, 30_000, 16_000, 8_000, 1_000)  # Hz, at which cameras were seen to count pictures
+SOUND_RATES = (90_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 1_000)  # and sound
 ABSURD = 4  # times faster or slower than announced, which no file that is played at another speed is
 FAR_OFF, CLOSE = 0.25, 0.1  # parts: from the rate that was announced, and to one of those
 
@@ -95,6 +96,7 @@ class TrackClock:
         self._rate = clock_rate
         self._out_rate = out_rate or clock_rate
         self._scales = self._out_rate != clock_rate
+        self._rates = RATES if self._out_rate == RATES[0] else SOUND_RATES
         self._camera = camera
         self._delay = LeastDelay()
         self._leap, self._back = self._ticks(LEAP_NS), self._ticks(BACK_NS)
@@ -200,14 +202,18 @@ class TrackClock:
         """Compare the camera's count with the time that passed. Where it is a rate that cameras use, and not the one
         announced, for two measures in a row, it is counted by that from now on; what was given out goes on."""
         before, self._measured_from = self._measured_from, (self._extended, arrival_ns)
-        if before is None or self._out_rate != RATES[0]:
+        if before is None:
             return
         measured = (self._extended - before[0]) * 10**9 / (arrival_ns - before[1])
-        rate = next((rate for rate in RATES if abs(measured / rate - 1) < CLOSE), 0)
-        absurd = not rate and not 1 / ABSURD < measured / self._rate < ABSURD
+        rate = min(self._rates, key=lambda rate: abs(measured / rate - 1))
+        if abs(measured / rate - 1) >= CLOSE:
+            rate = 0
+        part = measured / self._rate
+        absurd = not rate and not 1 / ABSURD < part < ABSURD
         if absurd:  # it may count pictures, or microseconds
             rate = self._other_rate if abs(measured - self._other_rate) < CLOSE * measured else round(measured)
-        if not rate or abs(measured / self._rate - 1) < FAR_OFF:
+        paused = self._rates is SOUND_RATES and 1 / ABSURD < part < 1  # some leave silence out, and do not count it
+        if not rate or abs(part - 1) < FAR_OFF or paused:
             self._other_rates = 0
             return
         self._other_rates = self._other_rates + 1 if rate == self._other_rate else 1
@@ -220,6 +226,7 @@ class TrackClock:
         self._extended = self._timestamp = -(-given_out * rate // self._out_rate)
         self._leap, self._back = self._ticks(LEAP_NS), self._ticks(BACK_NS)
         self._report = self._doubtful = self._measured_from = None
+        self._delay = LeastDelay()  # what was given out so far had little to do with the time that passed
         self._other_rates = 0
 
     def _agree(self, one: tuple[int, int], other: tuple[int, int]) -> bool:

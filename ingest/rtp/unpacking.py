@@ -48,7 +48,7 @@ class Unpacking:
         self._overruled: Choice | None = None  # the one before what comes was found to be of another codec
         self._trials = 0  # reviews that doubt that
         self._clock = TrackClock(choice.clock_rate, self._camera, track.clock_rate)
-        self._output = Output(track.kind, track.carried, self._clock, epoch)
+        self._output = Output(track.kind, track.carried, self._clock, epoch, track.clock_rate)
         self._take_up(make(choice, self._output))
         self._doubt()
         self.raw = -1  # timestamp of the last packet as it came
@@ -92,7 +92,8 @@ class Unpacking:
     def _go_over(self, choice: Choice) -> PayloadFormat:
         """Take what comes of the same source for something else from now on."""
         self.choice = choice
-        self._output = Output(choice.track.kind, choice.track.carried, self._clock, self._output.epoch)
+        track, epoch = choice.track, self._output.epoch
+        self._output = Output(track.kind, track.carried, self._clock, epoch, track.clock_rate)
         form = make(choice, self._output)
         self._take_up(form)
         self._changed()

@@ -72,6 +72,14 @@ def test_a_picture_whose_timestamp_stands_still_has_the_time_at_which_it_comes()
     assert stamps[-1] - stamps[-25] == 24 * 3_600
 
 
+def test_sound_whose_timestamp_stands_still_has_the_time_at_which_it_comes() -> None:
+    out = Output(Kind.AUDIO, "opus", HalfASecondAgo(), epoch=1, rate=48_000)
+    for number in range(STILL + 51):
+        out.send(b"a", 7, NOW + number * 20_000_000)
+    stamps = [batch.timestamp for batch in out.take(NOW + 10**10)]
+    assert stamps[-1] - stamps[-51] == 50 * 960
+
+
 def test_timestamps_that_go_back_and_move_are_no_clock_that_stands_still() -> None:
     out = output()
     for number in range(STILL + 26):

@@ -23,8 +23,8 @@ def g711() -> tuple[G711, Output]:
     return G711("PCMU", output), output
 
 
-def receive(track: G711 | Opus, payload: bytes, timestamp: int) -> None:
-    track.receive(b"header" + payload + b"beyond", 6, 6 + len(payload), timestamp, False, ARRIVAL_NS)
+def receive(track: G711 | Opus, payload: bytes, timestamp: int, arrival_ns: int = ARRIVAL_NS) -> None:
+    track.receive(b"header" + payload + b"beyond", 6, 6 + len(payload), timestamp, False, arrival_ns)
 
 
 def adts(size: int) -> bytes:
@@ -169,3 +169,22 @@ def test_samples_that_are_8_000_a_second_whatever_was_announced_are_not_thinned_
         receive(track, bytes([number]) * 160, 160 * number)
     payloads = [payload for batch in output.take(0) for payload in batch.payloads]
     assert payloads[-40:] == [bytes([number]) * 160 for number in range(10, 50)]
+
+
+@pytest.mark.parametrize("ticks", [0, 160])
+def test_twice_as_many_samples_as_announced_are_brought_to_8_khz(ticks: int) -> None:
+    track, output = g711()
+    stamps = []
+    for number in range(600):  # 20 ms each
+        receive(track, b"\xff" * 320, ticks * number, ARRIVAL_NS + number * 20_000_000)
+        stamps += [batch.timestamp for batch in output.take(0)][-1:]
+    assert stamps[-1] - stamps[-51] == 50 * CHUNK
+
+
+@pytest.mark.parametrize("late", [0.0, 4.0])
+def test_samples_that_waited_on_the_way_are_no_more_than_was_announced(late: float) -> None:
+    track, output = g711()
+    for number in range(900):  # 20 ms each; what was late comes twice as fast as it should
+        arrival = max(number * 0.02, late + number * 0.01)
+        receive(track, bytes([number % 251]) * 160, 160 * number, ARRIVAL_NS + round(arrival * 10**9))
+    assert [batch.timestamp for batch in output.take(0)] == [160 * number for number in range(900)]

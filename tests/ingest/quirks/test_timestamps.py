@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import pytest
 
+from ingest.rtp import clock
 from rigs.camera import FakeCamera, h264_track, opus_track
 from tests.fakes.quirks import plays
+from tests.fakes.viewer import Pulled
 
 
 async def test_one_timestamp_hours_off_is_repaired() -> None:
@@ -50,6 +53,19 @@ async def test_timestamps_that_stand_still_or_go_back_end_nothing(ticks: int) ->
     pulled = await plays(fake)
     ends = [batch.timestamp for batch in pulled.of("video") if batch.unit_end]
     assert len(set(ends)) == len(ends)
+
+
+@pytest.mark.parametrize("ticks", [40, 3_600])
+async def test_sound_that_is_counted_by_another_clock_plays_at_its_true_speed(
+    ticks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "MEASURE_NS", 300_000_000)
+    fake = FakeCamera([h264_track(), opus_track()], interval=0.04)
+    fake.tracks[1].ticks = ticks
+    async with fake, Pulled(fake.url) as pulled:
+        await pulled.until(
+            lambda: [b.timestamp - a.timestamp for a, b in pairwise(pulled.of("audio")[-4:])] == [1_920] * 3
+        )
 
 
 async def test_sender_reports_without_a_clock_are_counted() -> None:

@@ -210,6 +210,26 @@ def test_a_clock_that_runs_at_another_rate_than_announced_is_found_out(announced
     assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
 
 
+@pytest.mark.parametrize(
+    ("announced", "counted"),
+    [(8_000, 90_000), (8_000, 16_000), (8_000, 1_000_000), (48_000, 8_000), (16_000, 1_000), (16_000, 44_100)],
+)
+def test_sound_that_is_counted_at_another_rate_than_announced_is_found_out(announced: int, counted: int) -> None:
+    camera = Camera(5_000, TrackClock(announced, CameraClock()), rate=counted)
+    stamps = [camera.frame() for _ in range(25 * 20)]
+    assert all(after >= before for before, after in itertools.pairwise(stamps))
+    assert stamps[-1] - stamps[-26] == pytest.approx(announced, rel=0.001, abs=announced // counted + 1)
+    assert camera.capture() == pytest.approx(camera.captured_ns - NOW, abs=MS)
+
+
+def test_sound_of_which_pauses_are_not_counted_is_no_other_clock() -> None:
+    clock, raw = TrackClock(48_000, CameraClock()), 0
+    for number in range(25 * 60):
+        raw += 1_920 if number * number % 7_919 % 100 < 50 else 0
+        clock.stamp(raw, NOW + number * FRAME_NS)
+    assert clock.repaired == 0
+
+
 @pytest.mark.parametrize("speed", [0.6, 1.3, 2.0])
 def test_a_clock_that_is_only_wrong_is_taken_as_it_is(speed: float) -> None:
     camera = Camera(5_000, TrackClock(RATE, CameraClock(), RATE), rate=round(RATE * speed))
