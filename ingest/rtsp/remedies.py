@@ -32,7 +32,13 @@ _PATHS = tuple(
 
 _BARE = re.compile(r"rtsps?://[^/?]*/?")
 _NO_PATH = "; the URL has no path, and this camera wants one: its own page or its manual names it"
+_NO_STREAM = "; check the path in its URL, and restart the camera if that is right"
+_NO_ACCOUNT = "; the camera may want a user name and password in its URL"
+_FORBIDDEN = "; its account may not watch this stream, or the camera answers some addresses alone: look at its settings"
+_SAID = {401, 407, 453, 461, 503}  # what the state says, or what is tried next, is enough
 _FAULTS = {406, 500, 502, 504}  # to a request that was right; Tapo answers 406 until it is restarted
+_FAULT = "; restart the camera if that goes on"
+_NOWHERE = "; it leads elsewhere and does not say where: type the address of the stream itself"
 
 # Ports of cameras that are not for RTSP, and what they are for.
 _PORTS = {
@@ -49,21 +55,23 @@ _PORTS = {
 }
 
 
-def remedy(status: int, url: str, *, server: str, realm: str, anonymous: bool) -> str:
+def remedy(status: int, method: str, url: str, *, server: str, realm: str, anonymous: bool) -> str:
     """The remedy for an answer with that status, as the end of a sentence; empty if the state says it all.
 
-    ``url`` is what was asked for, ``server`` and ``realm`` are what the camera calls itself. ``anonymous``: its URL has
-    no user.
+    ``method`` and ``url`` are what was asked for, ``server`` and ``realm`` are what the camera calls itself.
+    ``anonymous``: its URL has no user.
     """
-    if status == 403 and anonymous:
-        return "; the camera may want a user name and password in its URL"
+    if status == 403:
+        return _NO_ACCOUNT if anonymous else _FORBIDDEN
     if status in (404, 410):
         named = f"{realm}\n{server}"
         unknown = _NO_PATH if _BARE.fullmatch(url) else ""
         return next((f"; {said}" for mark, said in _PATHS if mark.search(named)), unknown)
-    if status in _FAULTS:
-        return "; restart the camera if that goes on"
-    return ""
+    if status in _SAID or status < 300:
+        return ""
+    if status < 400:
+        return _NOWHERE
+    return _NO_STREAM if method == "DESCRIBE" and status not in _FAULTS else _FAULT
 
 
 def unanswered(method: str, url: RtspUrl | None) -> str:

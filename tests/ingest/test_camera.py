@@ -93,7 +93,7 @@ async def test_report_while_away_keeps_what_was_known() -> None:
     assert report.stats[0].packets > 15
     assert report.retry_at is not None
     assert report.retry_at > time.time() - 5
-    assert report.last_error.startswith("The camera closed the connection.")
+    assert report.last_error.startswith("The camera closed the connection")
     assert pulled.forgotten == 1
 
 

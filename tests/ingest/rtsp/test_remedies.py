@@ -27,34 +27,39 @@ URL = "rtsp://camera/live"
     ],
 )
 def test_a_path_that_is_not_there_is_answered_with_those_of_the_maker(server: str, realm: str, path: str) -> None:
-    assert path in remedy(404, URL, server=server, realm=realm, anonymous=True)
-    assert path not in remedy(400, URL, server=server, realm=realm, anonymous=True)
+    assert path in remedy(404, "DESCRIBE", URL, server=server, realm=realm, anonymous=True)
+    assert path not in remedy(400, "DESCRIBE", URL, server=server, realm=realm, anonymous=True)
 
 
 def test_of_an_unknown_maker_no_path_is_guessed() -> None:
-    assert remedy(404, URL, server="Acme/2.1", realm="door", anonymous=False) == ""
+    assert remedy(404, "DESCRIBE", URL, server="Acme/2.1", realm="door", anonymous=False) == ""
 
 
 @pytest.mark.parametrize("url", ["rtsp://camera", "rtsp://camera:8554/", "rtsps://[2001:db8::7]:322/"])
 def test_a_url_without_a_path_is_said_to_be_that(url: str) -> None:
-    assert "the URL has no path" in remedy(404, url, server="Acme/2.1", realm="", anonymous=False)
-    assert "/Streaming/Channels/101" in remedy(404, url, server="Hikvision", realm="", anonymous=False)
-    assert remedy(404, f"{url}?x=1", server="Acme/2.1", realm="", anonymous=False) == ""
+    assert "the URL has no path" in remedy(404, "DESCRIBE", url, server="Acme/2.1", realm="", anonymous=False)
+    assert "/Streaming/Channels/101" in remedy(404, "DESCRIBE", url, server="Hikvision", realm="", anonymous=False)
+    assert remedy(404, "DESCRIBE", f"{url}?x=1", server="Acme/2.1", realm="", anonymous=False) == ""
 
 
 @pytest.mark.parametrize(
-    ("status", "anonymous", "said"),
+    ("status", "method", "anonymous", "said"),
     [
-        (403, True, "may want a user name and password"),
-        (403, False, ""),
-        (406, False, "restart the camera"),
-        (500, False, "restart the camera"),
-        (503, False, ""),  # the state says it: it serves as many as it can
-        (551, False, ""),
+        (302, "DESCRIBE", False, "type the address of the stream itself"),  # and has no Location
+        (400, "DESCRIBE", False, "check the path in its URL, and restart the camera"),
+        (403, "DESCRIBE", True, "may want a user name and password"),
+        (403, "DESCRIBE", False, "may not watch this stream"),
+        (406, "DESCRIBE", False, "; restart the camera"),
+        (454, "PLAY", False, "; restart the camera"),
+        (455, "SETUP", False, "; restart the camera"),
+        (461, "SETUP", False, ""),  # the other transport is tried
+        (500, "DESCRIBE", False, "; restart the camera"),
+        (503, "DESCRIBE", False, ""),  # the state says it: it serves as many as it can
+        (551, "DESCRIBE", False, "check the path"),
     ],
 )
-def test_each_status_has_its_remedy(status: int, anonymous: bool, said: str) -> None:
-    found = remedy(status, URL, server="", realm="", anonymous=anonymous)
+def test_each_status_has_its_remedy(status: int, method: str, anonymous: bool, said: str) -> None:
+    found = remedy(status, method, URL, server="", realm="", anonymous=anonymous)
     assert (said in found) if said else not found
 
 
