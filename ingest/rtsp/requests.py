@@ -72,8 +72,8 @@ class Requests:
         said = f"{self.method} was answered with {f'{answer.status} {quoted(answer.reason)}'.strip()}"
         auth = self._login.auth
         url = self._under_way.url if self._under_way else ""
-        named = {"server": server, "realm": auth.realm, "anonymous": auth.username is None}
-        return said + remedy(answer.status, self.method, url, **named)
+        anonymous = auth.username is None
+        return said + remedy(answer.status, self.method, url, server=server, realm=auth.realm, anonymous=anonymous)
 
     def unanswered(self, beside: str, now: float) -> None:
         """The camera hung up at the last one, or did not answer it: the next session goes round it.
