@@ -7,7 +7,9 @@ for the rest there is a sentence that says what to type. No sentence repeats the
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
+from difflib import get_close_matches
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -23,21 +25,36 @@ INSIDE_HTTP = "+http"
 RTSP = (*SCHEMES[:2], *(f"{scheme}{INSIDE_HTTP}" for scheme in SCHEMES[:2]))
 MAX_QUOTES = 4  # around each other: a configuration's, a shell's, a chat's
 
-_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # zero width: chats and web pages leave them
+# Zero width, soft hyphens, and marks of the direction of writing: chats, web pages and phones leave them.
+_INVISIBLE = dict.fromkeys(
+    [0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
+)
 _QUOTES = {'"': '"', "'": "'", "`": "`", "<": ">", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c"}
 _QUOTES |= {"\u00ab": "\u00bb", "(": ")", "[": "]", "*": "*"}
 _STRAY_QUOTES = "\"'`<>\u201c\u201d"  # of which the other one was not copied; no URL begins or ends with one
+_STRAY_QUOTES_ALONE = _STRAY_QUOTES.translate(dict.fromkeys(map(ord, "<>")))
 _NAMES = "(rtspx|rtspsh|rtsph|rtsps?(?:[+]https?)?)"
 _SCHEME = re.compile(rf"{_NAMES}(?: ?[:;.,] ?([/\\]{{1,4}}) ?| ?([/\\]{{1,4}})[ :]?|:)", re.IGNORECASE)
 _JSON = re.compile(r"[a-z+]{4,11}:\\/\\/", re.IGNORECASE)  # as a string stands there, slashes escaped
 _INSIDE = {"rtsph": "rtsp", "rtsp+http": "rtsp"}  # of HTTP: how GStreamer, MediaMTX and others spell it
 _INSIDE |= dict.fromkeys(("rtspsh", "rtsp+https", "rtsps+http", "rtsps+https"), "rtsps")
 _SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
-_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):(?://|(?=[?\w]))", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):(?://|(?=[?.\w]))", re.IGNORECASE)
+_FILE = re.compile(r"/|~|[a-z]:[\\/]|\\\\|[^@:]+[.](?:mp4|mkv|avi|mov|ts|jpe?g|png)\Z", re.IGNORECASE)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
-_SECOND = re.compile(r"[;,|]rtsps?://", re.IGNORECASE)
+_SECOND = re.compile(r"[;,|+\s]rtsps?://", re.IGNORECASE)
+_ONE = "must be one address; a second one is that of the sub-stream (streams.sub.url)"
 _HOST = re.compile(r"[^/?#\s]")
-_OF_ANOTHER = re.compile(r"[a-z][a-z0-9+.-]{0,15}:(?://)?(?=rtsps?://)", re.IGNORECASE)  # ffmpeg:rtsp://, vlc://rtsp://
+_END_OF_HOST = re.compile(r"[/?#]")
+# ffmpeg:rtsp://, vlc://rtsp://, mjpeg:http://
+_OF_ANOTHER = re.compile(
+    r"[a-z][a-z0-9+.-]{0,15}:(?://)?(?=rtsps?://)|(?!rtsp)[a-z][a-z0-9+.-]{0,15}:(?://)?(?=https?://)", re.IGNORECASE
+)
+_BEHIND = ",;"  # of a list
+_ESCAPES = ("\\n", "\\r", "\\t")  # of a text in a program
+_SHELL = re.compile(
+    r"\\(?=[?=&#;!*()$'\" ])|\^(?=[&^])"
+)  # how shells that help with pasting quote what they would read
 _ENCODED = re.compile(r"rtsps?%3a%2f%2f", re.IGNORECASE)
 _AMONG_OTHERS = re.compile(r"rtsps?://", re.IGNORECASE)
 _WIDE = str.maketrans("\uff1a\uff0f\uff0e\uff20\uff1f\uff1d\uff06", ":/.@?=&")  # of East Asian keyboards
@@ -51,13 +68,27 @@ _SPELLINGS = {
     ),
     **dict.fromkeys(
         (
-            *("alsa", "bubble", "doorbird", "dvrip", "echo", "eseecloud", "exec", "expr", "flussonic", "gopro", "hass"),
+            *(
+                "alsa",
+                "bubble",
+                "doorbird",
+                "dvrip",
+                "echo",
+                "eseecloud",
+                "exec",
+                "expr",
+                "ffmpeg",
+                "flussonic",
+                "gopro",
+            ),
+            "hass",
             *("homekit", "isapi", "ivideon", "kasa", "multitrans", "nest", "ring", "roborock", "tapo", "tuya", "v4l2"),
             *("vigi", "wyze", "xiaomi", "yandex"),
         ),
         "it is a source of go2rtc's; type the camera's own rtsp:// address, or go2rtc's: rtsp://HOST:8554/NAME",
     ),
     "udp+mpegts": "type udp://",
+    **dict.fromkeys(("hls", "m3u8", "mjpeg", "mjpg", "http+mjpeg", "mjpeg+http"), "type http://, or https://"),
     **dict.fromkeys(
         ("udp+rtp", "unix+rtp", "unix+mpegts"), "RTP without RTSP is not read; have it sent as MPEG-TS, and type udp://"
     ),
@@ -69,14 +100,20 @@ _SPELLINGS = {
 }
 _NAME = "(?:(?:your|camera|cam)[ _-]?)?(?:user(?:name)?|login|pass(?:word|wd)?|pwd|ip|host(?:name)?|address|port)"
 _PLACEHOLDER = re.compile(
-    rf"<[^<>]+>|\$?\{{(?:{_NAME}|(?-i:[A-Z0-9_]+))\}}|\[{_NAME}\]|\$(?-i:[A-Z_]{{3,}})", re.IGNORECASE
+    rf"<[^<>]+>|\$?\{{(?:{_NAME}|(?-i:[A-Z0-9_]+))\}}|\[{_NAME}\]|\$(?-i:[A-Z_]{{3,}})|%(?-i:[A-Z_]{{3,}})%",
+    re.IGNORECASE,
 )
 _HIDDEN = "*"  # in place of a user in Frigate's logs; *** is what our own answers show
 NO_NAME = r"(?:(?:your|my)[-_])?(?:(?:cam|camera|nvr|dvr)[-_]?)?ip(?:[-_]?addr(?:ess)?)?"
 """In place of a host: a placeholder, in any case."""
 
+_ONVIF = re.compile("/onvif/device_service", re.IGNORECASE)
 _NO_NAME = re.compile(NO_NAME, re.IGNORECASE)
-_UNKNOWN_DIGITS = re.compile(r"(?:[0-9]{1,3}|[xX*]{1,3})(?:\.(?:[0-9]{1,3}|[xX*]{1,3})){3}")
+_UNKNOWN_DIGITS = re.compile(r"(?:[0-9]{1,3}|[xX*]{1,3})(?:\.(?:[0-9]{1,3}|[xXyYzZnN*]{1,3})){3}")
+_PLACE_IN_PATH = re.compile(r"<[A-Za-z][\w -]*>|\[[A-Za-z_]+\]|\{[A-Za-z_]+\}")
+_DOTS = re.compile("[\u2022\u25cf]+")  # what browsers show of a password
+# admin/password@192.0.2.7: what stands before the slash would be the host.
+_SLASH_LOGIN = re.compile(r"[^/@?#:]+/[^/@?#]+@(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?=[:/?#]|\Z)")
 _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]*)*")  # a host that no name can be
 _BARE_IPV6 = re.compile(r"[0-9a-f]*(?::[0-9a-f]*){2,}(?:%\w+)?", re.IGNORECASE)
 # UniFi's copy button adds it, and then everything comes encrypted; without it the same stream comes plain.
@@ -98,7 +135,12 @@ def read_pasted(text: str) -> PastedUrl:
     for _ in range(MAX_QUOTES):
         if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
             text = text[1:-1].strip()
-    text = text.strip(_STRAY_QUOTES)
+    text = text.strip(_STRAY_QUOTES if text.count("<") != text.count(">") else _STRAY_QUOTES_ALONE).rstrip(_BEHIND)
+    while text.endswith(_ESCAPES):
+        text = text[:-2]
+    text = text.rstrip("\\")  # a command goes on in the next line
+    if text.count(")") > text.count("("):
+        text = text.rstrip(")")
     if _JSON.match(text):
         text = text.replace("\\/", "/")
     if _ENCODED.match(text):
@@ -115,14 +157,18 @@ def read_pasted(text: str) -> PastedUrl:
     scheme, slashes, rest = found[1].lower(), found[2] or found[3] or "", text[found.end() :]
     if "\\" in slashes:
         rest = rest.replace("\\u0026", "&").replace("\\", "/")
+    if _SECOND.search(rest[rest.rfind("@") + 1 :]):
+        raise ValueError(_ONE)
     if not _HOST.match(rest) or any(c.isspace() or not c.isprintable() for c in rest):
         raise ValueError(
-            "must be rtsp://host[:port][/path] without spaces (write %20); user:password@ may stand before the host"
+            "must be rtsp://host[:port][/path] alone, without spaces (write %20); user:password@ may stand before host"
         )
+    if _SLASH_LOGIN.match(rest):
+        raise ValueError("a colon stands between user name and password; in a path write @ as %40")
     start = rest.rfind("@") + 1
-    path = (
-        rest[start:].replace("\\u0026", "&").replace("\\", "/").replace("&amp;", "&")
-    )  # from JSON, and a web page's source
+    path = _SHELL.sub("", rest[start:].replace("\\u0026", "&").replace("&amp;", "&")).replace("\\", "/")
+    host = _END_OF_HOST.split(path, maxsplit=1)[0]
+    path = unicodedata.normalize("NFKC", host) + path[len(host) :]  # East Asian keyboards have digits of their own
     _check(rest[: start - 1] if start else "", path)
     path = _ENABLE_SRTP.sub(lambda match: match[1] if match[2] else "", path)
     if "/" not in rest[:start]:  # else it may be the end of a path
@@ -145,7 +191,7 @@ def refusal(url: str, allowed: Collection[str]) -> str:
 def _check(credentials: str, path: str) -> None:
     """Raises ``ValueError`` for what stands in an address until somebody puts in their own."""
     user, _, password = credentials.partition(":")
-    host = re.split(r"[/?#]", path, maxsplit=1)[0]
+    host = _END_OF_HOST.split(path, maxsplit=1)[0]
     name, _, _port = host.partition(":")
     if (
         _PLACEHOLDER.match(host)
@@ -153,14 +199,28 @@ def _check(credentials: str, path: str) -> None:
         or (_UNKNOWN_DIGITS.fullmatch(name) and not name.replace(".", "").isdigit())
     ):
         raise ValueError("the host is a placeholder; put the camera's own name or address in")
-    if _PLACEHOLDER.fullmatch(user) or user == _HIDDEN or _PLACEHOLDER.fullmatch(password):
+    if _PLACEHOLDER.fullmatch(user) or user == _HIDDEN or _PLACEHOLDER.fullmatch(password) or _DOTS.fullmatch(password):
         raise ValueError("user name or password is a placeholder; put the camera's own in")
     if web := _WEB.match(path):
         raise ValueError(f"must have the host behind rtsp://; leave {web[0].lower()} out")
+    if _PLACE_IN_PATH.search(path):
+        raise ValueError("the path holds a placeholder; put in what the camera's manual or its own page says")
     if _SECOND.search(path):
-        raise ValueError("must be one address; a second one is that of the sub-stream (streams.sub.url)")
-    if _BARE_IPV6.fullmatch(host):
+        raise ValueError(_ONE)
+    _check_host(host)
+
+
+def _check_host(host: str) -> None:
+    """Raises ``ValueError`` for a host and port that cannot be."""
+    if _BARE_IPV6.fullmatch(host) or (("[" in host) != ("]" in host) and host.count(":") > 1):
         raise ValueError("an IPv6 address stands in brackets, such as rtsp://[2001:db8::7]:554/live")
+    if "," in host or ";" in host:
+        raise ValueError("a host has no comma or semicolon; an address has dots, and a colon before the port")
+    _, _, port = host.rpartition("]")[2].partition(":")
+    if ":" in port:
+        raise ValueError("the host has two ports; leave one out")
+    if port and not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65_536):
+        raise ValueError("the port, which stands behind the host and a colon, must be a number from 1 to 65535")
 
 
 def _plain_ipv4(path: str) -> str:
@@ -183,6 +243,8 @@ def _plain_ipv4(path: str) -> str:
 
 def _source(found: re.Match[str], rest: str) -> str:
     scheme = (found[1] or found[2]).lower()
+    if _ONVIF.search(rest):
+        raise ValueError(_SPELLINGS["onvif"])
     if not rest or any(c.isspace() or not c.isprintable() for c in rest):
         what = "host[:port][/path]" if found[1] else "/path"
         raise ValueError(f"must be {scheme}://{what} without spaces (write %20)")
@@ -191,12 +253,15 @@ def _source(found: re.Match[str], rest: str) -> str:
 
 def _no_scheme(text: str) -> str:
     must = f"must start with {', '.join(f'{scheme}://' for scheme in SCHEMES[:-1])} or {SCHEMES[-1]}://"
-    if text.startswith("/"):
-        return f"{must}; if this is a path of the server's, type file:// or device:// in front of it"
+    if _FILE.match(text):
+        whole = "the whole path, such as file:///srv/clip.mp4"
+        return f"{must}; if this is a path of the server's, type file:// or device:// in front of it, and {whole}"
     if other := _OTHER_SCHEME.match(text):
         name = other[1].lower()
         if name in _SPELLINGS:
             return f"{name}:// is not known here: {_SPELLINGS[name]}"
+        if close := get_close_matches(name, SCHEMES, 1, 0.75):
+            return f"{name}:// is not known here: type {close[0]}://"
         if other[0].endswith("//"):
             return must
     if not text:

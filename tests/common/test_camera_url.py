@@ -55,6 +55,16 @@ URL = "rtsp://192.0.2.7:554/live"
         f"http://{URL}",
         "rtsp%3A%2F%2F192.0.2.7:554%2Flive",
         "rtsp\uff1a\uff0f\uff0f192.0.2.7\uff1a554\uff0flive",
+        f"\u200e{URL}\u202c",
+        "rtsp://192.0.2.7\u00ad:554/live",
+        "rtsp://\uff11\uff19\uff12.0\uff0e2.7\uff1a554/live",
+        "rtsp://192.0.2.7:554\uff0flive",
+        f"{URL},",
+        f"{URL};",
+        f"{URL})",
+        f"{URL}\\",
+        f"{URL}\\n",
+        f"'{URL}\\r\\n'",
     ],
 )
 def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
@@ -84,6 +94,32 @@ def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
         ("rtsp://[username]:[password]@192.0.2.7/live", "user name or password is a placeholder"),
         ("rtsp://fe80::1:554/live", "in brackets"),
         ("rtsp://2001:db8::7/live", "in brackets"),
+        ("rtsp://admin/pw@192.0.2.7:554/live", "a colon stands between user name and password"),
+        ("rtsp://admin:\u2022\u2022\u2022\u2022@192.0.2.7/live", "user name or password is a placeholder"),
+        ("rtsp://%USERNAME%:%PASSWORD%@192.0.2.7/live", "user name or password is a placeholder"),
+        ("rtsp://192.0.2.7:554:8554/live", "two ports"),
+        ("rtsp://192.0.2.7:port/live", "must be a number from 1 to 65535"),
+        ("rtsp://192.0.2.7:99999/live", "must be a number from 1 to 65535"),
+        ("rtsp://[2001:db8::7]:x/192.0.2.7", "must be a number from 1 to 65535"),
+        ("rtsp://192,0,2,7/live", "no comma"),
+        ("rtsp://192.0.2.7;554/live", "no comma or semicolon"),
+        ("rtsp://192.0.x.y/live", "the host is a placeholder"),
+        ("rtsp://[2001:db8::7/live", "in brackets"),
+        ("rtsp://2001:db8::7]/live", "in brackets"),
+        ("rtsp://192.0.2.7/live?channel=<number>", "the path holds a placeholder"),
+        ("rtsp://192.0.2.7/Streaming/Channels/[channel]01", "the path holds a placeholder"),
+        ("rtsp://192.0.2.7/stream1 rtsp://192.0.2.7/stream2", "one address; a second one is that of the sub-stream"),
+        ("rtsp://192.0.2.7/live -rtsp_transport tcp", "alone, without spaces"),
+        ("rtsq://192.0.2.7/live", "rtsq:// is not known here: type rtsp://"),
+        ("ttsp://192.0.2.7/live", "type rtsp://"),
+        ("htpp://192.0.2.7/live", "type http://"),
+        ("rtmpt://192.0.2.7/live", "type rtmp://"),
+        ("hls://192.0.2.7/live.m3u8", "type http://"),
+        ("ffmpeg:door#audio=192.0.2.7", "go2rtc's"),
+        ("echo:./192.0.2.7.sh", "go2rtc's"),
+        ("http://192.0.2.7/onvif/device_service", "is not asked for its address by ONVIF"),
+        ("C:\\192.0.2.7\\clip.mp4", "file:///srv/clip.mp4"),
+        ("~/192.0.2.7.mkv", "file:///srv/clip.mp4"),
         ("rtsp+wss://192.0.2.7/live", "inside of a WebSocket is not supported"),
         ("tapo://secret@192.0.2.7", "tapo:// is not known here: .*go2rtc's.*rtsp://HOST:8554/NAME"),
         ("dvrip://admin:pw@192.0.2.7:34567?channel=0", "dvrip:// is not known here: .*go2rtc's"),
@@ -112,6 +148,8 @@ def test_what_cannot_be_meant_is_answered_with_what_to_type(text: str, words: st
         "rtsp://192.0.2.7/rtsp://door/live",
         "rtsp://admin:a,b;c@192.0.2.7/live",
         "rtsp://admin:http://@192.0.2.7/live",
+        "rtsp://admin:p;w,x@192.0.2.7/live(1)",
+        "rtsp://192.0.2.7/live/{5f9b3c20-0000-11ee-be56-0242ac120002}",
     ],
 )
 def test_what_looks_odd_and_may_be_meant_is_taken(url: str) -> None:
@@ -131,6 +169,7 @@ def test_passwords_that_look_odd_are_passwords(password: str) -> None:
         ("https:/192.0.2.7/live.m3u8", "https://192.0.2.7/live.m3u8"),
         ("rtmp://192.0.2.7/live/a", "rtmp://192.0.2.7/live/a"),
         ("srt://192.0.2.7:9000?latency=200", "srt://192.0.2.7:9000?latency=200"),
+        ("mjpeg:http://192.0.2.7/video", "http://192.0.2.7/video"),
         ("udp://@239.0.0.1:5000", "udp://@239.0.0.1:5000"),
         ("file:/srv/clip.mp4", "file:///srv/clip.mp4"),
         ("'file:///srv/clip.mp4'", "file:///srv/clip.mp4"),
@@ -196,6 +235,11 @@ def test_what_looks_like_a_slip_and_is_none_stays_as_it_is(url: str) -> None:
     assert read_pasted(url).url == url
 
 
+@pytest.mark.parametrize("text", [r"rtsp://192.0.2.7/c\?a\=1\&b\=2", "rtsp://192.0.2.7/c?a=1^&b=2"])
+def test_the_path_is_read_as_shells_quote_it(text: str) -> None:
+    assert read_pasted(text).url == "rtsp://192.0.2.7/c?a=1&b=2"
+
+
 @pytest.mark.parametrize("text", [r"rtsp://192.0.2.7/c?a=1\u0026b=2", r"rtsp:\/\/192.0.2.7\/c?a=1\u0026b=2"])
 def test_the_path_is_read_from_json(text: str) -> None:
     assert read_pasted(text).url == "rtsp://192.0.2.7/c?a=1&b=2"
@@ -244,7 +288,7 @@ def test_rtspx_is_rtsps_without_verification(tls: dict[str, object]) -> None:
         ("rtsp:///?secret", "rtsp://host"),
         ("rtsp://192.0.2.7/my secret", "%20"),
         ("rtsp://192.0.2.7/\x00secret", "rtsp://host"),
-        (f"{URL} {URL}", "without spaces"),
+        (f"{URL} {URL}", "must be one address"),
     ],
 )
 def test_for_the_rest_a_sentence_says_what_to_type_and_repeats_nothing(text: str, words: str) -> None:
