@@ -38,6 +38,10 @@ _PLAN_B = (
     "The SDP offer has several tracks in one media section (Plan B): use a newer browser, or set the connection's "
     "sdpSemantics to unified-plan."
 )
+_NO_MEDIA = (
+    "has no media section: a player adds a transceiver that receives (recvonly), one for the picture and one for the "
+    "sound, before it makes its offer"
+)
 _FEEDBACK_LINE = "a=rtcp-fb:"
 _MEDIA = {"m=video", "m=audio"}
 _RTPMAP = re.compile(r" *[^/ ]+/\d+")
@@ -169,7 +173,7 @@ def read(reduced: str) -> ParsedOffer:
         raise _malformed("cannot be parsed: one of its lines is none of SDP") from None
     media = tuple(description.media)
     if not media:
-        raise _malformed("has no media section")
+        raise _malformed(_NO_MEDIA)
     if not all(each.fmt for each in media):
         raise _malformed("has a media section without a format")
     mids = [each.rtp.muxId for each in media]

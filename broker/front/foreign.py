@@ -23,6 +23,11 @@ _FOREIGN = tuple(
         (r"/(?:stream|webrtc|mse|links)\.html\b|/api/ws\b", _PAGE),  # go2rtc
         (rf"(?:{_NAME}/index|/api/stream|/hls{_NAME})\.m3u8\b", f"there is no HLS; {_PAGE}"),  # MediaMTX, go2rtc
         (r"/api/(?:frame\.jpeg|frame\.mp4|stream\.mjpeg)\b", "a still is /api/cameras/CAMERA/snapshot.jpg"),  # go2rtc
+        (r"/whep/?(?:\?|\Z)", _WHEP),
+        (r"[^?]{1,512}\.m3u8(?:\?|\Z)", f"there is no HLS; {_PAGE}"),
+        (r"[^?]{1,512}\.(?:jpe?g|mjpe?g)(?:\?|\Z)", "a still is /api/cameras/CAMERA/snapshot.jpg"),
+        (r"(?:/api)?/(?:health|healthcheck|livez?|ready|status)/?(?:\?|\Z)", "probes are /healthz and /readyz"),
+        (r"/(?:docs|swagger|redoc|openapi\.json|api)/?(?:\?|\Z)", "the documentation of the API is /api/docs"),
         (r"/api/streams\b|/v[123]/(?:paths|config)/", "the list of cameras is /api/cameras"),  # go2rtc, MediaMTX
     )
 )

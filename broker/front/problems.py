@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from broker.front.context import CONTEXT
 from broker.front.foreign import in_place_of
+from broker.front.peer import path_of, prefix_of
 from common.errors import RequestError
 
 RETRY_AFTER = 1  # seconds, with every 429 and 503: workers come back within that
@@ -28,6 +29,7 @@ _SENTENCES = {
     405: "This method is not allowed here; see the Allow header.",
 }
 _BELOW_A_PATH = re.compile(r"^/[^/]+(?:/[^/]+){0,15}?/(?:ws$|(?:api|mse|static|watch|whep)/)")
+_WHEP = re.compile(r"/whep/([A-Za-z0-9._-]{1,64})(?:/|\Z)")
 _NOT_STRIPPED = (
     "If a reverse proxy has this server below a path, name that path in http.base_path, or have the proxy take it off "
     "(nginx: a slash at the end of proxy_pass)."
@@ -51,7 +53,7 @@ def problem(error: RequestError, request: web.Request | None = None) -> web.Resp
     headers = dict(_HEADERS.get(error.status, {}))
     if error.retry_after:
         headers["Retry-After"] = str(ceil(error.retry_after))
-    if request is not None and request.method == "GET" and request.headers.get("Accept", "").startswith("text/html"):
+    if request is not None and _is_typed(request):
         return web.Response(text=f"{error.message}\n", status=error.status, headers=headers)
     return web.json_response(
         problem_body(error), status=error.status, content_type="application/problem+json", headers=headers
@@ -67,10 +69,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(exc, request)
     except web.HTTPError as exc:
         code = _CODES.get(exc.status, "http_error")
-        sentence = _SENTENCES.get(exc.status, exc.reason)
-        if exc.status == 404:
-            below = _NOT_STRIPPED if _BELOW_A_PATH.search(request.path) else ""
-            sentence = f"{sentence} {in_place_of(request.path_qs) or below}".rstrip()
+        sentence = f"{_SENTENCES.get(exc.status, exc.reason)} {_instead(exc.status, request)}".rstrip()
         response = problem(RequestError(exc.status, code, sentence), request)
         if "Allow" in exc.headers:
             response.headers["Allow"] = exc.headers["Allow"]
@@ -91,6 +90,24 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         context.quiet.exception("request failed", method=request.method, route=_route(request))
         bug = RequestError(500, "internal_error", "The server made a mistake; its log has the details.")
         return problem(bug, request)
+
+
+def _instead(status: int, request: web.Request) -> str:
+    """The sentence about what to ask for in place of an address that is not there, or not for a browser."""
+    if status == 405 and (found := _WHEP.match(path_of(request))):
+        page = f"the page of this camera is {prefix_of(request)}/watch/{found[1]}"
+        return f"The address is for players (WHEP), which send it an offer by POST; {page}."
+    if status != 404:
+        return ""
+    below = _NOT_STRIPPED if _BELOW_A_PATH.search(request.path) else ""
+    if (said := in_place_of(request.path_qs) or below) or not _is_typed(request):
+        return said
+    return f"The list of cameras is at {prefix_of(request)}/, a camera's page at {prefix_of(request)}/watch/CAMERA."
+
+
+def _is_typed(request: web.Request) -> bool:
+    """Whether a browser asks for a page."""
+    return request.method == "GET" and request.headers.get("Accept", "").startswith("text/html")
 
 
 def _route(request: web.Request) -> str:

@@ -21,6 +21,7 @@ from common.errors import RequestError
 from common.sessions import is_same_ice, names_ice
 
 _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
+_UNSAID = {"", "undefined", "null"}  # what scripts send for a tag that they could not read
 _ICE_CHARS = "[A-Za-z0-9+/]"
 _UFRAG = re.compile(rf"^a=ice-ufrag:({_ICE_CHARS}{{4,256}})[ \t]*\r?$", re.MULTILINE)  # RFC 8839 5.4
 _PASSWORD = re.compile(rf"^a=ice-pwd:({_ICE_CHARS}{{22,256}})[ \t]*\r?$", re.MULTILINE)
@@ -49,8 +50,10 @@ def purpose(fragment: str, condition: str | None, ours: Ours) -> Patch:
 
     RFC 9725 4.3.1: the entity tag says which ICE session it belongs to; 4.3.3: ``*`` goes with a restart.
     """
+    if condition is not None and condition.strip() in _UNSAID:
+        condition = None
     tagged = condition is not None and condition.strip() != "*"
-    if tagged and ours.tag not in _ENTITY_TAG.findall(condition or ""):
+    if tagged and condition is not None and not _names(condition, ours.tag):
         raise RequestError(412, "etag_mismatch", "If-Match does not name the session's ETag.")
     if is_same_ice(ours.session, "\n".join([fragment, *_named(fragment)]), ours.mark):
         return Patch.TRICKLE
@@ -61,6 +64,14 @@ def purpose(fragment: str, condition: str | None, ours: Ours) -> Patch:
     if not tagged and names_ice(fragment):
         raise _malformed(_NO_CREDENTIALS)
     return Patch.TRICKLE
+
+
+def _names(condition: str, tag: str) -> bool:
+    """Whether a condition names an entity tag: also as a weak one, which proxies make of it (nginx does where it
+    compresses), or without its quotes."""
+    return condition.strip() == tag.strip('"') or tag in (
+        each.removeprefix("W/") for each in _ENTITY_TAG.findall(condition)
+    )
 
 
 def read_fragment(text: str) -> str:

@@ -149,6 +149,13 @@ OFFERS = {
 }  # fmt: skip
 
 
+def test_an_offer_without_media_is_answered_with_what_a_player_does_before() -> None:
+    """Flutter in a browser and react-native-webrtc make one where they are told ``offerToReceiveVideo`` alone."""
+    with pytest.raises(RequestError, match="adds a transceiver that receives") as caught:
+        negotiate(HEAD + "a=extmap-allow-mixed\n", CAMERA)
+    assert (caught.value.status, caught.value.code) == (400, "malformed_sdp")
+
+
 @pytest.mark.parametrize("last", [True, False], ids=["whole", "cut"])
 @pytest.mark.parametrize("end", ["\r\n", "\n"], ids=["CRLF", "LF"])
 @pytest.mark.parametrize("name", OFFERS)

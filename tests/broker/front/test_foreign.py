@@ -29,6 +29,14 @@ from tests.fakes.cost import assert_linear
         ("/api/frame.jpeg?src=door", "snapshot.jpg"),
         ("/v3/paths/list", "/api/cameras"),
         ("/api/streams", "/api/cameras"),
+        ("/whep", "WHEP at /whep/CAMERA"),
+        ("/live/door.m3u8", "there is no HLS"),
+        ("/snapshot/door.jpg?t=1", "snapshot.jpg"),
+        ("/video.mjpg", "snapshot.jpg"),
+        ("/api/health", "/readyz"),
+        ("/status", "/readyz"),
+        ("/swagger", "/api/docs"),
+        ("/api/", "/api/docs"),
         ("/door", ""),
         ("/nowhere.html", ""),
         ("/favicon.ico", ""),
@@ -48,6 +56,23 @@ def test_a_long_path_takes_time_in_proportion() -> None:
 async def broker(tmp_path: Path) -> AsyncIterator[RunningBroker]:
     async with broker_in(tmp_path) as running:
         yield running
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/nowhere", 404, "The list of cameras is at /, a camera's page at /watch/CAMERA"),
+        ("/whep/door", 405, "players (WHEP)"),
+        ("/whep/door", 405, "the page of this camera is /watch/door"),
+        ("/whep/door/some-session", 405, "players (WHEP)"),
+    ],
+)
+async def test_who_types_an_address_that_is_no_page_is_told_which_is(
+    path: str, status: int, words: str, broker: RunningBroker
+) -> None:
+    async with broker.http.get(path, headers={"Accept": "text/html,*/*"}) as answer:
+        assert answer.status == status
+        assert words in await answer.text()
 
 
 async def test_a_player_of_another_server_is_told(broker: RunningBroker) -> None:

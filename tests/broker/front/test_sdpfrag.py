@@ -100,7 +100,11 @@ def of(ufrag: str) -> str:
         (FRAGMENT, "*", SECOND, Patch.RESTART),  # which its egress refuses, as it knows the earlier ones
         ("a=ice-ufrag:other\r\na=mid:0\r\n", '"first"', FIRST, Patch.TRICKLE),  # the tag says it
         (FRAGMENT, '"first"', SECOND, 412),
-        (FRAGMENT, "", FIRST, 412),
+        (FRAGMENT, "", FIRST, Patch.TRICKLE),
+        (FRAGMENT, "undefined", FIRST, Patch.TRICKLE),
+        (FRAGMENT, 'W/"first"', FIRST, Patch.TRICKLE),
+        (FRAGMENT, "first", FIRST, Patch.TRICKLE),
+        (FRAGMENT, "second", FIRST, 412),
         (ALONE, None, FIRST, 428),
         (
             "a=candidate:1 1 udp 1 192.0.2.7 5000 typ host generation 0 ufrag 8hhY network-cost 50",
