@@ -45,6 +45,7 @@ _NO_MEDIA = (
 _FEEDBACK_LINE = "a=rtcp-fb:"
 _MEDIA = {"m=video", "m=audio"}
 _RTPMAP = re.compile(r" *[^/ ]+/\d+")
+_STATIC = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}  # which need no rtpmap (RFC 3551 6)
 _SETUPS = {"active", "passive", "actpass"}
 _SETUP = "a=setup:actpass"  # of an offer that says none, or nonsense: RFC 8842 5.2 allows no other
 
@@ -98,6 +99,9 @@ class _Reduced:
         if kind in _MEDIA:  # what is no payload type stands for nothing
             rest = f"{protocol.upper()} {' '.join(each for each in formats.split(' ') if not each or each.isdecimal())}"
         self._keep(f"{kind} {'9' if port.isdecimal() and port.strip('0') else port} {rest}", "m")
+        for payload_type in formats.split() if kind == "m=audio" else ():
+            if payload_type in _STATIC:
+                self._keep(f"a=rtpmap:{payload_type} {_STATIC[payload_type]}", f"rtpmap {payload_type}")
         self._formats += rest.count(" ")
         if self._formats > MAX_FORMATS:
             raise _malformed(f"has more than {MAX_FORMATS} formats")
@@ -105,6 +109,9 @@ class _Reduced:
     def add_attribute(self, line: str) -> None:
         """Keep an ``a=`` line if it matters."""
         name, colon, value = line[2:].partition(":")
+        if value[:1] == " ":
+            value = value.lstrip()
+            line = f"a={name}:{value}"
         first, _, rest = value.partition(" ")
         match name:
             case "rtpmap" if not _RTPMAP.match(rest):

@@ -134,6 +134,12 @@ OFFERS = {
     "extensions mixed (RFC 8285)": (
         HEAD + "a=extmap-allow-mixed\n" + ALONE + section(rest="a=extmap-allow-mixed\n"), PICTURE
     ),
+    "blanks behind colons": (
+        picture(maps=H264.replace("rtpmap:", "rtpmap: ").replace("fmtp:", "fmtp:  "), mid="a=mid: 0\n"), PICTURE
+    ),
+    "sound of which only the static type is said": (
+        HEAD + BUNDLE + V + section("audio", "a=mid:1\n", types="8", maps=""), PICTURE
+    ),
     "twenty kilobytes": (picture(rest=CANDIDATES), PICTURE),
     "thirty more codecs": (
         picture(
@@ -147,6 +153,12 @@ OFFERS = {
     "JSON": ('{"type":"offer","sdp":"v=0"}', "malformed_sdp"),
     "one mid twice": (HEAD + BUNDLE + V + section("audio"), "malformed_sdp"),
 }  # fmt: skip
+
+
+def test_a_static_payload_type_of_sound_needs_no_rtpmap() -> None:
+    offer = HEAD + BUNDLE + V + section("audio", "a=mid:1\n", types="8", maps="")
+    sound = Track(Kind.AUDIO, "PCMA", 8_000)
+    assert [section.kind for section in negotiate(offer, [CAMERA[0], sound]).sections] == BOTH
 
 
 def test_an_offer_without_media_is_answered_with_what_a_player_does_before() -> None:
