@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from broker.director.events import (
+from broker.director.commands import (
     OfferAnswered,
     OfferRefused,
     RestartAnswered,

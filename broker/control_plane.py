@@ -18,11 +18,29 @@ from broker.answers import Answer, Answers, Picture, Restarted
 from broker.catalogue import Catalogue
 from broker.control_socket import ControlSocket
 from broker.director import Director
-from broker.director.events import (
+from broker.director.commands import (
     CameraChanged,
     CameraRemoved,
-    CamerasWanted,
     Command,
+    NodeNameTwice,
+    OfferAnswered,
+    OfferRefused,
+    RememberTracks,
+    RememberWorker,
+    RenewSession,
+    RestartAnswered,
+    RestartRefused,
+    Send,
+    SessionEnded,
+    StillRefused,
+    StillTaken,
+    WireChanged,
+    WorkerJoined,
+    WorkerLost,
+    WorkerUnfit,
+)
+from broker.director.events import (
+    CamerasWanted,
     DrainWorker,
     EndReason,
     EndSession,
@@ -30,34 +48,18 @@ from broker.director.events import (
     Event,
     FromWorker,
     Holder,
-    NodeNameTwice,
-    OfferAnswered,
-    OfferRefused,
     Probed,
-    RememberTracks,
-    RememberWorker,
-    RenewSession,
-    RestartAnswered,
-    RestartRefused,
     RestartWanted,
-    Send,
-    SessionEnded,
-    SessionStatus,
     StillGivenUp,
-    StillRefused,
-    StillTaken,
     StillWanted,
     Undelivered,
     ViewerLeft,
     ViewerOffered,
     ViewerWishes,
-    WireChanged,
     Wish,
-    WorkerJoined,
-    WorkerLost,
-    WorkerUnfit,
 )
 from broker.director.state import Worker
+from broker.director.status import SessionStatus
 from broker.keyring import Keyring
 from broker.notices import Notices
 from broker.probing import Probing

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from broker.director.events import (
+from broker.director.commands import (
     CameraChanged,
     CameraRemoved,
-    EndReason,
     NodeNameTwice,
     Notice,
     SessionEnded,
@@ -17,6 +16,7 @@ from broker.director.events import (
     WorkerLost,
     WorkerUnfit,
 )
+from broker.director.events import EndReason
 from broker.why.clerk import Clerk
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.sessions import public_name

@@ -20,13 +20,12 @@ from collections.abc import Collection, Iterable, Mapping
 
 from broker.director.camera_states import CameraStates
 from broker.director.cameras import Cameras
+from broker.director.commands import Command, WorkerJoined, WorkerLost
 from broker.director.conversions import Conversions
 from broker.director.drains import Drains
 from broker.director.evening import Evening
 from broker.director.events import (
-    CameraStatus,
     CamerasWanted,
-    Command,
     DrainWorker,
     EndReason,
     EndSession,
@@ -35,7 +34,6 @@ from broker.director.events import (
     FromWorker,
     Probed,
     RestartWanted,
-    SessionStatus,
     StillGivenUp,
     StillWanted,
     StoodStill,
@@ -44,8 +42,6 @@ from broker.director.events import (
     ViewerLeft,
     ViewerOffered,
     ViewerWishes,
-    WorkerJoined,
-    WorkerLost,
 )
 from broker.director.identities import Identities
 from broker.director.moves import Moves
@@ -53,6 +49,7 @@ from broker.director.reserve import Reserve
 from broker.director.restarts import Restarts
 from broker.director.shares import Shares
 from broker.director.state import State, Worker
+from broker.director.status import CameraStatus, SessionStatus
 from broker.director.stills import Stills
 from broker.director.viewers import Viewers
 from broker.director.vigil import Vigil

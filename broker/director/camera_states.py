@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from broker.director.cameras import least_loaded_ingest
+from broker.director.commands import CameraChanged
 from broker.director.conversions import NO_WORKER
-from broker.director.events import CameraChanged, CameraStatus
 from broker.director.state import Camera, State
+from broker.director.status import CameraStatus
 from broker.director.suspects import WHY, Suspects
 from common.cameras import MAIN, SUB, CameraName, CameraState, split_stream, stream_of
 from common.control import CONVERTERS_FULL

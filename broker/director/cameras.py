@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from broker.director.events import CameraRemoved, RememberTracks, RememberWorker
+from broker.director.commands import CameraRemoved, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
 from broker.director.suspects import Suspects, more_than_one
 from common.cameras import MAIN, SUB, CameraName, CameraSpec, CameraState, split_stream, stream_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from broker.director.events import RenewSession
+from broker.director.commands import RenewSession
 from broker.director.state import Session, State, Worker
 from common.cameras import CameraName, split_stream
 from common.control import Drain, NodeName, Role

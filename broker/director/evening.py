@@ -8,7 +8,7 @@ again, as plain players, stays where it is.
 
 from __future__ import annotations
 
-from broker.director.events import RenewSession
+from broker.director.commands import RenewSession
 from broker.director.state import State
 from broker.director.viewers import CLEARLY_BUSIER
 from common.cameras import split_stream

@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from broker.director.events import EndReason, NodeNameTwice
+from broker.director.commands import NodeNameTwice
+from broker.director.events import EndReason
 from broker.director.state import State, Worker
 from common.bucket import TokenBuckets
 from common.control import Report

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from broker.director.events import RestartAnswered, RestartRefused, RestartWanted
+from broker.director.commands import RestartAnswered, RestartRefused
+from broker.director.events import RestartWanted
 from broker.director.state import State
 from common.control import IceNotRestarted, IceRestarted, NodeName, RestartIce
 from common.sessions import SessionName

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from broker.director.events import Command, Holder, Send, SessionStatus, StreamWish, Wish
+from broker.director.commands import Command, Send
+from broker.director.events import Holder, StreamWish, Wish
+from broker.director.status import SessionStatus
 from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Kind, Rendition, Track, as_it_came

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from broker.director.events import StillRefused, StillTaken, Wish
+from broker.director.commands import StillRefused, StillTaken
+from broker.director.events import Wish
 from broker.director.moves import Moves
 from broker.director.state import Camera, Session, State, Worker
 from common.cameras import CameraName, CameraState

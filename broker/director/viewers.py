@@ -24,18 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Mapping
 
+from broker.director.commands import OfferAnswered, OfferRefused, SessionEnded
 from broker.director.conversions import Conversions
 from broker.director.ended import EndedSessions
-from broker.director.events import (
-    EndReason,
-    Holder,
-    OfferAnswered,
-    OfferRefused,
-    SessionEnded,
-    StreamWish,
-    ViewerOffered,
-    Wish,
-)
+from broker.director.events import EndReason, Holder, StreamWish, ViewerOffered, Wish
 from broker.director.moves import Moves
 from broker.director.offers import OFFER_TIMEOUT, Offers
 from broker.director.state import Session, State, Worker

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from broker.director.events import WireChanged, WorkerUnfit
+from broker.director.commands import WireChanged, WorkerUnfit
 from broker.director.state import State
 from common.bucket import TokenBuckets
 from common.control import Report, Speak, Unfit

@@ -16,7 +16,8 @@ from broker.access.desk import Desk
 from broker.access.principal import Principal
 from broker.catalogue import Catalogue
 from broker.director import Director
-from broker.director.events import CameraChanged, CameraRemoved, CameraStatus, Notice, RenewSession, SessionEnded
+from broker.director.commands import CameraChanged, CameraRemoved, Notice, RenewSession, SessionEnded
+from broker.director.status import CameraStatus
 from broker.front.backlog import Backlog
 from broker.front.context import CONTEXT
 from broker.front.views import CameraSummary, camera_summary, summary_for_viewer

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 
 from broker.catalogue import Entry
 from broker.control_plane import ControlPlane
-from broker.director.events import CameraChanged, CameraStatus, SessionStatus
+from broker.director.commands import CameraChanged
 from broker.director.state import Worker
+from broker.director.status import CameraStatus, SessionStatus
 from common.cameras import CameraName, CameraState, Transport, redact, split_stream
 from common.config_cameras import TlsConfig
 from common.control import Load, Role, TrackStats, ViewerReport, ViewerState

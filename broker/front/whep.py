@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from broker.access.principal import Principal
-from broker.director.events import SessionStatus
+from broker.director.status import SessionStatus
 from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.gate import TOKEN, check_still, known, principal_of

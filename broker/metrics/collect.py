@@ -10,8 +10,8 @@ from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
 from broker.director import Director
-from broker.director.events import CameraStatus
 from broker.director.state import Worker
+from broker.director.status import CameraStatus
 from broker.metrics import families as f
 from broker.metrics.events import FROM_ZERO, OUTCOMES, events
 from broker.metrics.families import Family

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from broker.director import Director
-from broker.director.events import EndSession, Event, FromWorker, SessionEnded, SessionStatus, ViewerLeft
+from broker.director.commands import SessionEnded
+from broker.director.events import EndSession, Event, FromWorker, ViewerLeft
+from broker.director.status import SessionStatus
 from broker.why.cases import Cases
 from broker.why.evidence import CameraEvidence, Evidence
 from broker.why.flow import speaks_for_itself

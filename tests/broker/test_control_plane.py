@@ -11,7 +11,8 @@ from broker import control_plane as module
 from broker.answers import Answer
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
-from broker.director.events import CameraChanged, CameraRemoved, SessionEnded, StoodStill, Tick, Wish
+from broker.director.commands import CameraChanged, CameraRemoved, SessionEnded
+from broker.director.events import StoodStill, Tick, Wish
 from broker.director.state import GRACE
 from broker.store import Store
 from common.cameras import CameraState

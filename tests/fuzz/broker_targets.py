@@ -15,12 +15,11 @@ from broker.access.principal import EVERYBODY
 from broker.answers import Answer, Restarted
 from broker.catalogue import Catalogue, Entry
 from broker.director import Director
+from broker.director.commands import Send
 from broker.director.events import (
     FromWorker,
     Holder,
     RestartWanted,
-    Send,
-    SessionStatus,
     StillGivenUp,
     StillWanted,
     StreamWish,
@@ -31,6 +30,7 @@ from broker.director.events import (
     ViewerWishes,
     Wish,
 )
+from broker.director.status import SessionStatus
 from broker.front import signalling, whep
 from broker.front.guard import Guard
 from broker.front.hub import Hub

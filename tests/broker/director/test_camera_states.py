@@ -1,9 +1,6 @@
 """The states and tracks of cameras, as reports tell them and people see them."""
 
-from broker.director.events import (
-    CameraChanged,
-    RememberTracks,
-)
+from broker.director.commands import CameraChanged, RememberTracks
 from common.cameras import CameraState
 from common.media import Kind, Track
 from tests.fakes.stage import H264, Stage, camera, of, stream

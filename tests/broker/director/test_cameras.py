@@ -2,18 +2,18 @@ from collections import Counter
 
 import pytest
 
-from broker.director.events import (
+from broker.director.commands import (
     CameraChanged,
     CameraRemoved,
     NodeNameTwice,
     OfferRefused,
     Send,
     SessionEnded,
-    Undelivered,
     WireChanged,
     WorkerJoined,
     WorkerLost,
 )
+from broker.director.events import Undelivered
 from broker.director.state import GATHERING
 from broker.director.vigil import OVERDUE
 from common.cameras import CameraState

@@ -1,11 +1,7 @@
 """Cameras that are pulled while somebody watches, and those that a broker finds which has just started."""
 
-from broker.director.events import (
-    CameraChanged,
-    OfferRefused,
-    RememberWorker,
-    ViewerLeft,
-)
+from broker.director.commands import CameraChanged, OfferRefused, RememberWorker
+from broker.director.events import ViewerLeft
 from broker.director.state import GRACE
 from common.cameras import CameraState
 from common.control import Assign, Release

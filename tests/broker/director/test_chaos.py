@@ -8,19 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from broker.director import Director
-from broker.director.events import (
-    CamerasWanted,
-    FromWorker,
-    OfferAnswered,
-    OfferRefused,
-    RememberWorker,
-    Send,
-    SessionEnded,
-    Tick,
-    Undelivered,
-    ViewerLeft,
-    ViewerOffered,
-)
+from broker.director.commands import OfferAnswered, OfferRefused, RememberWorker, Send, SessionEnded
+from broker.director.events import CamerasWanted, FromWorker, Tick, Undelivered, ViewerLeft, ViewerOffered
 from broker.director.offers import OFFER_TIMEOUT
 from broker.director.state import GRACE
 from common.cameras import CameraSpec, CameraState

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from broker.director.commands import CameraChanged
 from broker.director.conversions import FRUITLESS_FOR
-from broker.director.events import CameraChanged
 from common.cameras import CameraState
 from common.control import Answered, Convert, EndConversion
 from common.demand import Demand

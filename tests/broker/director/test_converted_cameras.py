@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.director.events import CameraChanged, SessionEnded
+from broker.director.commands import CameraChanged, SessionEnded
 from common.cameras import CameraState
 from common.control import Convert, Move
 from common.media import Kind, Track

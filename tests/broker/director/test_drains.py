@@ -2,8 +2,9 @@
 
 from math import ceil
 
+from broker.director.commands import RenewSession
 from broker.director.drains import ASK_AGAIN, AT_LEAST, WITHIN
-from broker.director.events import DrainWorker, RenewSession
+from broker.director.events import DrainWorker
 from common.control import Drain
 from tests.fakes.stage import Stage, camera, of, sent, stream, viewer
 

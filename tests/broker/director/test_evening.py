@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from broker.director.commands import RenewSession
 from broker.director.evening import AT_ONCE, LASTS
-from broker.director.events import EvenOut, RenewSession
+from broker.director.events import EvenOut
 from common.control import HangUp
 from tests.fakes.stage import Stage, camera, of, sent, viewer
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from broker.director.events import EndReason, NodeNameTwice
+from broker.director.commands import NodeNameTwice
+from broker.director.events import EndReason
 from broker.director.identities import WARN_INTERVAL, Identities
 from broker.director.state import State, Worker
 from common.control import Report, Role, StreamReport

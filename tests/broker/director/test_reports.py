@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.director.events import FromWorker, SessionEnded, WorkerLost
+from broker.director.commands import SessionEnded, WorkerLost
+from broker.director.events import FromWorker
 from common.control import DEAD_AFTER, Assign, Ended, HangUp, Report, Role, decode_for_broker
 from common.errors import ProtocolError
 from tests.fakes.stage import Stage, camera, of, sent, stream, viewer

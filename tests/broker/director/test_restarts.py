@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from broker.director import restarts
-from broker.director.events import RestartAnswered, RestartRefused, RestartWanted, Undelivered, ViewerLeft
+from broker.director.commands import RestartAnswered, RestartRefused
+from broker.director.events import RestartWanted, Undelivered, ViewerLeft
 from broker.director.restarts import MOST_WANTED, WITHIN
 from common.control import IceNotRestarted, IceRestarted, RestartIce
 from tests.fakes.stage import Stage, camera, of, sent, viewer

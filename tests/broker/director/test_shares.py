@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from broker.director.events import Command
+from broker.director.commands import Command
 from broker.director.shares import ARRIVES_WITHIN, AT_ONCE, BETWEEN, FIRST_DOUBT, SETTLED, STAYS
 from common.cameras import CameraSpec, CameraState
 from common.control import Assign, Release, TrackStats

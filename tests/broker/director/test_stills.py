@@ -7,16 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from broker.director.events import (
-    Command,
-    StillGivenUp,
-    StillRefused,
-    StillTaken,
-    StillWanted,
-    StreamWish,
-    Undelivered,
-    Wish,
-)
+from broker.director.commands import Command, StillRefused, StillTaken
+from broker.director.events import StillGivenUp, StillWanted, StreamWish, Undelivered, Wish
 from broker.director.stills import MOST_EACH, SUSPENSION, WITHIN
 from common.cameras import CameraState
 from common.control import Assign, Release, Snapshot, SnapshotFailed, SnapshotTaken

@@ -7,16 +7,8 @@ from typing import Any
 
 import pytest
 
-from broker.director.events import (
-    CameraChanged,
-    OfferRefused,
-    SessionEnded,
-    StreamWish,
-    ViewerLeft,
-    ViewerOffered,
-    ViewerWishes,
-    Wish,
-)
+from broker.director.commands import CameraChanged, OfferRefused, SessionEnded
+from broker.director.events import StreamWish, ViewerLeft, ViewerOffered, ViewerWishes, Wish
 from broker.director.state import FIRST_FAILURE, GRACE
 from broker.director.streams import JUDGED, PATIENCE, ROOM
 from broker.director.suspects import DEATHS, SUSPENSION

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from broker.director.events import (
-    Command,
-    EndReason,
-    OfferAnswered,
-    OfferRefused,
-    RestartWanted,
-    SessionEnded,
-    Undelivered,
-    ViewerLeft,
-    WorkerLost,
-)
+from broker.director.commands import Command, OfferAnswered, OfferRefused, SessionEnded, WorkerLost
+from broker.director.events import EndReason, RestartWanted, Undelivered, ViewerLeft
 from common.control import DEAD_AFTER, Answered, HangUp, Leaving, Offer, RestartIce
 from tests.fakes.stage import Stage, camera, of, sent, stream, viewer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker.director.events import OfferRefused
+from broker.director.commands import OfferRefused
 from broker.director.suspects import DEATHS, KEPT, PROBATION, SUSPENSION, WHY, Suspects
 from common.cameras import CameraSpec, CameraState
 from common.control import Answered, Offer, Refused

@@ -1,17 +1,7 @@
 import pytest
 
-from broker.director.events import (
-    EndReason,
-    EndSession,
-    FromWorker,
-    OfferAnswered,
-    OfferRefused,
-    Send,
-    SessionEnded,
-    Undelivered,
-    ViewerLeft,
-    ViewerOffered,
-)
+from broker.director.commands import OfferAnswered, OfferRefused, Send, SessionEnded
+from broker.director.events import EndReason, EndSession, FromWorker, Undelivered, ViewerLeft, ViewerOffered
 from broker.director.offers import MAX_PENDING_CHARACTERS, OFFER_TIMEOUT
 from broker.director.state import GRACE
 from broker.director.vigil import DOUBT, OVERDUE

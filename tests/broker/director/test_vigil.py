@@ -2,7 +2,8 @@
 
 import pytest
 
-from broker.director.events import Probed, StoodStill, Undelivered, WorkerLost
+from broker.director.commands import WorkerLost
+from broker.director.events import Probed, StoodStill, Undelivered
 from broker.director.vigil import DOUBT, OVERDUE, SECOND_LOOK
 from common.control import DEAD_AFTER, Assign, Ping
 from tests.fakes.stage import Stage, camera, of, sent, stream

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.director.events import WireChanged, WorkerJoined, WorkerUnfit
+from broker.director.commands import WireChanged, WorkerJoined, WorkerUnfit
 from broker.director.wires import WARN_INTERVAL
 from common.control import Assign, Speak, Unfit
 from common.wire import OURS, Spoken

@@ -14,7 +14,8 @@ import pytest
 from multidict import CIMultiDict
 
 from broker.access.tokens import digest_of
-from broker.director.events import Holder, SessionStatus
+from broker.director.events import Holder
+from broker.director.status import SessionStatus
 from broker.front.gate import COOKIE, Right
 from broker.front.routes import ROUTES
 from broker.front.views import viewer_view

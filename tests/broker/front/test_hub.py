@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from broker.access.principal import EVERYBODY, Kind, Principal
 from broker.catalogue import Entry
-from broker.director.events import CameraChanged, CameraRemoved, Notice
+from broker.director.commands import CameraChanged, CameraRemoved, Notice
 from broker.front import hub, signalling
 from broker.front.hub import MOST_LISTS
 from broker.front.peer import PROXIES, Proxies
