@@ -178,13 +178,14 @@ class Viewing:
         return [Frame(*frame) for frame in await self.page.evaluate("probe.frames()")]
 
     async def loudest_hz(self) -> float:
-        """The loudest frequency of the sound of the page's first video, in Hz; 0 for silence."""
+        """The loudest frequency of the sound of the page's first video or player, in Hz; 0 for silence."""
         loudest: float = await self.page.evaluate(
             """async () => {
                 const audio = new AudioContext();
                 await audio.resume();
                 const listener = new AnalyserNode(audio, { fftSize: 16384 });
-                audio.createMediaStreamSource(document.querySelector("video").srcObject).connect(listener);
+                const video = document.querySelector("video") ?? document.querySelector("camshaft-player").video;
+                audio.createMediaStreamSource(video.srcObject).connect(listener);
                 await new Promise((resolve) => setTimeout(resolve, 1000));
                 const levels = new Float32Array(listener.frequencyBinCount);
                 listener.getFloatFrequencyData(levels);

@@ -15,7 +15,7 @@ from broker.director.status import CameraStatus
 from broker.director.suspects import WHY, Suspects
 from common.cameras import MAIN, SUB, CameraName, CameraState, split_stream, stream_of
 from common.control import CONVERTERS_FULL
-from common.media import CLOCK_RATES, Kind
+from common.media import CLOCK_RATES, Kind, Track
 
 
 class CameraStates:
@@ -31,7 +31,7 @@ class CameraStates:
         changed = self._state.changed | {split_stream(id)[0] for id in self._state.changed}
         for id in sorted(changed & self._cameras.keys()):
             camera = self._cameras[id]
-            current = *self._how(camera), self._silence(camera)
+            current = *self._how(camera), self._silence(camera), self._for_all(camera)
             camera.saw(self._how_itself(camera)[0], self._state.now)
             if camera.announced != current:
                 camera.announced = current
@@ -40,7 +40,7 @@ class CameraStates:
 
     def converters_changed(self) -> None:
         """A transcode worker has come or gone: what has to be converted can be shown now, or no more."""
-        self._state.changed.update(id for id, camera in self._cameras.items() if any(t.convert for t in camera.tracks))
+        self._state.changed.update(id for id, camera in self._cameras.items() if any(map(_may_need, camera.tracks)))
 
     def status(self, id: CameraName) -> CameraStatus | None:
         """How a camera is now."""
@@ -54,7 +54,7 @@ class CameraStates:
         itself, shown = self._how_itself(camera), len(camera.sessions)
         return CameraStatus(
             *(camera.spec, state, detail, video, self._silence(camera), camera.tracks, viewers),
-            *(camera.worker, stream, itself, shown),
+            *(camera.worker, stream, itself, shown, self._for_all(camera)),
         )
 
     def _beside(self, camera: Camera) -> Iterable[Camera]:
@@ -90,6 +90,18 @@ class CameraStates:
             detail = detail or problem
         return state, detail, video.codec if video is not None else ""
 
+    def _for_all(self, camera: Camera) -> bool:
+        """Whether a browser that does not take the codec of its picture has one all the same, see ``CameraChanged``."""
+        state, _, codec = self._how(camera)
+        if self._state.converts or state is not CameraState.PLAYING or codec in ("", "H264"):
+            return True
+        return any(map(self._may_be_h264, self._beside(camera)))
+
+    def _may_be_h264(self, sub: Camera) -> bool:
+        """Whether a stream has a picture that all take; nothing is known of one that was never pulled."""
+        state, _, codec = self._how_itself(sub)
+        return not state.failed and (codec == "H264" or not sub.tracks)
+
     def _silence(self, camera: Camera) -> str:
         """Why the sound of a camera that plays is not heard; empty if it is, or there is none."""
         sound = next((track for track in camera.tracks if track.kind is Kind.AUDIO), None)
@@ -115,3 +127,8 @@ class CameraStates:
         if self._state.starting or least_loaded_ingest(self._state.workers.values()):
             return CameraState.CONNECTING, ""
         return CameraState.WAITING, ""
+
+
+def _may_need(track: Track) -> bool:
+    """Whether it is converted for some browsers at least."""
+    return bool(track.convert) or (track.kind is Kind.VIDEO and track.codec != "H264")

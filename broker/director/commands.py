@@ -98,7 +98,8 @@ class RenewSession:
 class CameraChanged:
     """A camera is new, or something of this changed. ``video`` is the codec of its picture, empty if it has none.
 
-    ``sound`` is a sentence that says why its sound is not heard. Of a sub-stream it is told as well, under its name.
+    ``sound`` is a sentence that says why its sound is not heard. ``for_all``: browsers that do not take that codec have
+    a picture, too: converted, or of the other stream. Of a sub-stream it is told as well, under its name.
     """
 
     camera: CameraName
@@ -106,6 +107,7 @@ class CameraChanged:
     detail: str
     video: str = ""
     sound: str = ""
+    for_all: bool = True
 
 
 @dataclass(frozen=True, slots=True)

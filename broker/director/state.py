@@ -104,7 +104,7 @@ class Camera:
     one_session: bool = False  # it was seen to serve no second session
     sessions: set[SessionName] = field(default_factory=set)
     kept_until: float = float("-inf")  # on demand: needed until then also without viewers
-    announced: tuple[CameraState, str, str, str] | None = None
+    announced: tuple[CameraState, str, str, str, bool] | None = None
     leaving: set[SessionName] = field(default_factory=set)  # moved from here, and still shown it
     failing: bool = False  # as was last seen
     failures: int = 0  # in a row

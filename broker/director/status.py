@@ -26,6 +26,7 @@ class CameraStatus:
     stream: StreamReport | None
     itself: tuple[CameraState, str, str]  # state, detail and video of the stream alone
     shown: int  # viewers of the stream alone
+    for_all: bool  # see ``CameraChanged``
 
 
 @dataclass(frozen=True, slots=True)

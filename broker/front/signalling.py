@@ -9,8 +9,8 @@ SDP (RFC 8840) that asks for an ICE restart.
 To the page: ``answer`` {session, camera, sdp, id?}, ``candidate`` {session, candidate}, ``restarted`` {session,
 fragment, id?}, ``close`` {session, reason, sentence}, ``renew`` {session, camera} (its egress is about to end: make a
 new session, and close this one when that has a picture), ``attached`` {session, camera}, ``camera`` {camera, state,
-sentence, detail, failed, video}, ``cameras`` {cameras}, ``removed`` {camera}, ``ice_servers`` {servers}, ``pong``,
-``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is about.
+sentence, detail, failed, video, sound, for_all}, ``cameras`` {cameras}, ``removed`` {camera}, ``ice_servers``
+{servers}, ``pong``, ``error`` {code, message} and whichever of ``id``, ``session`` and ``camera`` it is about.
 
 * A session belongs to the socket that made it, or that attached to it last: to know its id is to own it.
 * Sessions end with their socket if the page closes it, not if the connection breaks, the broker stops, or the page

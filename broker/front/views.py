@@ -16,8 +16,10 @@ from broker.director.status import CameraStatus, SessionStatus
 from common.cameras import CameraName, CameraState, Transport, redact, split_stream
 from common.config_cameras import TlsConfig
 from common.control import Load, Role, TrackStats, ViewerReport, ViewerState
-from common.media import Kind
+from common.media import Kind, Track
 from common.sessions import public_name
+
+_FOR_ALL = "Whether browsers that do not take the codec of its picture have one, too: converted, or of another stream."
 
 
 class TrackView(BaseModel):
@@ -72,6 +74,7 @@ class CameraView(BaseModel):
     sentence: str = Field(description="The state, for a person.")
     detail: str = Field(description="What was seen; empty to a viewer.")
     sound: str = Field(description="Why its sound is not heard, for a person; empty if it is, or there is none.")
+    for_all: bool = Field(description=_FOR_ALL)
     failed: bool = Field(description="Whether there is no picture because of an error.")
     connected_over: str = Field(description="tcp or udp once RTP has been set up; of a source beside RTSP its scheme.")
     tracks: list[TrackView] = Field(description="As last seen; empty if the camera never played.")
@@ -98,6 +101,7 @@ class CameraSummary(BaseModel):
     failed: bool
     video: str = Field(description="RTP encoding name of its picture as last seen; empty without one.")
     sound: str = Field(description="Why its sound is not heard, for a person; empty if it is, or there is none.")
+    for_all: bool = Field(description=_FOR_ALL)
 
 
 class ViewerView(BaseModel):
@@ -193,9 +197,10 @@ def camera_view(entry: Entry, statuses: Mapping[CameraName, CameraStatus]) -> Ca
         source="api" if entry.origin is None else "config",
         place=entry.origin and entry.origin.where,
         state=status.state,
-        sentence=_sentence(status.state, status.detail),
+        sentence=_sentence_of(status),
         detail=redact(status.detail),
         sound=status.sound,
+        for_all=status.for_all,
         failed=status.state.failed,
         connected_over=stream.transport if stream else "",
         tracks=_track_views(status),
@@ -242,11 +247,12 @@ def camera_summary(entry: Entry, camera: CameraChanged | CameraStatus) -> Camera
         group=entry.config.group,
         order=entry.config.order,
         state=camera.state,
-        sentence=_sentence(camera.state, camera.detail),
+        sentence=_sentence_of(camera),
         detail=redact(camera.detail),
         failed=camera.state.failed,
         video=camera.video,
         sound=camera.sound,
+        for_all=camera.for_all,
     )
 
 
@@ -306,6 +312,14 @@ def node_view(worker: Worker, now: float) -> NodeView:
         viewers=len(worker.sessions),
         counters=report.counters,
     )
+
+
+def _sentence_of(camera: CameraChanged | CameraStatus) -> str:
+    sentence = _sentence(camera.state, camera.detail)
+    if camera.for_all:
+        return sentence
+    codec = Track(Kind.VIDEO, camera.video, 0).name
+    return f"{sentence.rstrip('.')}; only browsers that take {codec} show it, as no transcode worker runs."
 
 
 def _sentence(state: CameraState, detail: str) -> str:

@@ -62,6 +62,12 @@ export function connectionStateOf(pc) {
   return state === "completed" ? "connected" : state === "checking" ? "connecting" : state;
 }
 
+/** Whether this browser decodes that codec of pictures by WebRTC; one that does not tell may. */
+export function takes(codec) {
+  const known = globalThis.RTCRtpReceiver?.getCapabilities?.("video")?.codecs;
+  return !known || known.some(({ mimeType }) => mimeType.toLowerCase() === `video/${codec.toLowerCase()}`);
+}
+
 /** Whether an SDP names this codec. */
 export const names = (sdp, codec) => new RegExp(`^a=rtpmap:\\d+ ${codec}/`, "im").test(sdp);
 

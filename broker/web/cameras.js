@@ -124,8 +124,9 @@ export class Cameras extends EventTarget {
 }
 
 /** What the WebSocket would say of a camera, from what the API says. */
-function summaryOf({ id, name, group, order, state, sentence, detail, failed }) {
-  return { camera: id, name, group, order, state, sentence, detail, failed };
+function summaryOf({ id, name, group, order, state, sentence, detail, failed, sound, for_all, tracks }) {
+  const video = tracks.find(({ kind }) => kind === "video")?.codec ?? "";
+  return { camera: id, name, group, order, state, sentence, detail, failed, sound, for_all, video };
 }
 
 /** The order in which people see cameras: by group, then by their place, then by name. */

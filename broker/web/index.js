@@ -11,6 +11,7 @@ import "./player.js";
 import { REQUEST_TIMEOUT } from "./signalling.js";
 import { whoAmI } from "./me.js";
 import { showProcesses } from "./processes.js";
+import { untakable } from "./words.js";
 
 const player = /** @type {import("./player.js").CamshaftPlayer} */ (document.getElementById("player"));
 const list = document.getElementById("cameras");
@@ -72,8 +73,9 @@ function showList() {
     item.dataset.group = summary.group !== last ? summary.group || "Others" : "";
     last = summary.group;
     item.querySelector(".name").textContent = summary.name;
-    item.dataset.state = camera.failed ? "failed" : camera.state;
-    item.querySelector(".sentence").textContent = camera.sentence;
+    const without = untakable(camera);
+    item.dataset.state = camera.failed || without ? "failed" : camera.state;
+    item.querySelector(".sentence").textContent = without || camera.sentence;
     const button = item.querySelector("button");
     button.title = camera.detail;
     button.setAttribute("aria-pressed", String(id === selected));

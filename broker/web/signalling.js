@@ -16,8 +16,7 @@
 // A wish is {stream, height}: "main", "sub" or "auto", and pixels of the screen, 0 where that is not known.
 //
 // The listener of a session has its `camera`'s name, closed(reason), renew() (the session will end soon), attached() (which asks the server anew what it knows), and
-// cameraState({state, sentence, detail,
-// failed, video}).
+// cameraState({state, sentence, detail, failed, video, sound, for_all}).
 
 import { below } from "./address.js";
 import { fetchWithin } from "./browser.js";

@@ -1,6 +1,6 @@
 // What the pages say to people. One sentence each: what is wrong, and what to do; never a browser's own error.
 
-import { decodesByPlugIn, hasTransceivers, hasWebRtc } from "./browser.js";
+import { decodesByPlugIn, hasTransceivers, hasWebRtc, takes } from "./browser.js";
 
 export const UNREACHABLE = "The server cannot be reached.";
 export const NO_WEBRTC =
@@ -50,7 +50,7 @@ export function noPicture({ summary, picture, takesH264 }) {
   if (summary.state === "no_picture") return summary.sentence;
   if (summary.state !== "playing" || picture !== false) return "";
   if (!summary.video) return ONLY_SOUND;
-  const codec = summary.video.replace(/^H26/, "H.26");
+  const codec = nameOf(summary.video);
   if (!takesH264) return withoutH264(summary.video === "H264" ? codec : `${codec}, which is converted to H.264`);
   return summary.video === "H264" ? OTHER_H264 : unconverted(codec);
 }
@@ -65,6 +65,13 @@ function withoutH264(sent) {
     "about:addons, Plugins (Firefox fetches it from the internet once), or use another browser."
   );
 }
+
+/** Why this browser has no picture of a camera that plays, by what is known before it tries; empty if it may have one. */
+export function untakable({ video, for_all: forAll }) {
+  return forAll === false && video && !takes(video) ? unconverted(nameOf(video)) : "";
+}
+
+const nameOf = (codec) => codec.replace(/^H26/, "H.26");
 
 function unconverted(codec) {
   return (

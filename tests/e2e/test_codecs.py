@@ -172,6 +172,12 @@ async def test_the_sound_is_there(name: str, all_cameras: Watch) -> None:
 
 
 MJPEG = f"{picture('jpegenc ! rtpjpegpay')} {PCMU}"
+NOTHING_CONVERTS = {
+    "H.265": "The camera sends H.265, which this browser cannot play as it comes, and nothing converts it: start a "
+    "transcode process (camshaft transcode), or use another browser.",
+    "Motion JPEG": "The camera's picture cannot be shown: browsers do not take Motion JPEG, and no transcode worker "
+    "runs that would convert it.",
+}
 
 
 async def asked(running: Any, path: str) -> Any:
@@ -231,16 +237,29 @@ async def test_a_transcode_process_that_is_killed_costs_a_moment_and_no_session(
         assert "viewer left" not in running.log
 
 
-async def test_where_nothing_is_converted_the_camera_says_what_is_missing(
+async def test_where_nothing_is_converted_the_sound_plays_and_the_picture_says_what_is_missing(
     chromium: Chromium, cluster: Callable[..., Any]
 ) -> None:
-    with cameras(MJPEG) as launched:
-        running = await cluster({"front-door": launched.urls[0]}, config={"transcode": {"workers": 0}})
-        viewing = await chromium.open(f"{running.url}/watch/front-door")
-        said = viewing.page.get_by_text("browsers do not take Motion JPEG, and no transcode worker runs")
-        await said.first.wait_for(timeout=20_000)
-        [camera] = await asked(running, "/api/cameras")
-        assert (camera["state"], camera["failed"]) == ("no_picture", True)
+    expect = pytest.importorskip("playwright.async_api").expect
+    sent = {"front-door": ("H.265", f"{PICTURES['H.265 Main'].pipeline} {PCMU}"), "yard": ("Motion JPEG", MJPEG)}
+    with cameras(*(pipeline for _, pipeline in sent.values())) as launched:
+        running = await cluster(dict(zip(sent, launched.urls, strict=True)), config={"transcode": {"workers": 0}})
+        for name, (codec, _) in sent.items():
+            viewing = await chromium.open(f"{running.url}/watch/{name}")
+            player = viewing.page.locator("camshaft-player")
+            await expect(player.locator(".message")).to_have_text(NOTHING_CONVERTS[codec], timeout=20_000)
+            await expect(player).to_have_js_property("state", "soundonly")
+            assert await viewing.loudest_hz() == pytest.approx(TONE, rel=0.02)
+        h265, jpeg = await asked(running, "/api/cameras")
+        assert (jpeg["state"], jpeg["failed"]) == ("no_picture", True)
+        some = "only browsers that take H.265 show it, as no transcode worker runs"
+        assert h265["sentence"] == f"The camera is playing; {some}."
+        overview = await chromium.context.new_page()
+        await overview.goto(running.url)
+        for name, (codec, _) in sent.items():
+            camera = overview.locator(f"[data-camera={name}]")
+            await expect(camera).to_have_attribute("data-state", "failed")
+            await expect(camera.locator(".sentence")).to_have_text(NOTHING_CONVERTS[codec])
 
 
 def test_the_table_in_the_docs_is_what_these_tests_see() -> None:

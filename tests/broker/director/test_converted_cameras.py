@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from broker.director.commands import CameraChanged, SessionEnded
 from common.cameras import CameraState
 from common.control import Convert, Move
@@ -27,6 +29,34 @@ def test_a_camera_is_green_only_if_its_picture_can_be_shown() -> None:
     assert change.state is CameraState.PLAYING
     [change] = [command for command in made.leave("tc-1") if isinstance(command, CameraChanged)]
     assert change.state is CameraState.NO_PICTURE
+
+
+def test_h265_is_for_all_browsers_only_where_it_is_converted_or_comes_otherwise() -> None:
+    made = stage(H265, transcoders=0)
+    assert announced(made) == (CameraState.PLAYING, "")
+    assert not made.director.camera("door").for_all
+    [change] = [command for command in made.transcode("tc-1") if isinstance(command, CameraChanged)]
+    assert (change.video, change.for_all) == ("H265", True)
+    [change] = [command for command in made.leave("tc-1") if isinstance(command, CameraChanged)]
+    assert not change.for_all
+    for plays in (Track(Kind.VIDEO, "H264", 90_000), AAC):
+        made.ingest("in-1", stream(tracks=(plays,)))
+        assert made.director.camera("door").for_all, "there is nothing else to take"
+
+
+@pytest.mark.parametrize(
+    ("fields", "for_all"),
+    [
+        ({"tracks": (Track(Kind.VIDEO, "H264", 90_000),)}, True),
+        ({"tracks": (H265,)}, False),
+        ({"tracks": (), "state": CameraState.CONNECTING}, True),
+        ({"tracks": (), "state": CameraState.UNREACHABLE}, False),
+    ],
+)
+def test_a_sub_stream_may_be_what_all_browsers_take(fields: dict[str, Any], for_all: bool) -> None:
+    made = Stage(camera(), camera("door/sub"))
+    made.ingest("in-1", stream(tracks=(H265,)), stream("door/sub", **fields))
+    assert made.director.camera("door").for_all is for_all
 
 
 def test_a_camera_of_which_nothing_can_be_made_is_not_green_until_something_is() -> None:

@@ -64,6 +64,7 @@ async def test_a_configured_camera_is_shown(broker: RunningBroker) -> None:
         "sentence": CameraState.IDLE.sentence,
         "detail": "",
         "sound": "",
+        "for_all": True,
         "failed": False,
         "connected_over": "",
         "tracks": [],

@@ -56,6 +56,7 @@ async def test_a_page_hears_of_the_cameras_it_watches(broker: RunningBroker, pag
             "failed": True,
             "video": "H264",
             "sound": "",
+            "for_all": True,
         }
 
 
@@ -80,6 +81,10 @@ async def test_a_picture_that_cannot_be_played_is_a_failure_with_the_reason_in_i
         message = await page.next("camera")
         sentence = "The camera offers no track that a browser can play"
         assert message["sentence"] == f"{sentence}: video: {problem}."
+        ingest.show("door", CameraState.PLAYING, tracks=(Track(MediaKind.VIDEO, "H265", 90_000),))
+        message = await page.next("camera")
+        some = "only browsers that take H.265 show it, as no transcode worker runs"
+        assert (message["sentence"], message["for_all"]) == (f"The camera is playing; {some}.", False)
 
 
 async def test_a_page_that_subscribes_hears_of_all_cameras(broker: RunningBroker, page: Page) -> None:
@@ -180,7 +185,7 @@ def test_viewers_who_may_see_the_same_have_one_list_and_nobody_has_anothers(monk
     summary = hub.camera_summary
     monkeypatch.setattr(hub, "camera_summary", lambda *args: made.append(args[0].id) or summary(*args))
     entries = {id: Entry(id, {}, CameraConfig(url="rtsp://host/"), None) for id in ("door", "yard")}
-    playing = SimpleNamespace(state=CameraState.PLAYING, detail="", video="H264", sound="")
+    playing = SimpleNamespace(state=CameraState.PLAYING, detail="", video="H264", sound="", for_all=True)
     ours = hub.Hub(SimpleNamespace(names=[*entries], get=entries.get), SimpleNamespace(camera=lambda _: playing))
 
     def seen(role: AccessRole, *cameras: str, name: str = "anna") -> list[str]:

@@ -41,6 +41,7 @@ async def test_an_offer_is_answered(page: Page, egress: FakeEgress) -> None:
         "failed": False,
         "video": "",
         "sound": "",
+        "for_all": True,
     }
 
 
