@@ -36,6 +36,7 @@ DECODERS = {
     "EAC3": "eac3",
     "SPEEX": "speex",
     "GSM": "gsm",
+    "DVI4": "adpcm_ima_smjpeg",  # the same bytes: RFC 3551 4.5.1
     "G723": "g723_1",
     "G729": "g729",
     "AMR": "amrnb",

@@ -1,12 +1,11 @@
 """Which media of a camera are played, and why the others are not; no I/O.
 
 A codec that can be played has a module of its own here and an entry in ``make``; every other one that cameras use has a
-sentence in ``_UNKNOWN``. Nothing that a session description says raises, except that nothing at all can be played.
+sentence in ``UNKNOWN``. Nothing that a session description says raises, except that nothing at all can be played.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
@@ -22,6 +21,8 @@ from ingest.payload.jpeg import WHOLE, Jpeg, repack_whole
 from ingest.payload.l16 import L16
 from ingest.payload.mpeg2 import repack_mpeg2
 from ingest.payload.mpeg4 import repack_mpeg4
+from ingest.payload.names import CONVERTED, MUXED, REMEDIES, UNKNOWN, registered
+from ingest.payload.redundant import CORRECTION, RED
 from ingest.payload.resample import MAX_RATE, can_resample
 from ingest.payload.sound import Sound
 from ingest.payload.unplayable import Unplayable
@@ -31,82 +32,14 @@ from ingest.sdp import Format, MediaSection, SessionDescription, static_format
 SOUND_RATES = range(8_000, 96_001)  # Hz, of sound that is converted: with one of 1 Hz a packet would last for minutes
 SOUND_CHANNELS = range(1, 9)
 MAX_CLOCK_RATE = 10_000_000  # Hz; what counts faster has no use for it, and is a slip
-MUXED = frozenset({"MP2T", "MP2P", "MP1S", "PS"})  # RFC 2250 2; the last is of Chinese recorders (GB/T 28181)
-DYNAMIC = range(96, 128)  # payload types whose meaning an rtpmap has to say (RFC 3551 section 6)
 
 _MUXED_RATE = 90_000  # Hz, RFC 2250 2
 
 _NO_MEDIA = {13, 19, *range(64, 96)}  # comfort noise; what RTCP would be taken for (RFC 5761 4)
 
-_REMEDIES = {
-    Kind.VIDEO: "set this stream of the camera to H.264 or H.265, or use its sub-stream",
-    Kind.AUDIO: "set the camera's sound to G.711, Opus or AAC",
-}
-_USE_H264, _USE_G711 = (f"cannot be played; {_REMEDIES[kind]}" for kind in (Kind.VIDEO, Kind.AUDIO))
-
-# How cameras spell what is registered as something else; dots do not count, and underscores are hyphens.
-_ALIASES = {
-    "AV1X": "AV1",  # of browsers before 2022, and what was made with them
-    "MJPEG": "JPEG",
-    "MJPG": "JPEG",
-    "H263-1998": "H263",
-    "H263-2000": "H263",
-    "G726": "G726-32",
-    "G721": "G726-32",
-    **dict.fromkeys(("AAC", "AAC-HBR", "AAC-LC", "MP4A", "MPEG4-AAC", "MPEG-4-GENERIC"), "MPEG4-GENERIC"),
-    **dict.fromkeys(("G711U", "G711-U", "G711MU", "G711-ULAW", "G711-MULAW", "PCM-ULAW", "PCM-MULAW"), "PCMU"),
-    **dict.fromkeys(("ULAW", "U-LAW", "MULAW", "MU-LAW"), "PCMU"),
-    **dict.fromkeys(("G711A", "G711-A", "G711-ALAW", "PCM-ALAW", "ALAW", "A-LAW"), "PCMA"),
-}
-
-# Names that makers and containers have for the two ("H264+", "SMART265", "avc1"); what comes is looked at all the same.
-_MEANT = re.compile(r"(H264|\b264|SMART264|\bAVC[13]?\b)|H265|SMART265|HEVC|\bHEV1|\bHVC1")
-
-# What travels to a converter, by registered encoding name in upper case: the name that people know.
-_CONVERTED = {
-    "JPEG": "Motion JPEG",
-    "MP4V-ES": "MPEG-4 video",
-    "MPEG4-GENERIC": "AAC",
-    "MP4A-LATM": "AAC",
-    "MPV": "MPEG-2 video",
-    "H263": "H.263",
-    "L8": "uncompressed sound (L8)",
-    "L16": "uncompressed sound (L16)",
-    "L24": "uncompressed sound (L24)",
-    "MPA": "MPEG audio (MP2 or MP3)",
-    "AC3": "AC-3",
-    "EAC3": "AC-3",
-    "SPEEX": "Speex",
-    "GSM": "GSM",
-    "G723": "G.723",
-    "G729": "G.729",
-    "AMR": "AMR",
-    "AMR-WB": "AMR",
-    "MULTIOPUS": "Opus with more than two channels",
-} | {f"{order}G726-{rate}": "G.726" for order in ("", "AAL2-") for rate in (16, 24, 32, 40)}
 _HEADERS = {"MPA": 4, "AC3": 2, "EAC3": 2}  # bytes before the sound: RFC 2250 3.5, RFC 4184 4.1.1, RFC 4598 4.1.1
 _SELF_DESCRIBING = {*_HEADERS, "MULTIOPUS"}  # whatever rate and channels a session description says
 
-# By registered encoding name in upper case: the name people know, and the rest of a sentence that begins with it.
-_UNKNOWN = {
-    "H266": ("H.266", _USE_H264),
-    "MP2T": ("an MPEG transport stream", _USE_H264),
-    **dict.fromkeys(MUXED - {"MP2T"}, ("an MPEG program stream", _USE_H264)),
-    "H261": ("H.261", _USE_H264),
-    "DVI4": ("ADPCM (DVI4)", _USE_G711),
-    "VORBIS": ("Vorbis", _USE_G711),
-    "LPC": ("LPC", _USE_G711),
-    "QCELP": ("QCELP", _USE_G711),
-    "G728": ("G.728", _USE_G711),
-    "G7221": ("G.722.1", _USE_G711),
-    "G7291": ("G.729.1", _USE_G711),
-    "ILBC": ("iLBC", _USE_G711),
-    "AMR-WB+": ("AMR-WB+", _USE_G711),
-    "LPCM": ("uncompressed sound that does not say how (LPCM)", _USE_G711),
-    "ADPCM": ("ADPCM that does not say which", _USE_G711),
-    "G711": ("G.711 that does not say whether it is A-law or µ-law", _USE_G711),
-    "CN": ("comfort noise alone", "is no sound; set the camera's sound to G.711, Opus or AAC"),
-}
 _INTERLEAVED = (
     "the track is sent interleaved (packetization mode 2), which browsers cannot take; set mode 1 in the camera"
 )
@@ -211,8 +144,8 @@ def choose_muxed(description: SessionDescription) -> tuple[list[Choice], list[Tr
 def _muxed(description: SessionDescription) -> Choice | None:
     for section in description.media:
         for format_ in section.formats:
-            if section.kind in list(Kind) and _codec(section, format_) in MUXED and "SAVP" not in section.protocol:
-                track = Track(Kind(section.kind), _codec(section, format_), _MUXED_RATE)
+            if section.kind in list(Kind) and registered(section, format_) in MUXED and "SAVP" not in section.protocol:
+                track = Track(Kind(section.kind), registered(section, format_), _MUXED_RATE)
                 return Choice(section, format_, track, format_.clock_rate or _MUXED_RATE)
     return None
 
@@ -222,8 +155,8 @@ def doubtful(description: SessionDescription) -> Choice | None:
     for section in description.media:
         if section.kind == Kind.VIDEO and "SAVP" not in section.protocol:
             for format_ in section.formats:
-                codec = _codec(section, format_)
-                if codec and codec not in _UNKNOWN:
+                codec = registered(section, format_)
+                if codec and codec not in UNKNOWN:
                     rate = min(format_.clock_rate or h264.CLOCK_RATE, MAX_CLOCK_RATE)
                     return Choice(section, replace(format_, parameters={}), h264.announced_track({}), rate)
     return None
@@ -303,7 +236,8 @@ def choice_by_codec(choice: Choice, codec: str) -> Choice | None:
 
 
 def _best(section: MediaSection) -> Choice:
-    choices = [choice_of(section, format_) for format_ in section.formats]
+    media = [each for each in section.formats if each.codec.upper() not in {RED, *CORRECTION}]
+    choices = [choice_of(section, format_) for format_ in media or section.formats]
     if not choices:
         problem = "the session description does not say what it is"
         return Choice(section, Format(0, "", 0), Track(Kind(section.kind), "", 0, problem=problem), 0)
@@ -316,19 +250,8 @@ def _preference(choice: Choice) -> tuple[bool, bool]:
     return bool(choice.track.convert), choice.track.codec == "H265"
 
 
-def _codec(section: MediaSection, format_: Format) -> str:
-    """The registered name, in upper case."""
-    codec = format_.codec.upper().replace(".", "").replace("_", "-").strip('"')
-    if not codec and section.kind == Kind.VIDEO and format_.payload_type in DYNAMIC:
-        return "H264"  # AJA Helo says no more than the number; whether it is H.264 is seen when it comes
-    codec = codec.removeprefix("X-")  # RFC 6648 2: of the time before it was registered
-    if section.kind == Kind.VIDEO and (meant := _MEANT.search(codec)):
-        return "H264" if meant[1] else "H265"
-    return _ALIASES.get(codec, codec)
-
-
 def _track(section: MediaSection, format_: Format) -> Track:
-    kind, codec = Kind(section.kind), _codec(section, format_)
+    kind, codec = Kind(section.kind), registered(section, format_)
     problem = _SRTP if "SAVP" in section.protocol else ""
     if kind is Kind.VIDEO and codec == "H264":
         track = h264.announced_track(format_.parameters)
@@ -349,15 +272,15 @@ def _track(section: MediaSection, format_: Format) -> Track:
         return replace(h265.announced_track(format_.parameters), problem=problem)
     if kind is Kind.VIDEO and codec in ("VP8", "VP9", "AV1"):
         return Track(kind, codec, CLOCK_RATES[codec], problem=problem)
-    if codec in _CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES", "MPV", "H263")):
+    if codec in CONVERTED and (kind is Kind.VIDEO) is (codec in ("JPEG", "MP4V-ES", "MPV", "H263")):
         return _converted(kind, codec, format_, problem)
     known = quoted(format_.codec)
-    name, reason = _UNKNOWN.get(codec, (_CONVERTED.get(codec, known), f"is not known; {_REMEDIES[kind]}"))
+    name, reason = UNKNOWN.get(codec, (CONVERTED.get(codec, known), f"is not known; {REMEDIES[kind]}"))
     if not name:
         what = f"the session description does not say what payload type {format_.payload_type} is"
-        problem = problem or f"{what}; {_REMEDIES[kind]}"
-    registered = codec if codec in _UNKNOWN else known
-    return Track(kind, registered, format_.clock_rate, format_.channels, problem=problem or f"{name} {reason}")
+        problem = problem or f"{what}; {REMEDIES[kind]}"
+    called = codec if codec in UNKNOWN else known
+    return Track(kind, called, format_.clock_rate, format_.channels, problem=problem or f"{name} {reason}")
 
 
 def _g711_rate(format_: Format) -> int:
@@ -376,18 +299,18 @@ def _converted(kind: Kind, codec: str, format_: Format, problem: str) -> Track:
         if codec == "MULTIOPUS":
             mapping = opus.channel_mapping(format_.parameters)
             track = replace(track, clock_rate=opus.CLOCK_RATE, channels=max(mapping.count(",") - 1, 1), profile=mapping)
-    return replace(track, problem=problem or track.problem, convert=f"browsers do not take {_CONVERTED[codec]}")
+    return replace(track, problem=problem or track.problem, convert=f"browsers do not take {CONVERTED[codec]}")
 
 
 def _sound_problem(track: Track, parameters: Mapping[str, str]) -> str:
     """Why sound that is converted cannot be; empty if it can, and of pictures."""
-    codec = _CONVERTED[track.codec]
+    codec = CONVERTED[track.codec]
     if track.kind is Kind.VIDEO:
         return ""
     if name := speech.unusual(parameters) if codec == "AMR" else "":
         return f"AMR with {name} cannot be read; switch that off in the camera, or set its sound to G.711"
     if track.codec == "MULTIOPUS" and not opus.channel_mapping(parameters):
-        return f"{codec} that does not say how they are mapped {_USE_G711}"
+        return f"{codec} that does not say how they are mapped cannot be played; {REMEDIES[track.kind]}"
     if track.codec in _SELF_DESCRIBING or (track.clock_rate in SOUND_RATES and track.channels in SOUND_CHANNELS):
         return ""
     what = f"{codec} at {track.clock_rate} Hz with {track.channels} channels"

@@ -35,7 +35,7 @@ class Tracks(Protocol):
         """The sequence numbers that the other tracks have next."""
 
     def hand_over(self, receiver: TrackReceiver, payload_type: int, packet: bytes, arrival_ns: int) -> bool:
-        """Whether a packet that came to one track is another's, which has it now."""
+        """Whether a packet that came to one track is another's, or wraps media, and has been taken as that."""
 
     def gap(self, packet: bytes) -> None:
         """A packet of any track is not the next one."""
@@ -57,7 +57,7 @@ class TrackReceiver:
         self._dropped = 0
         self._numbers = Numbers(udp=udp)
         self._last = -1, b""  # timestamp of the last packet that came, and the end of it
-        self._source = KnownSource()
+        self.source = KnownSource()
         self._other_type = OtherType(self.payload_type)
         self._order: Reorder[Packet] = Reorder(udp=udp)
         self._tracks = tracks
@@ -118,7 +118,7 @@ class TrackReceiver:
         if second & 0x7F != self.payload_type or first < 0x80 or first > 0xBF:
             self._reject(packet, first, second, arrival_ns)
             return
-        if ssrc != self._source.ssrc and not self._change_source(ssrc, packet, arrival_ns):
+        if ssrc != self.source.ssrc and not self._change_source(ssrc, packet, arrival_ns):
             return
         self.packets += 1
         self.bytes += len(packet)
@@ -161,7 +161,7 @@ class TrackReceiver:
         order = self._order
         if order.held:
             return at
-        header = 0x8000 | self.payload_type, order.expected, self.unpacking.raw, self._source.ssrc
+        header = 0x8000 | self.payload_type, order.expected, self.unpacking.raw, self.source.ssrc
         pieces = form.fragments(data, bounds, at, *header)
         if pieces:
             order.came_in_order(len(pieces))
@@ -180,7 +180,7 @@ class TrackReceiver:
         Returns its bytes there and its packets; ``None``, and nothing has happened, if it has to go through
         ``receive_run``. That would do the same, for three times the processor's time.
         """
-        order, ssrc = self._order, self._source.ssrc
+        order, ssrc = self._order, self.source.ssrc
         if ssrc is None or order.held:
             return None
         picture = self.unpacking.take_picture(received, start, end, channel, order.expected, ssrc, arrival_ns)
@@ -205,12 +205,12 @@ class TrackReceiver:
         for item in parse(packet):
             if isinstance(item, SenderReport):
                 self.unpacking.reported(item, arrival_ns)
-            elif self._source.ssrc in item.ssrcs:
+            elif self.source.ssrc in item.ssrcs:
                 self._goodbye = self.packets
 
     def report_block(self, now_ns: int) -> bytes | None:
         """The block for a receiver report; ``None`` before the first packet."""
-        order, ssrc = self._order, self._source.ssrc
+        order, ssrc = self._order, self.source.ssrc
         if ssrc is None or order.expected < 0:
             return None
         return self.unpacking.reception.block(ssrc, order.highest, order.received, order.lost, now_ns)
@@ -251,10 +251,10 @@ class TrackReceiver:
         The first packet of one that began anew is held until the second shows it. One that goes on with the numbers of
         this source is of it: some cameras give each packet, or each picture, an SSRC of its own.
         """
-        if self._source.ssrc is None or int.from_bytes(packet[2:4]) == self._order.expected:
-            self._source.ssrc = ssrc
+        if self.source.ssrc is None or int.from_bytes(packet[2:4]) == self._order.expected:
+            self.source.ssrc = ssrc
             return True
-        first = self._source.take_over(ssrc, self.packets, (packet, arrival_ns))
+        first = self.source.take_over(ssrc, self.packets, (packet, arrival_ns))
         if first is None:
             self._dropped += 1
             return False

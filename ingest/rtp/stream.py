@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common.errors import ProtocolError
 from common.media import Batch, Kind
+from ingest.payload.redundant import HEADER, media_of
 from ingest.payload.registry import Choice
 from ingest.rtp.clock import CameraClock
 from ingest.rtp.garbled import Garbled
@@ -71,9 +73,10 @@ class CameraStream:
         return {other.expected for other in self.receivers if other is not receiver}
 
     def hand_over(self, receiver: TrackReceiver, payload_type: int, packet: bytes, arrival_ns: int) -> bool:
-        """Whether a packet that came to one track is another's, by its payload type: cameras mix their channels up."""
+        """Whether a packet that came to one track is another's, by its payload type, or wraps or corrects media of the
+        track, and has been taken as that: cameras mix their channels up."""
         if receiver.unpacking.announces(payload_type):
-            return False
+            return _unwrap(receiver, packet, arrival_ns)
         for other in self.receivers:
             if other is not receiver and other.payload_type == payload_type:
                 other.receive(packet, arrival_ns)
@@ -92,3 +95,15 @@ class CameraStream:
             self.epoch += 1
             for each in self.receivers:
                 each.unpacking.renew(self.epoch)
+
+
+def _unwrap(receiver: TrackReceiver, packet: bytes, arrival_ns: int) -> bool:
+    try:
+        media = media_of(packet, receiver.unpacking.choice.section, receiver.payload_type)
+    except ProtocolError:
+        media = b""  # which counts as one of no use
+    if media is None:
+        return False
+    if len(media) != HEADER or int.from_bytes(media[8:HEADER]) == receiver.source.ssrc:
+        receiver.receive(media, arrival_ns)
+    return True

@@ -16,7 +16,8 @@ from ingest.payload.frames import Frames
 from ingest.payload.h264 import H264
 from ingest.payload.h265 import H265
 from ingest.payload.nal_format import NalPayloadFormat
-from ingest.payload.registry import MUXED, Choice, PayloadFormat, choice_by_codec, make
+from ingest.payload.names import MUXED
+from ingest.payload.registry import Choice, PayloadFormat, choice_by_codec, make
 from ingest.rtp.clock import CameraClock, TrackClock
 from ingest.rtp.rtcp import Reception, SenderReport
 

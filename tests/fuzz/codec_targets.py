@@ -17,7 +17,9 @@ from ingest.payload.h265 import H265
 from ingest.payload.jpeg import Jpeg
 from ingest.payload.mpeg4 import repack_mpeg4
 from ingest.payload.recognise import Recogniser
+from ingest.payload.redundant import HEADER, media_of
 from ingest.payload.speech import TICKS, Speech
+from ingest.sdp import parse as parse_sdp
 from tests.fakes.clocks import ArrivalClock
 from tests.fuzz.target import Program, Target, repeated, string
 
@@ -25,6 +27,9 @@ VPS = bytes.fromhex("40010c01ffff01600000030090000003000003003cba0240")
 SPS = bytes.fromhex("42010101600000030090000003000003003ca00a080f165ba4a4c2e68080000003008000000f04")
 PPS = bytes.fromhex("4401c073c189")
 LC = {"config": "1408", "sizelength": "13", "indexlength": "3", "indexdeltalength": "3", "mode": "AAC-hbr"}
+[REDUNDANT] = parse_sdp(
+    b"m=video 0 RTP/AVP 96 97 98\na=rtpmap:96 H264/90000\na=rtpmap:97 red/90000\na=rtpmap:98 ulpfec/90000\n"
+).media
 JPEG_HEADER = bytes((0, 0, 0, 0, 1, 50, 40, 30))
 VP8_KEY = b"\x10\0\0\0\x9d\x01\x2a"
 
@@ -67,6 +72,13 @@ def speak(data: bytes) -> None:
     which, aligned = divmod(data[0] if data else 0, 2)
     track = Track(Kind.AUDIO, sorted(TICKS)[which % len(TICKS)], 8_000)
     feed(lambda output: Speech(track, {"octet-align": str(1 - aligned)}, output), Kind.AUDIO)(data[1:])
+
+
+def unwrap(data: bytes) -> None:
+    """Unwrap a packet; what comes of it is one of the track, and no longer than it was."""
+    if len(data) >= HEADER:
+        media = media_of(data, REDUNDANT, 96)
+        assert media is None or len(media) <= len(data)
 
 
 def recognise(data: bytes) -> None:
@@ -257,6 +269,19 @@ TARGETS = [
             "packets": repeated(_packets(b"\xf3\xc0" + bytes(31)), b"\1"),
             "frames": lambda size: b"\5" + _packets(b"\3" * size),
         },
+    ),
+    Target(
+        "redundant",
+        "RTP packets with redundancy and correction around media, from a camera",
+        unwrap,
+        (
+            b"\x80\xe1" + bytes(10) + b"\xe0\0\0\x02\x60xx\x65media",
+            b"\xb1\x61" + bytes(14) + b"\xbe\xde\0\1\x10\x55\0\0\x60\x65media",
+            b"\x80\x62" + bytes(10) + b"correction",
+            b"\x80\x61" + bytes(10) + b"\x62correction",
+        ),
+        (ProtocolError,),
+        grow={"blocks": repeated(b"\xe0\0\0\0", b"\x80\x61" + bytes(10))},
     ),
     Target(
         "aac-config",

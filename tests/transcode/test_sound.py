@@ -44,6 +44,14 @@ def samples(packets: list[Made]) -> list[int]:
     return list(memoryview(pcm).cast("h"))[::2]
 
 
+def dvi4() -> Tone:
+    """As RFC 3551 4.5.1 has it, of IMA's blocks: they begin with a sample, and have the other nibble first."""
+    blocks = tone("adpcm_ima_wav", options="block_size=128")
+    swapped = bytes(byte >> 4 | byte << 4 & 0xF0 for byte in range(256))
+    payloads = tuple(each[1::-1] + each[2:4] + each[4:].translate(swapped) for each in blocks.payloads)
+    return Tone(payloads, (len(payloads[0]) - 4) * 2 / 8_000)
+
+
 CASES: dict[str, tuple[Track, Callable[[], Tone]]] = {
     "AAC at 16 kHz": (Track(Kind.AUDIO, "AAC", 16_000), lambda: adts(tone("aac", rate=16_000), 16_000, 1)),
     "AAC in stereo": (
@@ -81,6 +89,7 @@ CASES: dict[str, tuple[Track, Callable[[], Tone]]] = {
         Track(Kind.AUDIO, "L16", 48_000, 6),
         lambda: tone("pcm_s16be", rate=48_000, channels=6),
     ),
+    "DVI4": (Track(Kind.AUDIO, "DVI4", 8_000), dvi4),
     "G.722": (Track(Kind.AUDIO, "G722", 8_000), lambda: tone("g722", rate=16_000)),
     "G.711": (Track(Kind.AUDIO, "PCMA", 8_000), lambda: tone("pcm_alaw")),
 }

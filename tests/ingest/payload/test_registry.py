@@ -120,6 +120,7 @@ def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = 
         ("audio 0 RTP/AVP 97\na=rtpmap:97 speex/16000", converted(Kind.AUDIO, "SPEEX", 16_000, name="Speex"), Sound),
         ("audio 0 RTP/AVP 3", converted(Kind.AUDIO, "GSM", 8_000, name="GSM"), Speech),
         ("audio 0 RTP/AVP 4", converted(Kind.AUDIO, "G723", 8_000, name="G.723"), Speech),
+        ("audio 0 RTP/AVP 6", converted(Kind.AUDIO, "DVI4", 16_000, name="ADPCM (DVI4)"), Sound),
         ("audio 0 RTP/AVP 18", converted(Kind.AUDIO, "G729", 8_000, name="G.729"), Speech),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 AMR/8000/1", converted(Kind.AUDIO, "AMR", 8_000), Speech),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 AMR-WB/16000", converted(Kind.AUDIO, "AMR-WB", 16_000, name="AMR"), Speech),
