@@ -11,7 +11,8 @@ from transcode.success import LARGEST
 
 _SAMPLES = "yuvj420p"  # of the full range, as JPEG files have them
 _FINEST, _COARSEST = 4, 16  # of FFmpeg's scale for JPEG, 2 to 31: at 4 a picture of 1080p gives some 200 kB
-_PLAIN = 0.1  # bytes of a keyframe for each pixel, 200 kB at 1080p: what has more is noise, and costs in proportion
+_PLAIN = 0.1  # bytes of a keyframe for each pixel, 200 kB at 1080p: what has more is noise, and costs in proportion …
+_PLAIN_H265 = 0.06  # … of which H.265 needs fewer bytes, each of which takes longer to decode
 _TIME_BASE = Fraction(1, 25)  # which means nothing here, and has to be given
 
 
@@ -68,7 +69,8 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
         assert isinstance(encoder, VideoCodecContext)
         encoder.width, encoder.height, encoder.pix_fmt = *size, _SAMPLES
         encoder.time_base, encoder.thread_count = _TIME_BASE, 1
-        encoder.options = _quality(len(unit.data) / (frame.width * frame.height), made_smaller=size[1] < frame.height)
+        noise = len(unit.data) / (frame.width * frame.height) / (_PLAIN_H265 if codec == "H265" else _PLAIN)
+        encoder.options = _quality(noise, made_smaller=size[1] < frame.height)
         picture = frame.reformat(*size, format=_SAMPLES, dst_color_range="JPEG")
         picture.pts, picture.time_base = 0, _TIME_BASE
         return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
@@ -76,12 +78,12 @@ def draw(unit: AccessUnit, codec: str, height: int) -> bytes:
         raise ValueError(f"the keyframe cannot be decoded ({type(exc).__name__})") from None
 
 
-def _quality(density: float, *, made_smaller: bool) -> dict[str, str]:
-    """The encoder's options for a keyframe of so many bytes for each pixel.
+def _quality(noise: float, *, made_smaller: bool) -> dict[str, str]:
+    """The encoder's options for a keyframe of so many times the bytes that one has at most without noise.
 
     To encode noise as finely as all else takes longer than to decode it, and nobody looks at it. What is made smaller
     has less of it, and fewer pixels.
     """
-    step = _FINEST if made_smaller else min(max(_FINEST, round(_FINEST * density / _PLAIN)), _COARSEST)
+    step = _FINEST if made_smaller else min(max(_FINEST, round(_FINEST * noise)), _COARSEST)
     chosen = {"qmin": str(step), "qmax": str(step)}
     return chosen if step == _FINEST else chosen | {"huffman": "default"}  # to find better tables takes a second pass

@@ -135,6 +135,12 @@ def test_noise_costs_a_still_hardly_more_than_to_decode_it() -> None:
     assert whole < 1.7 * decoded
 
 
+def test_a_still_of_noise_in_h265_is_no_larger_than_the_keyframe() -> None:
+    unit = AccessUnit(noisy("libx265", crf="26", **{"x265-params": "log-level=none"}), 0, 0, keyframe=True)
+    assert 200_000 < len(unit.data) < 350_000
+    assert len(draw(unit, "H265", 0)) < len(unit.data)
+
+
 def decode(unit: AccessUnit, codec: str, _: int) -> None:
     decoder = av.VideoCodecContext.create(DECODERS[codec], "r")
     decoder.thread_count = 1
