@@ -33,6 +33,7 @@ _BEGINS_PLACEHOLDER = r"(?:[<${]|\[(?![0-9A-Fa-f]*:))"  # and no IPv6 address
 _NO_PLACEHOLDER = rf"(?!(?:[^/\\]*[:@])?{_BEGINS_PLACEHOLDER})"
 _NO_NAME = "".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in NO_NAME)  # JSON's expressions know no other way
 _NO_HIDDEN = rf"(?!\*[:@])(?!(?:[^/\\]*@)?{_NO_NAME}{_END_OF_HOST})"
+_NO_QUOTE = "(?![!-~]*[\"'`<>]$)"  # at its end: that is taken for one of the text around it
 _NO_LINE = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # controls, and what ends a line
 _ONE_LINE = (
     rf"[^{_NO_LINE}\ud800-\udfff]*"  # nor half of a character, which JSON can say, but no regular expression of JSON's
@@ -213,7 +214,8 @@ CameraUrl = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": rf"^[Rr][Tt][Ss][Pp][Ss]?://{_NO_NUMBER}{_NO_PLACEHOLDER}{_NO_HIDDEN}[!$-&(-.0-;=@-\[\]-_a-~][!-~]*$",
+            "pattern": rf"^[Rr][Tt][Ss][Pp][Ss]?://{_NO_NUMBER}{_NO_PLACEHOLDER}{_NO_HIDDEN}{_NO_QUOTE}"
+            r"[!$-&(-.0-;=@-\[\]-_a-~][!-~]*$",
             "maxLength": MAX_URL,
         }
     ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from broker.front.openapi import document
 from common.cameras import CameraState
 from common.config_cameras import CameraConfig
 from common.config_file import parse_camera
+from common.config_types import CameraUrl
 from common.control import TrackStats
 from common.media import Kind, Track
 from tests.fakes.broker import RunningBroker, broker_in
@@ -70,6 +73,11 @@ async def test_a_camera_made_from_the_document_is_accepted(broker: RunningBroker
 @given(body=body_of("post", "/api/cameras"))
 def test_what_the_document_allows_is_valid(body: dict[str, Any]) -> None:
     assert isinstance(parse_camera({key: value for key, value in body.items() if key != "id"}), CameraConfig)
+
+
+@pytest.mark.parametrize("url", ["RTSP://0'", "rtsp://554>", 'rtsp://camera/live"'])
+def test_the_document_refuses_an_address_with_a_quote_that_is_not_of_it(url: str) -> None:
+    assert not re.search(TypeAdapter(CameraUrl).json_schema()["pattern"], url)
 
 
 async def test_answers_are_as_the_document_says(broker: RunningBroker) -> None:
