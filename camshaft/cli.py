@@ -141,7 +141,7 @@ def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @configured(*_SERVE)
 def serve(given: Given, cameras: Sequence[str], demo_if_none: bool) -> None:
-    """Run a whole cluster on this machine: a broker, ingest and egress processes."""
+    """Run a whole cluster on this machine: a broker, its relay, ingest, egress, and transcode processes when needed."""
     _serve(given, cameras, demo=None if demo_if_none else False)
 
 

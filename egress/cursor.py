@@ -35,7 +35,7 @@ class Cursor:
         self.thin = False  # no bursts
         self.watches = False  # each picture is to tell how much the path carries, where that can be
         self.leaves = False  # another feed is to come soon
-        self._max_lag = MAX_LAG
+        self.held = False  # back: it goes on at its own pace
         self.next = 0  # index of the next packet, while not live
         self.live_from = 0  # index from which packets came live
         self.blocked = 0  # times that the socket's buffer was full
@@ -114,6 +114,15 @@ class Cursor:
         self.give_up()
         return True
 
+    def retarget(self, target: Target) -> None:
+        """Send to another address from now on."""
+        self.target = target
+        self.rejoin()
+
+    def advance(self, packets: int) -> None:
+        """Note that so many were sent from the history."""
+        self.next += packets
+
     def rejoin(self) -> None:
         """Get what comes live by another target, with other headers, or in other bursts than before."""
         if self.position is Position.LIVE:
@@ -134,7 +143,7 @@ class Cursor:
             assert self._group is not None, "a live viewer has joined a group"
             self.next = self.feed.leave(self._lane, self._group)
         if self.position is Position.LIVE:
-            self.live_from, self._max_lag = self.next, MAX_LAG
+            self.live_from, self.held = self.next, False
             self._group = self.group()
             self.feed.join(self, self._lane, self._group, self.target, thin=self.thin)
         self._on_move(self.position)
@@ -142,12 +151,7 @@ class Cursor:
     def hold_back(self) -> None:
         """Go on at its own pace: the path does not carry what comes live."""
         self.slow_down(self.feed.history.end)
-        self._max_lag = HELD_LAG
-
-    @property
-    def held(self) -> bool:
-        """Whether it is held back."""
-        return self._max_lag == HELD_LAG
+        self.held = True
 
     @property
     def watched(self) -> bool:
@@ -170,7 +174,7 @@ class Cursor:
     def may_start(self, index: int) -> None:
         """See ``Listener``. A viewer that waits starts here, and one that lags too far goes on here."""
         waits = self.position is Position.WAITING and self.format is not None
-        if waits or (self.position is Position.BEHIND and self._lag() > self._max_lag):
+        if waits or (self.position is Position.BEHIND and self._lag() > (HELD_LAG if self.held else MAX_LAG)):
             self.skip_to(index)
             self.move(Event.START_CAME)
 

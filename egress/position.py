@@ -6,9 +6,9 @@
 * BEHIND: it knows its next packet, which is read from the history. ``CatchUp`` is told on the way here, and asks for as
   long as it is here.
 * LIVE: its lane is in a group of the feed, and only then. The feed sends, and knows what is next.
-* UNPLAYABLE: the viewer accepted no format that the track has now. Only another format or feed leads out.
-* ON_HOLD: what was sent does not arrive, so nothing is. Only the judge of the path (``egress.path.stuck``) leads out,
-  or a format that is none for the viewer.
+* UNPLAYABLE: the viewer accepted no format that the track has now. Another format or feed leads out, or its end.
+* ON_HOLD: what was sent does not arrive, so nothing is. The judge of the path (``egress.path.stuck``) leads out, a
+  format that is none for the viewer, or its end.
 * OVER: the viewer has left. Nothing leads out.
 
 Numbers are skipped only while it is not LIVE: then nothing is on its way that has the old ones. What is not in the

@@ -147,9 +147,8 @@ class Retransmission:
         group = self._cursor.group()
         oldest = self._cursor.upto - REPEAT_WINDOW
         for extended, base, packet in lost:
-            if (
-                not oldest <= extended + base < self._feed.outbox.unsent
-            ):  # given up later, its number would be another's
+            numbered_still = oldest <= extended + base < self._feed.outbox.unsent
+            if not numbered_still:  # it was given up since, and its number may be another's
                 continue
             lane = self._cursor.numbering.lane.at(base)
             fan_out(Parcel([[packet]], group), extended + base, Audience([(lane, self._cursor.target)]))

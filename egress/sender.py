@@ -112,8 +112,7 @@ class Sender:
 
     def retarget(self, target: Target, now: float) -> None:
         """The viewer moved to another address. What was sent to the one before may not have arrived."""
-        self.cursor.target = target
-        self.cursor.rejoin()
+        self.cursor.retarget(target)
         if self._stuck is not None:
             self._stuck.moved()
             self._judge(self._stuck, now)
@@ -156,18 +155,21 @@ class Sender:
         return self.sent(parcel, lacking)
 
     def sent(self, parcel: Parcel, lacking: int | None) -> bool:
-        """Take note that what is next was sent, up to the packet ``lacking`` if that is one. Whether it was all."""
+        """Note that what is next was sent, up to the packet ``lacking`` if there is one.
+
+        Returns whether all of it was.
+        """
         cursor = self.cursor
         for run in parcel.runs:
             if lacking is not None and lacking < cursor.next + len(run):
                 self._pace.spend(sum([len(packet.payload) for packet in run[: lacking - cursor.next]]))
-                cursor.next = lacking
+                cursor.advance(lacking - cursor.next)
                 cursor.blocked += 1
                 return False
             self._pace.spend(sum([len(packet.payload) for packet in run]))
             if run[0].probe:
                 self._measuring.sent(cursor.next, cursor.next + len(run))
-            cursor.next += len(run)
+            cursor.advance(len(run))
         if parcel.runs[-1][-1].marker:
             self.retransmission.send_spare()
         return True

@@ -1,7 +1,7 @@
 """The packets of one track as this process sends them: one history a stream, shared by all its viewers.
 
-Every packet gets an index that grows by one and never has gaps; a viewer's sequence numbers are this index less an
-offset of its own. The history answers NACKs, lets a viewer that is behind catch up, and holds the group of pictures
+Every packet gets an index that grows by one and never has gaps; a viewer's sequence numbers are this index less the
+base of its lane. The history answers NACKs, lets a viewer that is behind catch up, and holds the group of pictures
 with which a new viewer starts.
 """
 

@@ -77,7 +77,7 @@ class Stopped:
         self.viewer.reach.way = self.way
         for sender in self.viewer.senders.values():
             cursor = sender.cursor
-            cursor.target = self.way
+            cursor.retarget(self.way)
             cursor.feed.add(cursor)
             if cursor.position is Position.BEHIND:
                 sender.wake()
@@ -101,7 +101,7 @@ def stop(viewer: Viewer) -> Stopped:
         if cursor.position is Position.LIVE:
             cursor.move(Event.FELL_BEHIND)  # which tells what has left, and what is next
         cursor.feed.discard(cursor)
-        cursor.target = Silence()
+        cursor.retarget(Silence())
     viewer.reach.way = None
     return Stopped(viewer, way)
 

@@ -133,7 +133,7 @@ def complete(
     told = {each.kind: each for each in state.senders}
     for ssrc, sender in viewer.senders.items():
         mine = told[sender.feed.kind]
-        sender.cursor.target = way
+        sender.cursor.retarget(way)
         _number(sender, mine, srtp)
         sender.pictured_at = _past(mine.pictured_at, now)
         _heard(viewer.feedback, ssrc, mine.reception)

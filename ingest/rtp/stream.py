@@ -64,7 +64,7 @@ class CameraStream:
         return [batch for receiver in self.receivers for batch in receiver.unpacking.take(now_ns)]
 
     def read_as_it_comes(self, punctual: bool) -> None:
-        """Whether packets are read as soon as they come."""
+        """Note whether packets are read as soon as they come."""
         for receiver in self.receivers:
             receiver.unpacking.read_as_it_comes(punctual)
 

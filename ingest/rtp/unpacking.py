@@ -223,7 +223,7 @@ class Unpacking:
         return self._output.take(now_ns)
 
     def read_as_it_comes(self, punctual: bool) -> None:
-        """Whether packets are read as soon as they come; while they are not, nothing can be said of their jitter."""
+        """Note whether packets are read as soon as they come: while they are not, their jitter cannot be told."""
         self._punctual = punctual
         self.reception.paused()
 

@@ -7,7 +7,7 @@ import pytest
 from common.media import Kind
 from egress.media.feed import Feed, Source
 from egress.media.history import KEEP_PACKETS
-from egress.position import Position
+from egress.position import TRANSITIONS, Event, Position
 from tests.fakes.media import audio, gop_stream, video
 from tests.fakes.target import FakeTarget
 from tests.fakes.watcher import AUDIO, Watcher, push
@@ -74,6 +74,21 @@ def test_a_new_address_gets_the_media(feed: Feed) -> None:
     push(feed, stream, 1)
     assert watcher.received() == []
     assert len(moved.datagrams) == 3
+
+
+def test_what_is_not_in_the_table_moves_nobody(feed: Feed) -> None:
+    stream = gop_stream()
+    push(feed, stream, 5)
+    watcher = Watcher(feed)
+    watcher.sender.start(now=0.1)
+    watcher.step()
+    cursor = watcher.sender.cursor
+    for event in set(Event) - {event for start, event in TRANSITIONS if start is Position.LIVE}:
+        with pytest.raises(KeyError):
+            cursor.move(event)
+        assert cursor.position is Position.LIVE
+    push(feed, stream, 6)
+    assert watcher.numbers() == list(range(33)), "it is still in its group"
 
 
 def test_who_left_gets_nothing(feed: Feed) -> None:

@@ -71,6 +71,16 @@ def test_a_name_that_is_nowhere_is_noticed() -> None:
     assert not exists("egress.fanout")
 
 
+def test_each_name_in_a_recipe_is_in_the_code() -> None:
+    """Private names and those in capitals, which nothing else holds to the code."""
+    recipes = (ROOT / "docs/development.md").read_text()
+    quoted = " ".join(re.findall(r"`([^`]+)`", recipes))
+    names = set(re.findall(r"(?<!\w)(_[A-Za-z]\w+|[A-Z][A-Z_]{3,})(?!\w)", quoted))
+    code = "\n".join(path.read_text() for package in (*PACKAGES, "tests") for path in (ROOT / package).rglob("*.py"))
+    code += (ROOT / "Makefile").read_text()
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", code)] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_dotted_name_is_something(page: Path) -> None:
     names = set(re.findall(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)`", page.read_text())) - DATA

@@ -67,3 +67,13 @@ def test_the_readme_names_all_attributes_and_events(packed: dict[str, str]) -> N
     dispatched = set(re.findall(r'#dispatch\("(\w+)"', packed["dist/player.js"]))
     assert dispatched == set(re.findall(r"^  (\w+): CustomEvent", packed["types/player.d.ts"], re.MULTILINE))
     assert all(f"`{name}`" in packed["README.md"] for name in dispatched)
+
+
+def test_the_types_know_each_state() -> None:
+    script = (WEB / "player.js").read_text()
+    comment = re.search(r"// (idle, .*)\n  state = ", script)
+    assert comment is not None
+    states = set(re.findall(r"\w+", re.sub(r"\([^)]*\)", "", comment[1])))
+    types = (PACKAGE / "types/player.d.ts").read_text()
+    assert set(re.findall(r'\| "(\w+)"', types.partition("PlayerState =")[2].partition(";")[0])) == states
+    assert set(re.findall(r'#enter\("(\w+)"', script)) <= states
