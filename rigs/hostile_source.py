@@ -5,7 +5,9 @@ Each answers by HTTP at a path of its own, and sends without end as fast as the 
 * ``noise``: packets of MPEG-TS with any numbers and any bytes;
 * ``images``: Motion JPEG, of images that are hardly any;
 * ``moment``: FLV whose keyframes are all of one moment;
-* ``playlist``: a playlist that always names other segments, and many of them, each of which is empty.
+* ``playlist``: a playlist that always names other segments, and many of them, each of which is empty;
+* ``ahead``: RTSP inside of HTTP, and behind the answer to GET what nobody has asked for;
+* ``post``: the same without that, and an answer to POST that does not end.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ CHUNK = 64  # packets or pictures that are sent at once
 def hostile_sources() -> Iterator[dict[str, str]]:
     """The URL of each, while they run."""
     with program("rigs.hostile_source") as (address, _pid):
-        yield {kind: address + path for kind, path in PATHS.items()}
+        yield {kind: ("rtsp+" if path in TUNNELS else "") + address + path for kind, path in PATHS.items()}
 
 
 def _noise() -> Iterator[bytes]:
@@ -61,16 +63,31 @@ def _playlist(number: int) -> bytes:
     return f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{number * LISTED}\n{names}".encode()
 
 
-PATHS = {"noise": "/noise", "images": "/images", "moment": "/moment.flv", "playlist": "/index.m3u8"}
+PATHS = {
+    "noise": "/noise",
+    "images": "/images",
+    "moment": "/moment.flv",
+    "playlist": "/index.m3u8",
+    "ahead": "/ahead",
+    "post": "/post",
+}
 TYPES = {"/noise": "video/mp2t", "/images": "multipart/x-mixed-replace;boundary=x", "/moment.flv": "video/x-flv"}
 BODIES = {"/noise": _noise, "/images": _images, "/moment.flv": _moment}
+TUNNELS = {"/ahead", "/post"}
 ASKED = itertools.count()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        path = head.split(" ")[1]
+        method, path = head.split(" ")[:2]
+        if path in TUNNELS:
+            writer.write(b"HTTP/1.0 200 OK\r\n" + (b"\r\n" if method == "GET" else b""))
+            while method == "POST" or path == "/ahead":
+                writer.write(b"RTSP/1.0 200 OK\r\nX: " + b"a" * 100_000)
+                await writer.drain()
+            await reader.read()
+            return
         if path in BODIES:
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {TYPES[path]}\r\n\r\n".encode())
             for data in BODIES[path]():

@@ -25,6 +25,7 @@ from ingest.rtsp.url import RtspUrl
 
 ANSWER_TIMEOUT = 10.0  # seconds for the answer to GET, logins included
 MAX_TRIES = 3  # of GET: without a login, with one, and with another nonce
+MAX_AHEAD = 4_096  # bytes behind the answer to GET: a camera says nothing before it is asked something
 POST_LENGTH = 32_767  # bytes that every client announces, and no camera counts
 
 _MEDIA_TYPE = "application/x-rtsp-tunnelled"
@@ -55,6 +56,7 @@ class _Half(asyncio.Protocol):
         try:
             answer = self._reader.feed(data)
         except ProtocolError as exc:
+            self.transport.pause_reading()  # nothing more is understood, and what nobody reads costs nothing
             self._fail(CameraState.NOT_RTSP, str(exc))
             return
         if answer is not None:
@@ -210,11 +212,11 @@ def _joined(protocol: P, inward: _Half, outward: _Half, rest: bytes) -> P:
     outward.ended = ended
     inward.transport.set_protocol(protocol)
     protocol.connection_made(tunnel)
-    while rest:
-        room = memoryview(protocol.get_buffer(-1))
-        count = min(len(room), len(rest))
-        room[:count] = rest[:count]
-        rest = rest[count:]
-        protocol.buffer_updated(count)
-    tunnel.resume_reading()
+    if ahead := rest[:MAX_AHEAD]:  # it may say what answers there instead
+        memoryview(protocol.get_buffer(-1))[: len(ahead)] = ahead
+        protocol.buffer_updated(len(ahead))
+    if len(rest) > MAX_AHEAD:
+        ended("the camera sent a lot before it was asked anything")
+    else:
+        tunnel.resume_reading()
     return protocol

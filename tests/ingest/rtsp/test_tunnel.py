@@ -55,6 +55,11 @@ class WebServer:
     def url(self) -> str:
         return f"rtsp{'s' if self.tls else ''}+http://127.0.0.1:{self.port}/live"
 
+    @property
+    def unread(self) -> int:
+        """Bytes of the answer to POST that have not gone."""
+        return self._post.get_write_buffer_size()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._serving.add(cast("asyncio.Task[None]", asyncio.current_task()))
         try:
@@ -76,6 +81,7 @@ class WebServer:
             if b" 200 O" in self.answer:
                 await self._let_out(cookie, writer)
         else:
+            self._post = writer.transport
             writer.write(self.post_answer)
             taking = asyncio.ensure_future(self._take(reader, self._halves[cookie]))
             hung_up = asyncio.ensure_future(self.hangs_up_post.wait())
@@ -183,12 +189,32 @@ async def test_what_answers_instead_is_named(answer: bytes, state: CameraState, 
     assert words in error.detail
 
 
-async def test_a_web_page_at_that_path_is_named() -> None:
+@pytest.mark.parametrize("size", [0, 200_000])
+async def test_a_web_page_at_that_path_is_named(size: int) -> None:
+    page = b"<html><body>Camera" + b" " * size
     async with FakeCamera() as camera, WebServer(camera) as web:
-        web.answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><body>Camera</body></html>"
+        web.answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
         error = await error_of(web.url)
     assert error.state is CameraState.NOT_RTSP
     assert "a web server" in error.detail
+
+
+@pytest.mark.parametrize(
+    "said", [b"RTSP/1.0 200 OK\r\nX: " + b"a" * 400_000, b"$\0\0\0" * 100_000, b"RTSP/1.0 200 OK\r\n\r\n" * 20_000]
+)
+async def test_what_comes_before_anything_was_asked_ends_the_session(said: bytes) -> None:
+    """More of it than the buffer holds came back to where it had come from, without end."""
+    async with FakeCamera() as camera, WebServer(camera) as web:
+        web.answer = b"HTTP/1.0 200 OK\r\n\r\n" + said
+        error = await error_of(web.url)
+    assert error.state in (CameraState.CLOSED, CameraState.MALFORMED, CameraState.NOT_RTSP)
+
+
+async def test_an_answer_to_post_that_does_not_end_is_left_where_it_is() -> None:
+    async with FakeCamera() as camera, WebServer(camera) as web, Pulled(web.url) as pulled:
+        web.post_answer = b"HTTP/1.0 200 OK" + bytes(32 << 20)
+        await pulled.watch(60)
+        assert web.unread > 16 << 20
 
 
 async def test_nothing_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
