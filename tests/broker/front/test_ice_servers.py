@@ -18,6 +18,8 @@ from rigs import coturn as rig
 from rigs.process import free_port
 from tests.fakes.broker import broker_in
 
+INNER = ("127.0.0.2", "10.0.0.1", "192.168.1.1", "169.254.169.254", "224.0.0.1", "0.0.0.0")
+QUOTA = 100  # of deploy/coturn, for each viewer
 SECRET = "not so secret, as it stands in a test"
 NOW = 1_700_000_000.5
 STUN, STATIC, SHARED = "stun:stun.example", "turn:u:p@turn.example", "turn:turn.example:3478?transport=tcp"
@@ -100,8 +102,8 @@ async def test_they_come_by_link_and_by_websocket(tmp_path: Path) -> None:
             assert SECRET not in str(message)
 
 
-async def allocated(server: str, credentials: IceServer, transport: str) -> None:
-    """Have the server relay for somebody with these credentials. Raises ``aioice.stun.TransactionFailed``."""
+async def relay(server: str, credentials: IceServer, transport: str = "udp") -> asyncio.DatagramTransport:
+    """A relay of the server's for somebody with these credentials. Raises ``aioice.stun.TransactionFailed``."""
     host, port = server.split(":")
     endpoint, _ = await turn.create_turn_endpoint(
         asyncio.DatagramProtocol,
@@ -110,7 +112,12 @@ async def allocated(server: str, credentials: IceServer, transport: str) -> None
         password=credentials.credential,
         transport=transport,
     )
-    endpoint.close()
+    return endpoint
+
+
+async def allocated(server: str, credentials: IceServer, transport: str) -> None:
+    """Have the server relay for a moment, as ``relay`` does."""
+    (await relay(server, credentials, transport)).close()
 
 
 @pytest.mark.skipif(bool(rig.missing()), reason=rig.missing() or "-")
@@ -125,3 +132,37 @@ async def test_a_real_server_takes_them_until_they_run_out(tmp_path: Path) -> No
         for bad in (servers.told(WALL, ours=True, now=now - 3_700), other.told(WALL, ours=True, now=now)):
             with pytest.raises(stun.TransactionFailed, match="401"):
                 await allocated(server, next(bad), "udp")
+
+
+@pytest.mark.skipif(bool(rig.missing()), reason=rig.missing() or "-")
+async def test_a_viewer_that_asks_for_passwords_in_masses_takes_no_relay_from_others(tmp_path: Path) -> None:
+    """Each password has another time in its user's name, and the server counts by what stands behind that."""
+    here = {"host": "127.0.0.1", "port": free_port(), "peer": "127.0.0.1"}
+    servers = IceServers.of(HttpConfig(ice_servers=("turn:t",), turn_secret=SECRET, turn_hours=1))
+    relays: list[asyncio.DatagramTransport] = []
+    async with rig.coturn(tmp_path, secret=SECRET, **here) as server:
+        try:
+            for number in range(QUOTA):
+                relays += [await relay(server, next(servers.told(WALL, ours=True, now=time.time() + number)))]
+            with pytest.raises(stun.TransactionFailed, match="486"):
+                await relay(server, next(servers.told(WALL, ours=True, now=time.time() + QUOTA)))
+            relays.append(await relay(server, next(servers.told(EVERYBODY, ours=True, now=time.time()))))
+        finally:
+            for each in relays:
+                each.close()
+
+
+@pytest.mark.skipif(bool(rig.missing()), reason=rig.missing() or "-")
+async def test_a_viewer_s_relay_leads_to_an_egress_and_to_nothing_else(tmp_path: Path) -> None:
+    here = {"host": "127.0.0.1", "port": free_port(), "peer": "127.0.0.1"}
+    servers = IceServers.of(HttpConfig(ice_servers=("turn:t",), turn_secret=SECRET, turn_hours=1))
+    async with rig.coturn(tmp_path, secret=SECRET, **here) as server:
+        through = await relay(server, next(servers.told(WALL, ours=True, now=time.time())))
+        client = through._TurnTransport__inner_protocol  # type: ignore[attr-defined]
+        try:
+            await client.channel_bind(0x4000, ("127.0.0.1", 9))
+            for number, inner in enumerate(INNER, 0x4001):
+                with pytest.raises(stun.TransactionFailed, match="403"):
+                    await client.channel_bind(number, (inner, 9))
+        finally:
+            through.close()
