@@ -5,6 +5,8 @@ The packets are whole and in order. What is malformed raises ``ProtocolError``.
 * H.264 (RFC 6184 5) and H.265 (RFC 7798 4.4): NAL units, as a byte stream with start codes (Annex B).
 * VP8 (RFC 7741 4.2) and VP9 (RFC 9628 4.2): a frame, without the payload descriptors.
 * AV1 (RTP Payload Format For AV1, 4.3): a temporal unit in the low-overhead format, each OBU with its size.
+* JPEG (ITU-T T.81): an image, of ``MAX_SCANS`` at most: each goes over all of the picture, and may be
+  of fifty bytes, so one megabyte would keep a decoder busy for ten seconds.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from common.errors import ProtocolError
 
+MAX_SCANS = 64  # of an image of JPEG: libjpeg makes ten of a progressive one
+_START_OF_SCAN = b"\xff\xda"  # ITU-T T.81 B.1.1.3; in the bytes of a scan there is none (B.1.1.5)
 _START_CODE = b"\0\0\0\1"
 _TEMPORAL_DELIMITER = b"\x12\0"  # AV1 5.6: an OBU of type 2 with a size field that says 0
 
@@ -183,10 +187,18 @@ def _byte(payload: bytes, at: int) -> int:
     return payload[at]
 
 
+def _jpeg(payloads: list[bytes]) -> Iterable[bytes]:
+    image = b"".join(payloads)
+    if image.count(_START_OF_SCAN) > MAX_SCANS:
+        raise ProtocolError(f"an image of JPEG has more than {MAX_SCANS} scans")
+    return (image,)
+
+
 _UNPACK: dict[str, Callable[[list[bytes]], Iterable[bytes]]] = {
     "H264": _h264,
     "H265": _h265,
     "VP8": _vp8,
     "VP9": _vp9,
     "AV1": _av1,
+    "JPEG": _jpeg,
 }

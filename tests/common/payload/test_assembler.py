@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.media import CLOCK_RATES, Batch, Flags, Kind
+from common.payload.access_unit import MAX_SCANS
 from common.payload.assembler import MAX_UNIT_BYTES, AccessUnit, Assembler
 
 START = b"\0\0\0\1"
@@ -36,6 +37,18 @@ def test_h265_in_one_packet_in_an_aggregate_and_in_fragments_is_a_byte_stream() 
     assert data_of("H265", aggregate, b"\x44\1p", *fragments) == (
         START + b"\x40\1v" + START + b"\x42\1s" + START + b"\x44\1p" + START + b"\x26\1abcde"
     )
+
+
+@pytest.mark.parametrize("cut", [1, 3, 1_000])
+def test_an_image_of_more_scans_than_any_encoder_makes_comes_to_no_decoder(cut: int) -> None:
+    """Each of them goes over all of the picture: 18,000 fit into a megabyte, and take ten seconds at 8K."""
+
+    def image(scans: int) -> list[bytes]:
+        whole = b"\xff\xd8" + b"\xff\xda\0\x08\1\1\0\1\x3f\0data" * scans + b"\xff\xd9"
+        return [whole[at : at + cut] for at in range(0, len(whole), cut)]
+
+    assert data_of("JPEG", *image(MAX_SCANS)) == b"".join(image(MAX_SCANS))
+    assert data_of("JPEG", *image(MAX_SCANS + 1)) is None
 
 
 @pytest.mark.parametrize(
