@@ -18,7 +18,7 @@ import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 
 import ifaddr
@@ -36,7 +36,8 @@ SETTLE_TIME = 0.2  # seconds: changes come in bursts, and within a start of answ
 RESOLVE_TIMEOUT = 3.0  # seconds for a name: a resolver without a network takes half a minute, and we start without it
 
 STUN_RETRY = 0.5  # seconds between requests to a STUN server: one that was lost costs no more (RFC 8489 6.2.1)
-MAX_ANSWER = 1_500  # bytes of its answer that are read
+MAX_ANSWER = 1_500  # bytes of its answer that are read …
+MAX_ANSWERS = 4  # … and datagrams for each request: what is no answer may come without end
 _BRIDGES = re.compile(
     r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}|podman\d+|cni-?\w+|lxcbr\d+|lxdbr\d+|virbr\d+|veth\w+"
 )
@@ -167,11 +168,12 @@ async def _seen_by(uri: str) -> list[str]:
         asking.connect(address)
         while True:
             asking.send(mapping_request(transaction))
-            try:
-                async with asyncio.timeout(STUN_RETRY):
-                    return [mapped_address(await loop.sock_recv(asking, MAX_ANSWER), transaction)]
-            except (TimeoutError, ProtocolError):  # the latter from anybody
-                continue
+            until = loop.time() + STUN_RETRY
+            for _ in range(MAX_ANSWERS):
+                with suppress(TimeoutError, ProtocolError):  # the latter from anybody
+                    async with asyncio.timeout_at(until):
+                        return [mapped_address(await loop.sock_recv(asking, MAX_ANSWER), transaction)]
+            await asyncio.sleep(until - loop.time())
 
 
 def _interfaces() -> list[str]:

@@ -219,6 +219,7 @@ class StunServer:
     def __init__(self, seen: str) -> None:
         self.seen = seen
         self.asked = 0
+        self.refusals = 0  # instead of an answer
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.setblocking(False)
@@ -238,6 +239,10 @@ class StunServer:
         request = stun.parse_message(data)
         answer = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id)
         answer.attributes["XOR-MAPPED-ADDRESS"] = (self.seen, address[1])
+        for _ in range(self.refusals):
+            self._socket.sendto(b"\x01\x11" + data[2:], address)
+        if self.refusals:
+            return
         self._socket.sendto(b"\x01\x01 what is this?", address)
         if self.asked > 1:
             self._socket.sendto(bytes(answer), address)
@@ -261,6 +266,18 @@ async def test_a_stun_server_adds_the_address_that_it_sees(
         assert not listening.fixed
         await listening.refresh()
         assert listening.now == ("192.0.2.9", "203.0.113.8")
+
+
+async def test_a_stun_server_that_refuses_is_not_asked_again_at_once(
+    interfaces: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was, as fast as its refusals came, and what it sent without end kept all else waiting."""
+    monkeypatch.setattr(addresses, "RESOLVE_TIMEOUT", 0.5)
+    monkeypatch.setattr(addresses, "STUN_RETRY", 0.1)
+    with StunServer("203.0.113.7") as server:
+        server.refusals = 50
+        await Advertised((server.uri,)).refresh()
+        assert 2 <= server.asked <= 5 + 1
 
 
 async def test_a_stun_server_that_does_not_answer_is_told_once(
