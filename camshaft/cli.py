@@ -35,6 +35,7 @@ from camshaft.store_command import store_group
 from camshaft.table import tell
 from camshaft.tokens import token
 from camshaft.users import user
+from camshaft.words import meant
 from camshaft.workers import KINDS, WorkerKind
 from common import log, process, variables
 from common.address import page_address, split_listen
@@ -68,6 +69,8 @@ class _Cli(click.Group):
         try:
             variables.check(os.environ, _INTERNAL | set(_settings()) | set(_variables(self)))
             return super().invoke(ctx)
+        except click.UsageError as exc:
+            raise meant(exc) from None
         except CamshaftError as exc:
             tell([f"camshaft: {exc}"], err=True)
             ctx.exit(process.exit_code(exc))

@@ -20,6 +20,21 @@ from common.settings import WORDS
 from common.substitution import substituted
 
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
+# What the parser says, by a part of it, in words for people who write such a file by hand.
+_WORDS = (
+    ("character '\\t'", "lines begin with blanks, never with a tab"),
+    ("cannot start any token", "a text that begins with this character stands in quotes"),
+    ("determine a constructor", "tags such as !secret are not read; ${NAME} stands for the value of a variable"),
+    (
+        "mapping values are not allowed",
+        "a text with a colon and a blank in it stands in quotes; else look at the indentation",
+    ),
+    ("expected <block end>", "it does not go on with what stands before it: look at its indentation, and at quotes"),
+    ("expected '<document start>'", "each line is a key, a colon and a value"),
+    ("could not find expected ':'", "each line is a key, a colon and a value"),
+    ("unexpected end of stream", "a quote or a bracket is not closed"),
+    ("expected ',' or", "a bracket is not closed, or a comma is missing"),
+)
 _MAX_DEPTH = 5  # cameras.NAME.streams.sub.url: below that a file can only be wrong, and an alias may recurse
 
 
@@ -40,7 +55,7 @@ class Document:
         except OSError as exc:
             raise ConfigError(unreadable(exc), where=str(path)) from None
         except UnicodeDecodeError:
-            raise ConfigError("is not UTF-8 text", where=str(path)) from None
+            raise ConfigError("is not UTF-8 text; save it as UTF-8", where=str(path)) from None
         self.take(text, str(path), environ)
 
     def take(self, text: str, name: str, environ: Mapping[str, str]) -> None:
@@ -57,7 +72,7 @@ class Document:
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
             where = self._line(mark) if mark else self._file
-            raise ConfigError(f"not valid YAML: {exc.problem}", where=where) from None
+            raise ConfigError(f"not valid YAML: {_in_words(exc.problem or '')}", where=where) from None
         except yaml.YAMLError:
             raise ConfigError("not valid YAML", where=self._file) from None
         except ValueError:  # of its constructors, such as for 2001-99-99, and of Python for 5,000 digits
@@ -170,3 +185,7 @@ class Document:
 
     def _line(self, mark: yaml.Mark) -> str:
         return f"{self._file}, line {mark.line + 1}"
+
+
+def _in_words(problem: str) -> str:
+    return next((words for part, words in _WORDS if part in problem), problem)

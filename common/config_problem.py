@@ -72,11 +72,22 @@ def problem(error: ErrorDetails, at: Keys) -> str:
         return _unknown(at)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         model = _model_at(at)
-        return f"must hold keys and values{f'; allowed: {names(model)}' if model else ''}"
+        allowed = f"; allowed: {names(model)}" if model else ""
+        return f"must hold keys and values{allowed}{_example(at)}"
     model = _model_at(at[:-1])
     field = model.model_fields.get(str(at[-1])) if model else None
     hint = f" ({field.description})" if field and kind != "value_error" else ""
     return sentence(error) + hint
+
+
+def _example(at: Keys) -> str:
+    """How cameras are written, as the end of a sentence: many programs have a list of them, or the address alone."""
+    match at:
+        case ("cameras",):
+            return "; a camera stands below its name, such as front: {url: 'rtsp://192.0.2.7/live'}"
+        case ("cameras", name):
+            return f"; an address stands behind url, such as {dotted((name,))}: {{url: 'rtsp://192.0.2.7/live'}}"
+    return ""
 
 
 def _unknown(at: Keys) -> str:

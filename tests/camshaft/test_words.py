@@ -1,0 +1,42 @@
+"""Options and commands as other programs call them are answered with ours."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from camshaft import words
+from camshaft.cli import cli
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("serve --port 80", "No such option '--port'; here it is --http-listen"),
+        ("serve -p 80", "here it is --http-listen"),
+        ("serve --verbose", "here it is --log-level"),
+        ("serve --url rtsp://192.0.2.7/", "here it is --camera"),
+        ("serve --conf a.yaml", "here it is --config"),
+        ("broker --port 80", "here it is --http-listen"),
+        ("ingest --verbose", "here it is --log-level"),
+        ("ingest --port 80", "No such option '--port'"),
+        ("start", "No such command 'start'; here it is serve"),
+        ("version", "here it is --version"),
+        ("help", "here it is --help"),
+        ("status", "here it is nodes"),
+        ("nothing", "No such command 'nothing'"),
+        ("serve rtsp://192.0.2.7/live", "the address of a camera stands behind --camera"),
+    ],
+)
+def test_who_types_the_word_of_another_program_is_told_ours(line: str, said: str) -> None:
+    result = CliRunner().invoke(cli, line.split())
+    assert result.exit_code == 2
+    assert said in result.output
+    assert ("here it is" in result.output) == ("here it is" in said)
+
+
+def test_each_word_of_ours_is_one() -> None:
+    options = {option for command in cli.commands.values() for each in command.params for option in each.opts}
+    options |= {option for each in cli.commands["camera"].commands["list"].params for option in each.opts}  # type: ignore[attr-defined]
+    assert set(words._OPTIONS.values()) <= options
+    assert {word for word in words._COMMANDS.values() if not word.startswith("-")} <= set(cli.commands)
