@@ -30,8 +30,12 @@ SOUND_RATES = (90_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 1
 ABSURD = 4  # times faster or slower than announced, which no file that is played at another speed is
 FAR_OFF, CLOSE = 0.25, 0.1  # parts: from the rate that was announced, and to one of those
 
-_WINDOW_NS = 10_000_000_000  # over which the least delay is sought
-_SLEW = 100  # a delay that grows is followed by 1 s in this many
+_WINDOW_NS = 10_000_000_000  # over which the least delay is sought …
+_SLEW = 100  # … and one that grows is followed by 1 s in this many
+DRIFTS = (
+    0.985  # part of its time that a clock counts, below which it is none: 25 pictures are said to come, and fewer do
+)
+_DRIFT_WINDOW_NS, _DRIFT_SLEW = 500_000_000, 2  # of such a one
 _SNAP_NS = 2_000_000_000  # a difference that grew by so much is no drift: the clock was set
 
 
@@ -42,21 +46,26 @@ class LeastDelay:
         self._offset_ns: int | None = None
         self._least = self._least_before = 0
         self._window_end = self._updated = 0
+        self._window_ns, self._slew = _WINDOW_NS, _SLEW
+
+    def hurry(self, drifts: bool) -> None:
+        """The remote clock ``drifts``, as no clock does: follow it closely. Or it does not, any more."""
+        self._window_ns, self._slew = (_DRIFT_WINDOW_NS, _DRIFT_SLEW) if drifts else (_WINDOW_NS, _SLEW)
 
     def update(self, difference_ns: int, now_ns: int) -> int:
         """Take one more difference. Returns the offset to use, at most this one: nothing arrives before its time."""
         if self._offset_ns is None:
             self._offset_ns = self._least = self._least_before = difference_ns
-            self._window_end, self._updated = now_ns + _WINDOW_NS, now_ns
+            self._window_end, self._updated = now_ns + self._window_ns, now_ns
             return difference_ns
         if now_ns >= self._window_end:
             self._least_before, self._least = self._least, difference_ns
-            self._window_end = now_ns + _WINDOW_NS
+            self._window_end = now_ns + self._window_ns
         if difference_ns < self._least:
             self._least = difference_ns
         target = min(self._least_before, self._least)
         if 0 < target - self._offset_ns < _SNAP_NS:  # clocks drift by a ten thousandth; a leap would be heard
-            target = min(target, self._offset_ns + max(now_ns - self._updated, 0) // _SLEW)
+            target = min(target, self._offset_ns + max(now_ns - self._updated, 0) // self._slew)
         self._offset_ns, self._updated = target, now_ns
         return target
 
@@ -112,6 +121,7 @@ class TrackClock:
         self._doubts = 0  # that fit to each other
         self._early: SenderReport | None = None
         self._measured_from: tuple[int, int] | None = None  # the last timestamp as it came, and the arrival
+        self._slow, self._drifts = 0, False  # measures in a row in which it counted too little
         self._other_rate, self._other_rates = 0, 0  # what was measured, and how often in a row
 
     def stamp(self, raw: int, arrival_ns: int) -> int:
@@ -181,7 +191,7 @@ class TrackClock:
         """
         media_ns = timestamp * 10**9 // self._out_rate
         by_arrival = media_ns + self._delay.update(arrival_ns - media_ns, arrival_ns)
-        if self._report is None:
+        if self._report is None or self._drifts:  # a report is right for a moment then
             return by_arrival - self._back_ns
         at, ntp_ns = self._report
         captured = self._camera.unix_ns(ntp_ns + media_ns - self._ns(at), arrival_ns)
@@ -209,6 +219,9 @@ class TrackClock:
         if abs(measured / rate - 1) >= CLOSE:
             rate = 0
         part = measured / self._rate
+        self._slow = self._slow + 1 if part < DRIFTS else 0
+        self._drifts = self._slow >= MEASURES
+        self._delay.hurry(self._drifts)
         absurd = not rate and not 1 / ABSURD < part < ABSURD
         if absurd:  # it may count pictures, or microseconds
             rate = self._other_rate if abs(measured - self._other_rate) < CLOSE * measured else round(measured)

@@ -237,6 +237,31 @@ def test_a_clock_that_is_only_wrong_is_taken_as_it_is(speed: float) -> None:
     assert stamps[-1] - stamps[0] == pytest.approx((len(stamps) - 1) * RATE * speed / 25, rel=0.01)
 
 
+@pytest.mark.parametrize("reports", [False, True])
+@pytest.mark.parametrize("speed", [0.6, 0.84, 0.97])
+def test_pictures_that_come_more_slowly_than_they_are_counted_are_not_taken_for_late_ones(
+    speed: float, reports: bool
+) -> None:
+    """At night many cameras take 21 pictures a second and count them as 25."""
+    camera = Camera(5_000, TrackClock(RATE, CameraClock(), RATE), rate=round(RATE * speed))
+    late = []
+    for number in range(25 * 60):
+        camera.frame()
+        if reports and number % 125 == 0:
+            camera.report()
+        late.append(camera.captured_ns - NOW - camera.capture())
+    assert max(late[25 * 20 :]) < 500 * MS
+
+
+def test_a_clock_that_is_right_is_not_hurried_by_a_path_that_gets_slower() -> None:
+    camera = Camera()
+    for number in range(25 * 30):
+        camera.late_ns = min(number, 25 * 20) * MS // 2  # by 1 s in 80, up to a quarter
+        camera.frame()
+        late = camera.arrival_ns - NOW - camera.capture()
+    assert late >= 100 * MS
+
+
 def test_a_group_of_pictures_that_comes_at_once_is_no_other_clock() -> None:
     camera = Camera()
     for number in range(25 * 20):
