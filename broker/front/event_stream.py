@@ -15,7 +15,7 @@ BEAT = 15.0  # seconds between comments: proxies cut what is silent for a minute
 BLANK = b":\n\n"  # a comment, which no reader minds
 HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream",
-    hdrs.CACHE_CONTROL: "no-store",
+    hdrs.CACHE_CONTROL: "no-store, no-transform",  # what a CDN compresses it keeps for later
     "X-Accel-Buffering": "no",  # nginx would keep events for later
 }
 

@@ -22,6 +22,8 @@ from common.errors import RequestError
 
 _NO_HOST = frozenset("@/\\?#")  # RFC 9110 7.2: a Host has a host and a port, and no other part of a URL
 
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+
 
 @dataclass(slots=True)
 class Guard:
@@ -35,7 +37,7 @@ class Guard:
     def check_host(self, host: str | None) -> None:
         """Refuse a ``Host`` header that no honest client would send us. Raises ``RequestError``."""
         name = _host_name(host or "localhost")
-        known = _is_address(name) or _is_localhost(name) or name in self.hosts
+        known = _is_address(name) or _is_localhost(name) or name.rstrip(".") in self.hosts
         if (self.local or self.hosts) and not known:
             message = f"This server does not answer to the name {name!r}. If it is to, name it with --http-hosts."
             raise RequestError(421, "unknown_host", message)
@@ -50,7 +52,9 @@ class Guard:
         scheme, _, authority = origin.lower().partition("://")  # browsers write no path, no port that is the scheme's
         if (secure or self.tls) and scheme != "https":
             return False
-        return bool(authority) and (authority == (host or "").lower() or _host_name(authority) in self.hosts)
+        usual = _USUAL_PORTS.get(scheme, "")  # which nginx's $host:$server_port writes all the same
+        same = authority == (host or "").lower().removesuffix(usual)
+        return bool(authority) and (same or _host_name(authority).rstrip(".") in self.hosts)
 
     def is_near(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of ours asks, no page at all, or one that a program on this machine serves."""

@@ -26,6 +26,7 @@ OPEN = Guard(local=False)
         "192.0.2.7:8080",  # an address cannot be rebound
         "cams.example",
         "Cams.Example:443",
+        "cams.example.",
     ],
 )
 def test_names_that_reach_the_loopback(host: str | None) -> None:
@@ -107,6 +108,21 @@ def test_origins_that_are_not(origin: str, host: str | None) -> None:
         with pytest.raises(RequestError) as caught:
             guard.check_origin(origin, host)
         assert (caught.value.status, caught.value.code) == (403, "cross_origin")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "ours"),
+    [
+        ("https://home.example", "home.example:443", True),  # nginx: proxy_set_header Host $host:$server_port
+        ("http://home.example", "home.example:80", True),
+        ("https://home.example", "home.example:80", False),
+        ("http://home.example", "home.example:443", False),
+        ("https://home.example:8443", "home.example", False),
+        ("https://home.example.", "cams.example", False),
+    ],
+)
+def test_the_usual_port_of_a_scheme_may_be_written_or_not(origin: str, host: str, ours: bool) -> None:
+    assert OPEN.is_ours(origin, host) == ours
 
 
 def test_a_refused_page_hears_what_a_proxy_in_between_would_have_to_pass_on() -> None:
