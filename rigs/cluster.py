@@ -24,6 +24,7 @@ import psutil
 import yaml
 
 from common.address import is_loopback
+from rigs import demo_clip
 from rigs.process import ROOT, free_port
 
 READY_TIMEOUT = 60.0  # seconds from the start until /readyz says yes, on a machine that has much else to do
@@ -129,7 +130,7 @@ class Cluster:
         self.write()
         command = [sys.executable, "-m", "camshaft", "serve", "--config", "camshaft.yaml", *self.arguments]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CAMSHAFT_")}
-        environ["PYTHONPATH"] = str(self.checkout)
+        environ |= {"PYTHONPATH": str(self.checkout), "XDG_CACHE_HOME": str(demo_clip.cache_for(self.arguments))}
         with (self.directory / "camshaft.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ

@@ -19,7 +19,9 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).parents[1]
+from rigs import demo_clip
+from rigs.process import ROOT
+
 BOUND = 40.0  # seconds: more than anything here takes on a busy machine
 
 
@@ -40,7 +42,7 @@ class Command:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("CAMSHAFT_")}
         own = {
             "PYTHONPATH": str(ROOT),
-            "XDG_CACHE_HOME": str(directory.parent / "cache"),
+            "XDG_CACHE_HOME": str(demo_clip.cache_for(arguments)),
             "CAMSHAFT_HTTP_LISTEN": "127.0.0.1:0",
             "CAMSHAFT_MEDIA_PORT": "0",
             "CAMSHAFT_EGRESS_WORKERS": "1",

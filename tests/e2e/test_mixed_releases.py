@@ -19,10 +19,10 @@ import aiohttp
 import pytest
 
 from common import __version__
-from rigs.command import BOUND, ROOT, Command, wait_until
+from rigs.command import BOUND, Command, wait_until
 from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
-from rigs.process import free_port
+from rigs.process import ROOT, free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from broker.director import shares
-from rigs.command import ROOT, Command
+from rigs.command import Command
 from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
-from rigs.process import free_port
+from rigs.process import ROOT, free_port
 from tests.fakes.broker import broker_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.quiet]

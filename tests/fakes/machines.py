@@ -7,8 +7,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from rigs.command import BOUND, ROOT, Command
-from rigs.process import free_port
+from rigs.command import BOUND, Command
+from rigs.process import ROOT, free_port
 from tests.fakes.private_bus import free_tcp_endpoints
 
 
