@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 from playwright.async_api import Page, Route, WebSocket
 
 from rigs import chromium as chromium_rig
-from rigs.chromium import CHROMIUM, Viewing
+from rigs.chromium import CHROMIUM, SHELL, Chromium, Viewing
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
+from rigs.namespace import Link, Namespace
 from rigs.path import Path
 
 pytestmark = [
@@ -29,6 +31,7 @@ pytestmark = [
 ]
 PATIENCE = 60.0  # seconds
 SILENCE = 4.0  # seconds
+LONG, SATELLITE = 0.1, 0.35  # seconds in each direction
 WITHIN = 20.0  # seconds to the picture; where nothing else runs it takes 1 to 2
 SOURCE = "document.querySelector('camshaft-player').video.src"
 WAY = "async () => (await document.querySelector('camshaft-player').stats()).way"
@@ -95,6 +98,27 @@ async def embedding(page: Page, server: str) -> Viewing:
     return Viewing(page)
 
 
+@asynccontextmanager
+async def apart(
+    two_hosts: Callable[..., Any],
+    gst_camera: Callable[..., GstCamera],
+    directory: FilePath,
+    way: Path,
+    config: dict[str, Any],
+) -> AsyncIterator[tuple[Cluster, Chromium, Namespace, Namespace, Link, GstCamera]]:
+    """A cluster and a browser on two hosts, the hosts themselves, the link between them, and the camera."""
+    if problem := chromium_rig.missing():
+        pytest.skip(problem)
+    with two_hosts(way, way) as (server, viewer, link), server.entered():
+        camera = gst_camera(SMALL)
+        config = {"auth": {"mode": "none"}, **config}
+        async with (
+            Cluster(directory, {"front-door": camera.url}, config=config, host=server.address) as running,
+            chromium_rig.chromium(viewer.wrapper(SHELL, directory)) as browser,
+        ):
+            yield running, browser, server, viewer, link, camera
+
+
 async def test_the_picture_goes_on_in_the_same_session(
     two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
 ) -> None:
@@ -147,89 +171,73 @@ async def test_a_page_that_goes_by_its_own_port_goes_on_there(
 ) -> None:
     """No browser tells the page that its WebSocket is dead: neither of the two on which everything depends here.
 
-    The picture goes on where it stood, in the very Media Source that the element shows.
+    The picture goes on where it stood, in the very Media Source that the element shows; and by a long way, too.
     """
-    if problem := chromium_rig.missing():
-        pytest.skip(problem)
-    closed = Path(udp="dropped")
-    config = {"auth": {"mode": "none"}, "media": {"port": 0, "tcp": "off"}}
-    with two_hosts(closed, closed) as (server, viewer, _link), server.entered():
-        async with (
-            Cluster(tmp_path, {"front-door": gst_camera(SMALL).url}, config=config, host=server.address) as running,
-            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
-        ):
-            viewing = await browser.open(f"{running.url}/watch/front-door")
-            await viewing.shows(30, seconds=PATIENCE)
+    closed, far = Path(udp="dropped"), Path(udp="dropped", delay=LONG)
+    config = {"media": {"port": 0, "tcp": "off"}}
+    async with apart(two_hosts, gst_camera, tmp_path, closed, config) as (running, browser, server, viewer, link, _):
+        viewing = await browser.open(f"{running.url}/watch/front-door")
+        await viewing.shows(30, seconds=PATIENCE)
+        assert await viewing.page.evaluate(WAY) == "websocket"
+        source = await viewing.page.evaluate(SOURCE)
+        for number in (3, 4):
+            viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
+            seconds = await without_picture(viewing, time.time())
+            print(f"by the page's own port: {seconds:.2f} s")
+            assert seconds < WITHIN
             assert await viewing.page.evaluate(WAY) == "websocket"
-            source = await viewing.page.evaluate(SOURCE)
-            for number in (3, 4):
-                viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
-                seconds = await without_picture(viewing, time.time())
-                print(f"by the page's own port: {seconds:.2f} s")
-                assert seconds < WITHIN
-                assert await viewing.page.evaluate(WAY) == "websocket"
-                assert await viewing.page.evaluate(SOURCE) == source
-            await viewing.close()
+            assert await viewing.page.evaluate(SOURCE) == source
+        await viewing.close()
+        await gone(running)
+        link.change(down=far, up=far)
+        viewing = await browser.open(f"{running.url}/watch/front-door")
+        for number in (5, 6):
+            await viewing.shows(60, seconds=PATIENCE)
+            viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
+            seconds = await without_picture(viewing, time.time())
+            print(f"by the page's own port, {2 * LONG} s there and back: {seconds:.2f} s")
+            assert seconds < WITHIN
+        await viewing.close()
 
 
-@pytest.mark.parametrize("way", ["webrtc", "websocket"])
-async def test_a_long_way_makes_it_longer_by_no_more_than_its_round_trips(
-    two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath, way: str
-) -> None:
-    """200 ms there and back, as on a phone's network that is busy or from another continent."""
-    if problem := chromium_rig.missing():
-        pytest.skip(problem)
-    there = Path(delay=0.1, udp="open" if way == "webrtc" else "dropped")
-    config = {"auth": {"mode": "none"}} | ({"media": {"port": 0, "tcp": "off"}} if way == "websocket" else {})
-    with two_hosts(there, there) as (server, viewer, _link), server.entered():
-        async with (
-            Cluster(tmp_path, {"front-door": gst_camera(SMALL).url}, config=config, host=server.address) as running,
-            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
-        ):
-            viewing = await browser.open(f"{running.url}/watch/front-door")
-            for number in (2, 3):
-                await viewing.shows(60, seconds=PATIENCE)
-                before = {each["session"] for each in await viewers_of(running)}
-                viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
-                seconds = await without_picture(viewing, time.time())
-                print(f"200 ms there and back, by {way}: {seconds:.2f} s")
-                assert seconds < WITHIN
-                after = {each["session"] for each in await viewers_of(running)}
-                assert way == "websocket" or after == before
-            await viewing.close()
-
-
-async def test_a_way_by_satellite_is_no_other_network(
+async def test_a_long_way_makes_it_longer_by_no_more_than_its_round_trips_and_is_no_other_network(
     two_hosts: Callable[..., Any], gst_camera: Callable[..., GstCamera], tmp_path: FilePath
 ) -> None:
-    """700 ms there and back: neither the picture nor a camera that stands still has the page look for another way."""
-    if problem := chromium_rig.missing():
-        pytest.skip(problem)
-    with two_hosts(Path(delay=0.35), Path(delay=0.35)) as (server, viewer, _link), server.entered():
-        camera = gst_camera(SMALL)
-        async with (
-            Cluster(
-                tmp_path, {"front-door": camera.url}, config={"auth": {"mode": "none"}}, host=server.address
-            ) as running,
-            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
-        ):
-            sockets: list[WebSocket] = []
-            page = await browser.context.new_page()
-            page.on("websocket", lambda socket: sockets.append(socket))
-            await page.goto(f"{running.url}/watch/front-door")
-            viewing = Viewing(page)
-            await viewing.shows(30, seconds=PATIENCE)
-            await page.wait_for_function(f"({WAY})().then((way) => way === 'webrtc')", timeout=PATIENCE * 1000)
-            async with asyncio.timeout(PATIENCE):  # the way by the page's own port, if that was faster, is left
-                while len(await viewers_of(running)) > 1:  # noqa: ASYNC110 - it has to be asked
-                    await asyncio.sleep(0.1)
-            before, speaking = await viewer_of(running), [each for each in sockets if not each.is_closed()]
-            await viewing.shows(10 * SMALL.fps, seconds=PATIENCE)
-            camera.kill()
-            await asyncio.sleep(SILENCE)
-            after = await viewer_of(running)
-            assert (after["session"], after["restarts"]) == (before["session"], 0)
-            assert not [each for each in speaking if each.is_closed()], (
-                "the connection to the server is not taken for dead"
-            )
-            await viewing.close()
+    """200 ms there and back, as on a phone's network that is busy or from another continent; then by satellite."""
+    there = Path(delay=LONG)
+    async with apart(two_hosts, gst_camera, tmp_path, there, {}) as (running, browser, server, viewer, link, camera):
+        viewing = await browser.open(f"{running.url}/watch/front-door")
+        for number in (2, 3):
+            await viewing.shows(60, seconds=PATIENCE)
+            before = {each["session"] for each in await viewers_of(running)}
+            viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
+            seconds = await without_picture(viewing, time.time())
+            print(f"{2 * LONG} s there and back, by WebRTC: {seconds:.2f} s")
+            assert seconds < WITHIN
+            assert {each["session"] for each in await viewers_of(running)} == before
+        await viewing.close()
+        await gone(running)
+        link.change(down=Path(delay=SATELLITE), up=Path(delay=SATELLITE))
+        await by_satellite(running, browser, camera)
+
+
+async def by_satellite(running: Cluster, browser: Chromium, camera: GstCamera) -> None:
+    """Neither the picture nor a camera that stands still has a page look for another way."""
+    sockets: list[WebSocket] = []
+    page = await browser.context.new_page()
+    page.on("websocket", lambda socket: sockets.append(socket))
+    await page.goto(f"{running.url}/watch/front-door")
+    viewing = Viewing(page)
+    await viewing.shows(30, seconds=PATIENCE)
+    await page.wait_for_function(f"({WAY})().then((way) => way === 'webrtc')", timeout=PATIENCE * 1000)
+    async with asyncio.timeout(PATIENCE):  # the way by the page's own port, if that was faster, is left
+        while len(await viewers_of(running)) > 1:  # noqa: ASYNC110 - it has to be asked
+            await asyncio.sleep(0.1)
+    before, speaking = await viewer_of(running), [each for each in sockets if not each.is_closed()]
+    await viewing.shows(10 * SMALL.fps, seconds=PATIENCE)
+    camera.kill()
+    await asyncio.sleep(SILENCE)
+    after = await viewer_of(running)
+    assert (after["session"], after["restarts"]) == (before["session"], 0)
+    assert not [each for each in speaking if each.is_closed()], "the connection to the server is not taken for dead"
+    await viewing.close()
