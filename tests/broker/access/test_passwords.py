@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-import pytest
+import runpy
 
+import pytest
+from argon2 import PasswordHasher
+
+from broker.access import passwords
 from broker.access.passwords import (
     FORGOTTEN_AFTER,
     FREE,
@@ -33,6 +37,12 @@ def test_whatever_is_none_is_wrong(password: str, hash: str | None) -> None:
 
 def test_the_password_of_nobody_lets_nobody_in() -> None:
     assert not is_right("the password of nobody", None)
+
+
+def test_to_look_for_nobodys_takes_as_long_and_to_begin_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not passwords._hasher.check_needs_rehash(passwords._nobodys), "its costs are others than a user's"
+    monkeypatch.delattr(PasswordHasher, "hash")
+    assert runpy.run_path(passwords.__file__)["_nobodys"] == passwords._nobodys
 
 
 @pytest.mark.parametrize("password", ["", "1234567", "x" * (MAX_LENGTH + 1)])
