@@ -158,10 +158,10 @@ class Two:
             self.pass_on()
         assert word is not None, "it was never said"
 
-    async def rest(self) -> None:
-        """Pass on whatever is still said, until it is over."""
+    async def rest(self, within: float = PATIENCE) -> None:
+        """Pass on whatever is still said, until it is over, or nothing is said within so many seconds."""
         self.pass_on()
-        while (word := await self.word()) is not None:
+        while (word := await self.word(within)) is not None:
             self.pass_on()
             if word[1] in ("end", "Go"):
                 return

@@ -28,6 +28,7 @@ STEPS = [
 TOLD_AT = ["Hello", "Ready", "Ready again", "SessionState", "Ready at last", "SessionChanges", "Taken", "Go"]
 STOPPED_AT = ["Ready", "Ready again", "Ahead", "Told", "Taken", "Go"]
 SHORT = 2.0  # seconds for which the two wait for each other where one of them stands still
+ENDING = 10.0  # seconds without a word, after which one that was told to end says none any more
 ORDERED = "Prelude again"  # the first word after the first process is told to end
 
 
@@ -120,7 +121,7 @@ async def test_at_no_step_can_a_number_come_twice(
             await taps.more(20)
             await reach(two, step)
             two.signal(victim, number)
-            resting = asyncio.create_task(two.rest())
+            resting = asyncio.create_task(two.rest(ENDING if number == signal.SIGTERM else PATIENCE))
             if number == signal.SIGSTOP:
                 await asyncio.sleep(2 * SHORT)  # longer than the other waits
                 two.signal(victim, signal.SIGCONT)
