@@ -18,6 +18,7 @@ from tests.fuzz import (
     source_targets,
     succession_targets,
     viewer_session_targets,
+    wire_targets,
 )
 from tests.fuzz.native_parts import PARTS
 from tests.fuzz.target import Target
@@ -30,6 +31,7 @@ _MODULES = (
     codec_targets,
     source_targets,
     egress_targets,
+    wire_targets,
     mse_targets,
     broker_targets,
     access_targets,
