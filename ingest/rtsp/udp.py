@@ -20,6 +20,7 @@ RECEIVE_BUFFER = 4 << 20  # bytes asked for, up to net.core.rmem_max: a keyframe
 MAX_DATAGRAM = 65_536
 READS = 64  # datagrams taken before other sockets get their turn …
 READ_BYTES = 96 << 10  # … or as many bytes; real cameras' datagrams have 1,500
+FLOODED = 0.02  # seconds for which a port is not read where all that a turn brought was from elsewhere
 PATIENCE = 0.5  # seconds for which only the port that the camera named is heard
 TRIES = 64  # pairs of ports looked at until both are free
 
@@ -43,6 +44,8 @@ class UdpPort:
         self._named: tuple[str, int] | None = None  # where the camera says it sends from
         self._patient_until = 0.0
         self._started = False
+        self._paused = False
+        self._flooded: asyncio.TimerHandle | None = None  # until it is read again
         self._connected = False  # the kernel takes datagrams of one address and port only
         self._checked = False  # and none that came before are left
         self._receive: Callable[[bytes, int], None]
@@ -68,12 +71,14 @@ class UdpPort:
 
     def pause(self) -> None:
         """Do not read for now: what the kernel has no room for is lost."""
+        self._paused = True
         if self._started and self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
 
     def resume(self) -> None:
         """Read, if that has begun."""
-        if self._started and self._socket.fileno() >= 0:
+        self._paused = False
+        if self._started and self._socket.fileno() >= 0 and self._flooded is None:
             self._loop.add_reader(self._socket.fileno(), self._read)
 
     def send(self, data: bytes) -> None:
@@ -84,6 +89,8 @@ class UdpPort:
 
     def close(self) -> None:
         """Give the port back; twice is fine."""
+        if self._flooded is not None:
+            self._flooded.cancel()
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -91,7 +98,7 @@ class UdpPort:
     def _read(self) -> None:
         receive, sock = self._receive, self._socket
         now_ns = unix_ns()
-        datagrams = size = 0
+        datagrams = size = foreign = 0
         for datagrams in range(1, READS + 1):  # noqa: B007
             try:
                 if self._checked:
@@ -99,6 +106,7 @@ class UdpPort:
                 else:
                     count, source = sock.recvfrom_into(_buffer)
                     if not self._accept(source):
+                        foreign += 1
                         continue
             except BlockingIOError:
                 self._checked = self._connected
@@ -111,7 +119,20 @@ class UdpPort:
                 break
             if self._checked and _buffer[1] & _MARKER:  # as a rule nothing follows a picture's end, nor a report
                 break
-        self._flush(now_ns, size, datagrams)
+        if foreign == READS:
+            self._rest()
+        if datagrams > foreign:  # what others send is not held against the camera
+            self._flush(now_ns, size, datagrams - foreign)
+
+    def _rest(self) -> None:
+        """Leave what strangers send to the kernel, which drops it where there is too much."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._flooded = self._loop.call_later(FLOODED, self._rested)
+
+    def _rested(self) -> None:
+        self._flooded = None
+        if not self._paused:
+            self.resume()
 
     def _accept(self, source: tuple[str, int]) -> bool:
         if source[0] not in self._addresses:

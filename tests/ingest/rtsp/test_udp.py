@@ -21,7 +21,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.packets: list[bytes] = []
         self.bursts: list[int] = []
-        self.size = 0
+        self.size = self.told = 0  # bytes and datagrams
         self._changed = asyncio.Event()
 
     def receive(self, packet: bytes, arrival_ns: int) -> None:
@@ -32,6 +32,7 @@ class Mailbox:
         assert arrival_ns > 0
         self.size += size
         assert datagrams > 0
+        self.told += datagrams
         self.bursts.append(len(self.packets))
         self._changed.set()
 
@@ -227,3 +228,23 @@ async def test_a_picture_s_end_is_flushed_before_what_follows_it(port: UdpPort) 
         await mailbox.flushed(3)
     assert mailbox.packets[1:] == picture
     assert mailbox.bursts == [1, 3, 4]
+
+
+async def test_a_flood_from_elsewhere_is_not_held_against_the_camera(port: UdpPort) -> None:
+    """Nor does it take all the time: once a turn brought nothing else the port rests, and goes on by itself."""
+    mailbox = Mailbox()
+    port.start(frozenset({HERE}), None, mailbox.receive, mailbox.flush)
+    with sender() as camera, sender(ELSEWHERE) as stranger:
+        for _ in range(2 * READS):
+            stranger.sendto(b"flood", (HERE, port.port))
+        camera.sendto(b"media", (HERE, port.port))
+        await asyncio.sleep(0)  # the loop looks at its sockets …
+        await asyncio.sleep(0)  # … and has called those that have something
+        assert port.strangers == READS
+        port.pause()
+        await asyncio.sleep(3 * udp.FLOODED)
+        assert port.strangers == READS
+        port.resume()
+        await mailbox.flushed()
+    assert (mailbox.packets, port.strangers) == ([b"media"], 2 * READS)
+    assert mailbox.told <= 2
