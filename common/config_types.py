@@ -31,6 +31,7 @@ _OCTET, _END_OF_HOST = "(?:[01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])", r"(?:[:/?#\\]|
 _NO_NUMBER = rf"(?!(?:[^/\\]*@)?(?!{_OCTET}(?:\.{_OCTET}){{3}}{_END_OF_HOST})[0-9][0-9.]*{_END_OF_HOST})"
 _BEGINS_PLACEHOLDER = r"(?:[<${]|\[(?![0-9A-Fa-f]*:))"  # and no IPv6 address
 _NO_PLACEHOLDER = rf"(?!(?:[^/\\]*[:@])?{_BEGINS_PLACEHOLDER})"
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")  # of a host
 _NO_NAME = "".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in NO_NAME)  # JSON's expressions know no other way
 _NO_HIDDEN = rf"(?!\*[:@])(?!(?:[^/\\]*@)?{_NO_NAME}{_END_OF_HOST})"
 _NO_QUOTE = "(?![!-~]*[\"'`<>]$)"  # at its end: that is taken for one of the text around it
@@ -145,8 +146,18 @@ def _ice_server(value: str) -> str:
 
 
 def _advertised(value: str) -> str:
-    split_stun_server(value)
+    stun = split_stun_server(value) is not None
+    if not stun and not _is_address(value) and not _NAME.fullmatch(value):
+        raise ValueError("must be an address or a name alone, without https:// and without a port, or stun:HOST[:PORT]")
     return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _switch_or_port(value: object) -> object:

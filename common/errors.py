@@ -109,13 +109,23 @@ _PASSING = frozenset(
 """Reasons of the system to refuse a value that it may take later, though nobody mends the configuration."""
 
 
+_REMEDIES = {
+    errno.EADDRNOTAVAIL: "; no interface of this machine has that address now: name one that has it, or none for all",
+    errno.EACCES: "; ports below 1024 take the right CAP_NET_BIND_SERVICE: give it, or choose a higher one",
+}
+_UNRESOLVED = "; an address needs no name server"
+
+
 def refused(number: int | None, problem: str, *, key: str) -> ConfigError:
     """The error for a key whose value the system refused with this ``errno``.
 
     It is a ``NotNowError`` where the system may take the value later, as is.
     """
-    passing = number in _PASSING or (number or 0) < 0  # of getaddrinfo: a name server that does not answer
-    return (NotNowError if passing else ConfigError)(problem, key=key)
+    unresolved = (number or 0) < 0  # of getaddrinfo: a name server that does not answer
+    remedy = _UNRESOLVED if unresolved else _REMEDIES.get(number or 0, "")
+    if not problem.startswith("cannot listen"):
+        remedy = ""
+    return (NotNowError if unresolved or number in _PASSING else ConfigError)(f"{problem}{remedy}", key=key)
 
 
 def unreadable(error: OSError) -> str:

@@ -31,3 +31,16 @@ def test_what_may_pass_by_itself_is_no_mistake_for_good(number: int) -> None:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT, errno.EINVAL, None])
 def test_what_somebody_has_to_mend_is_a_mistake(number: int | None) -> None:
     assert type(refused(number, "cannot be had", key="http.listen")) is ConfigError
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EADDRNOTAVAIL, "no interface of this machine has that address"),
+        (errno.EACCES, "CAP_NET_BIND_SERVICE"),
+        (socket.EAI_NONAME, "an address needs no name server"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_answered_with_what_to_do(number: int, words: str) -> None:
+    assert words in str(refused(number, "cannot listen on 192.0.2.1:80: no", key="http.listen"))
+    assert words not in str(refused(number, "cannot be had", key="http.listen"))
