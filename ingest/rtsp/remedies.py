@@ -35,9 +35,10 @@ _NO_PATH = "; the URL has no path, and this camera wants one: its own page or it
 _NO_STREAM = "; check the path in its URL, and restart the camera if that is right"
 _NO_ACCOUNT = "; the camera may want a user name and password in its URL"
 _FORBIDDEN = "; its account may not watch this stream, or the camera answers some addresses alone: look at its settings"
-_SAID = {401, 407, 453, 461, 503}  # what the state says, or what is tried next, is enough
+_SAID = {401, 453, 461, 503}  # what the state says, or what is tried next, is enough
 _FAULTS = {406, 500, 502, 504}  # to a request that was right; Tapo answers 406 until it is restarted
 _FAULT = "; restart the camera if that goes on"
+_PROXY = "; a proxy in between wants a login of its own, which is not supported: reach the camera without it"
 _NOWHERE = "; it leads elsewhere and does not say where: type the address of the stream itself"
 
 # Ports of cameras that are not for RTSP, and what they are for.
@@ -63,6 +64,8 @@ def remedy(status: int, method: str, url: str, *, server: str, realm: str, anony
     """
     if status == 403:
         return _NO_ACCOUNT if anonymous else _FORBIDDEN
+    if status == 407:
+        return _PROXY
     if status in (404, 410):
         named = f"{realm}\n{server}"
         unknown = _NO_PATH if _BARE.fullmatch(url) else ""

@@ -108,7 +108,7 @@ class Requests:
         elif identifier and identifier != self.session_id:
             self._other_id = identifier
         for parameter in parameters:
-            match = re.fullmatch(r"\s*timeout\s*=\s*\"?([0-9]{1,9})\"?\s*", parameter, re.IGNORECASE)
+            match = re.match(r"\s*timeout\s*=\s*\"?([0-9]{1,9})", parameter, re.IGNORECASE)  # a unit may stand behind
             if match:
                 self.timeout = float(match[1]) or DEFAULT_SESSION_TIMEOUT
 

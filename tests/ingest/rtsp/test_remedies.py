@@ -50,6 +50,7 @@ def test_a_url_without_a_path_is_said_to_be_that(url: str) -> None:
         (403, "DESCRIBE", True, "may want a user name and password"),
         (403, "DESCRIBE", False, "may not watch this stream"),
         (406, "DESCRIBE", False, "; restart the camera"),
+        (407, "DESCRIBE", False, "a proxy in between"),
         (454, "PLAY", False, "; restart the camera"),
         (455, "SETUP", False, "; restart the camera"),
         (461, "SETUP", False, ""),  # the other transport is tried

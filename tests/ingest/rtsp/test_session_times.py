@@ -30,6 +30,7 @@ from tests.fakes.talk import SDP, URL, Talk, everything
         ("abc;timeout=1", 1.0),
         ("abc;timeout=86400", MAX_KEEPALIVE_INTERVAL),
         ("abc;timeout=soon", 30.0),
+        ("abc;timeout=10s", 5.0),
     ],
 )
 def test_keepalive_comes_in_time(header: str, latest: float) -> None:
