@@ -32,6 +32,9 @@ def unreached(error: OSError, host: str, port: int, waited: float) -> CameraErro
         case errno.ENETUNREACH | errno.EADDRNOTAVAIL:
             what = "this server has no way to that network; check the address, and this server's own network"
             return CameraError(CameraState.UNREACHABLE, f"{where}: {what}")
+        case errno.EINVAL if host.lower().startswith("fe80:") and "%" not in host:
+            what = "an address of this kind holds for one interface: name that of this server's, such as [fe80::1%eth0]"
+            return CameraError(CameraState.UNREACHABLE, f"{where}: {what}")
         case errno.EPERM | errno.EACCES:
             return CameraError(CameraState.UNREACHABLE, f"{where}: a firewall on this server forbids it")
     return CameraError(CameraState.UNREACHABLE, f"{where}: {reason}")

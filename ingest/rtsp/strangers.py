@@ -9,15 +9,18 @@ _ANOTHER_PORT = "RTSP has another port (554 as a rule), or is off in the camera"
 _SERVICES = (
     (b"HTTP/", f"a web server (HTTP); {_ANOTHER_PORT}"),
     (b"<", f"a web server; {_ANOTHER_PORT}"),
-    (b"SSH-", "an SSH server"),
-    (b"220", "an FTP or SMTP server"),
-    (b"RFB ", "a server that shares a screen (VNC)"),
+    (b"SSH-", f"an SSH server; {_ANOTHER_PORT}"),
+    (b"220", f"an FTP or SMTP server; {_ANOTHER_PORT}"),
+    (b"RFB ", f"a server that shares a screen (VNC); {_ANOTHER_PORT}"),
+    (b"\xff\xfd", f"a Telnet server; {_ANOTHER_PORT}"),
+    (b"\xff\xfb", f"a Telnet server; {_ANOTHER_PORT}"),
     (b"\x15", "a TLS server; write rtsps:// instead of rtsp://"),
     (b"\x16", "a TLS server; write rtsps:// instead of rtsp://"),
 )
+_UNKNOWN = f"nothing that is known; {_ANOTHER_PORT}"
 FIRST_BYTES = 8  # that tell it
 
 
 def looks_like(begin: bytes) -> str:
     """Name the service whose answer begins so: the end of a sentence for a person, with what to do."""
-    return next((what for mark, what in _SERVICES if begin.startswith(mark)), "nothing that is known")
+    return next((what for mark, what in _SERVICES if begin.startswith(mark)), _UNKNOWN)

@@ -37,6 +37,12 @@ def test_a_server_without_a_way_does_not_suspect_the_camera_s_power() -> None:
     assert "power" not in unreached(cause, "10.0.0.9", 554, 5.0).detail
 
 
+def test_an_address_of_one_link_wants_the_interface() -> None:
+    cause = OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    assert "such as [fe80::1%eth0]" in unreached(cause, "fe80::7", 554, 5.0).detail
+    assert "Invalid argument" in unreached(cause, "fe80::7%eth0", 554, 5.0).detail
+
+
 @pytest.mark.parametrize(
     ("error", "host", "said"),
     [

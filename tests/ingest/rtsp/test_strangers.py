@@ -16,9 +16,11 @@ from ingest.rtsp.strangers import FIRST_BYTES, looks_like
         (b"RFB 003.008", "VNC"),
         (b"SSH-2.0-", "SSH server"),
         (b"\x15\x03\x01", "write rtsps:// instead of rtsp://"),
+        (b"\xff\xfd\x01login:", "a Telnet server"),
         (b"secret=1", "nothing that is known"),
     ],
 )
 def test_it_is_named_with_what_to_do(begin: bytes, words: str) -> None:
     assert words in looks_like(begin[:FIRST_BYTES])
+    assert ("RTSP has another port" in looks_like(begin)) != ("rtsps://" in looks_like(begin))
     assert "secret" not in looks_like(begin)
