@@ -264,7 +264,10 @@ class RtspSession:
         self._expect_success(response)
         description = sdp.parse(response.body)
         if not description.media and b"v=0" not in response.body:
-            raise CameraError(CameraState.MALFORMED, "the camera's reply to DESCRIBE holds no session description")
+            raise CameraError(
+                CameraState.MALFORMED,
+                "the camera's reply to DESCRIBE holds no session description; check the path in its URL",
+            )
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
         self._base = resolve_base(self.url, base, description.control)
         sections = self.select(description)
