@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import socket
 
+from common.address import is_loopback
 from common.cameras import CameraState
 from common.errors import CameraError
 
 _SILENT = "check its power, its cable and its address, and whether a firewall is in between"
+_OWN = "that is this server itself, or the container that it runs in; write the address of the machine that is meant"
 _MDNS = "such names need mDNS on this server, which containers have not; use the camera's IP address"
 
 
@@ -20,7 +22,8 @@ def unreached(error: OSError, host: str, port: int, waited: float) -> CameraErro
     """The error for a TCP connection that failed, after ``waited`` seconds if nothing was heard."""
     where = f"{host} port {port}"
     if isinstance(error, ConnectionRefusedError):
-        return CameraError(CameraState.CONNECTION_REFUSED, where)
+        own = f": {_OWN}" if is_loopback(host) else ""
+        return CameraError(CameraState.CONNECTION_REFUSED, f"{where}{own}")
     if isinstance(error, TimeoutError):
         return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {round(waited, 1):g} s; {_SILENT}")
     if isinstance(error, ConnectionError):

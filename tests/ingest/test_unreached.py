@@ -37,6 +37,14 @@ def test_a_server_without_a_way_does_not_suspect_the_camera_s_power() -> None:
     assert "power" not in unreached(cause, "10.0.0.9", 554, 5.0).detail
 
 
+@pytest.mark.parametrize(
+    ("host", "own"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("10.0.0.9", False)]
+)
+def test_the_loopback_is_said_to_be_this_server(host: str, own: bool) -> None:
+    """In a container it is the container, which those who type it do not mean."""
+    assert ("this server itself" in unreached(ConnectionRefusedError(), host, 554, 5.0).detail) == own
+
+
 def test_an_address_of_one_link_wants_the_interface() -> None:
     cause = OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     assert "such as [fe80::1%eth0]" in unreached(cause, "fe80::7", 554, 5.0).detail
