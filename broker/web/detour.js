@@ -2,7 +2,9 @@
 // there tries WebRTC quietly now and then, and goes back as soon as it works. What the network let through last is kept
 // in mind for the page and those that follow it, so that not every player finds it out anew. A network may be dark: WebRTC
 // connects, as small packets get through, and no picture comes; there it works once a picture has come in the background.
+// Where a browser has no WebRTC, as some are set up, the page's own port is the only way.
 
+import { hasTransceivers, hasWebRtc } from "./browser.js";
 import { canUseMse } from "./mse.js";
 
 const FALL_BACK_AFTER = 1900; // ms from the answer, until which WebRTC has to be connected; it goes on trying beside
@@ -21,6 +23,7 @@ export class Detour {
   #player;
   #timer = 0;
   #trying = null; // a session by WebRTC in the background
+  #only = false; // whether there is no WebRTC
   #dark = false; // whether WebRTC has connected here, and no picture came
   #pause = AGAIN_FIRST;
   #tryAt = 0; // when the next attempt is due, 0 if none is
@@ -42,7 +45,8 @@ export class Detour {
     addEventListener("online", this.#onNetwork);
     this.#pause = AGAIN_FIRST;
     this.#tryAt = 0;
-    this.taken = canUseMse() && Math.abs(recall()) > Date.now();
+    this.#only = !(hasWebRtc() && hasTransceivers());
+    this.taken = canUseMse() && (this.#only || Math.abs(recall()) > Date.now());
     this.#dark = this.taken && recall() < 0;
   }
 
@@ -109,6 +113,7 @@ export class Detour {
 
   /** The page's own port failed, though the server can be reached there: WebRTC again, and for a while nothing else. */
   failed() {
+    if (this.#only) return;
     this.#failures += 1;
     const counted = this.#failures - (this.#proved ? PROVED : 0);
     if (counted < 1) return;
@@ -170,6 +175,7 @@ export class Detour {
 
   /** Sessions by the page's own port may come and go meanwhile. */
   #tryLater() {
+    if (this.#only) return;
     const now = performance.now();
     if (!this.#tryAt) {
       this.#tryAt = now + this.#pause;
@@ -191,7 +197,7 @@ export class Detour {
     this.#dark = false;
     remember(0);
     if (this.#waiting) this.answered();
-    if (!this.taken) return;
+    if (!this.taken || this.#only) return;
     this.#trying?.close();
     this.#try();
     this.#tryAt = performance.now(); // once more, should this session's connection turn out to be dead as well

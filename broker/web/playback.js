@@ -30,7 +30,7 @@ export class Playback {
 
   /** Whether the video has been given another stream, or none, by somebody else: a script of the page, an extension. */
   get displaced() {
-    return this.#shown instanceof MediaStream && this.#video.srcObject !== this.#shown;
+    return isStream(this.#shown) && this.#video.srcObject !== this.#shown;
   }
 
   /** Show again what it is to show. */
@@ -54,7 +54,7 @@ export class Playback {
   show(source) {
     if (this.#shown === source) return;
     this.#shown = source;
-    if (source === null || source instanceof MediaStream) {
+    if (source === null || isStream(source)) {
       if (this.#video.src) {
         this.#video.removeAttribute("src");
         this.#video.load(); // or it would keep what it has
@@ -103,4 +103,9 @@ export class Playback {
     if (performance.now() - this.#triedAt > INSISTS_WITHIN) this.play();
     else this.#player.paused();
   }
+}
+
+/** Whether that is a MediaStream, which a browser without WebRTC does not know. */
+function isStream(source) {
+  return typeof MediaStream === "function" && source instanceof MediaStream;
 }

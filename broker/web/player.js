@@ -22,6 +22,7 @@ import { connectionStateOf, fullScreenOf } from "./browser.js";
 import { followHeight } from "./height.js";
 import { furnish, showMuted } from "./look.js";
 import { Detour } from "./detour.js";
+import { canUseMse } from "./mse.js";
 import { numbersOf } from "./numbers.js";
 import { Opening } from "./opening.js";
 import { Pictures } from "./pictures.js";
@@ -100,7 +101,7 @@ export class CamshaftPlayer extends WithAttributes {
 
   /** Why this browser can show no camera at all; empty if it can. */
   get unable() {
-    return unable();
+    return canUseMse() ? "" : unable();
   }
 
   connectedCallback() {
@@ -116,7 +117,7 @@ export class CamshaftPlayer extends WithAttributes {
     removeEventListener("pagehide", this.#onPageHide);
     removeEventListener("pageshow", this.#onPageShow);
     this.#roaming.stop();
-    this.disconnect();
+    Promise.resolve().then(() => this.isConnected || this.disconnect()); // else it was only moved within the page
   }
 
   attributeChangedCallback(name, before, after) {

@@ -303,6 +303,7 @@ export class SocketSignalling extends EventTarget {
 
   #opened() {
     if (this.online) return Promise.resolve();
+    if (this.blocked) return Promise.reject(new SignallingError("blocked", UNREACHABLE)); // it was said already
     return new Promise((resolve, reject) => {
       const settle = (act) => () => {
         clearTimeout(timer);

@@ -186,13 +186,26 @@ def _no_tls(error: OSError | ValueError, port: int) -> CameraError:
     return CameraError(CameraState.TLS_FAILED, f"{reason}; an old camera may need tls.legacy")
 
 
+_STATES = {
+    401: CameraState.UNAUTHORIZED,
+    404: CameraState.NOT_FOUND,
+    410: CameraState.NOT_FOUND,
+    429: CameraState.FULL,
+    503: CameraState.FULL,  # as small cameras answer a second client
+}
+
+
 def _refused(body: Body) -> CameraError:
-    state = {401: CameraState.UNAUTHORIZED, 404: CameraState.NOT_FOUND, 410: CameraState.NOT_FOUND}.get(
-        body.status, CameraState.REJECTED
-    )
+    state = _STATES.get(body.status, CameraState.REJECTED)
     if state is CameraState.UNAUTHORIZED and body.url.username is None:
         return CameraError(state, "it wants a user name and a password, and the URL has none for it")
-    return CameraError(state, f"it answered {body.status}")
+    if body.status == 403:
+        what = "; its user may not see this, or it answers some addresses alone: look at its settings"
+    elif state is CameraState.REJECTED:
+        what = "; restart it if that goes on" if body.status >= 500 else "; check the path in its URL"
+    else:
+        what = ""
+    return CameraError(state, f"it answered {body.status}{what}")
 
 
 def resolved(host: str, port: int) -> list[str]:

@@ -158,16 +158,24 @@ def test_a_password_that_is_missing_is_asked_for(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "state"),
+    ("status", "state", "said"),
     [
-        (404, CameraState.NOT_FOUND),
-        (410, CameraState.NOT_FOUND),
-        (503, CameraState.REJECTED),
-        (500, CameraState.REJECTED),
+        (404, CameraState.NOT_FOUND, ""),
+        (410, CameraState.NOT_FOUND, ""),
+        (429, CameraState.FULL, ""),
+        (503, CameraState.FULL, ""),
+        (403, CameraState.REJECTED, "its user may not see this"),
+        (405, CameraState.REJECTED, "check the path in its URL"),
+        (500, CameraState.REJECTED, "restart it"),
     ],
 )
-def test_other_answers_have_a_state(serve: Serve, status: int, state: CameraState) -> None:
-    assert error_of(Http(serve({"/": says(b"", status)}).url("/"), TlsSpec(), ALL)).state is state
+def test_other_answers_have_a_state_and_say_what_to_do(
+    serve: Serve, status: int, state: CameraState, said: str
+) -> None:
+    error = error_of(Http(serve({"/": says(b"", status)}).url("/"), TlsSpec(), ALL))
+    assert error.state is state
+    assert error.detail.startswith(f"it answered {status}")
+    assert said in error.detail
 
 
 def test_redirects_end(serve: Serve) -> None:

@@ -55,15 +55,50 @@ async def test_what_came_late_to_browsers_is_not_needed(page, egress: FakeEgress
     await playwright.expect(page.locator("#form")).to_be_hidden()
 
 
+NO_WEBRTC = "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;"
+NO_MSE = "delete window.MediaSource; delete window.ManagedMediaSource;"
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        NO_WEBRTC + "delete window.MediaStream;",
+        "delete RTCPeerConnection.prototype.addTransceiver;",
+        "window.RTCPeerConnection = class { constructor() { throw new DOMException('', 'NotAllowedError') } };",
+    ],
+)
+async def test_a_browser_without_webrtc_asks_by_the_page_s_own_port(page, lacking: str) -> None:
+    await page.add_init_script(lacking)
+    async with page.expect_websocket(lambda socket: "/mse/door" in socket.url):
+        await page.goto("/watch/door")
+        await page.evaluate("document.querySelector('camshaft-player').connect()")
+    await playwright.expect(page.locator("camshaft-player .start")).to_be_hidden()
+
+
+async def test_a_socket_that_was_refused_before_it_was_needed_is_not_waited_for(page) -> None:
+    """The page's offer takes its time, and what the socket was told meanwhile counts."""
+    await page.add_init_script("delete window.WebSocket")
+    await page.goto("/watch/door")
+    said = await page.evaluate("""async () => {
+        const { HOME } = await import("/static/address.js");
+        const { SocketSignalling } = await import("/static/socket.js");
+        const socket = SocketSignalling.to(new URL(HOME));
+        while (!socket.blocked) await new Promise((then) => setTimeout(then, 20));
+        const open = socket.open("door", "v=0", {}, { stream: "auto", height: 0 }).catch((error) => error.code);
+        return Promise.race([open, new Promise((then) => setTimeout(then, 0, "waits"))]);
+    }""")
+    assert said == "blocked"
+
+
 @pytest.mark.parametrize(
     ("path", "lacking", "sentence"),
     [
-        ("/", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
-        ("/watch/door", "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;", "has no WebRTC"),
-        ("/", "delete RTCPeerConnection.prototype.addTransceiver", "is too old"),
+        ("/", NO_WEBRTC + NO_MSE, "has no WebRTC"),
+        ("/watch/door", NO_WEBRTC + NO_MSE, "has no WebRTC"),
+        ("/", "delete RTCPeerConnection.prototype.addTransceiver;" + NO_MSE, "is too old"),
     ],
 )
-async def test_a_browser_without_webrtc_reads_so_and_finds_no_dead_button(
+async def test_a_browser_without_any_way_reads_so_and_finds_no_dead_button(
     page, path: str, lacking: str, sentence: str
 ) -> None:
     await page.add_init_script(lacking)

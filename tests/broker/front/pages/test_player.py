@@ -275,6 +275,25 @@ async def test_a_click_on_the_idle_picture_connects(broker: RunningBroker, page)
     await playwright.expect(start).to_be_hidden()  # there is nothing to connect to
 
 
+async def test_a_player_that_is_moved_within_the_page_goes_on_and_one_that_is_removed_does_not(page) -> None:
+    await page.goto("/watch/door")
+    states = await page.evaluate("""async () => {
+        const player = document.querySelector("camshaft-player");
+        const soon = () => new Promise((then) => setTimeout(then, 50));
+        player.connect();
+        const frame = document.createElement("div");
+        document.body.append(frame);
+        frame.append(player);
+        await soon();
+        const moved = player.state;
+        player.remove();
+        await soon();
+        return [moved, player.state];
+    }""")
+    assert states[0] != "idle"
+    assert states[1] == "idle"
+
+
 async def test_a_server_that_stands_still_is_noticed_and_so_is_its_return(broker: RunningBroker, page) -> None:
     frozen = False
 
