@@ -40,6 +40,7 @@ _REDIRECTS = {301, 302, 303, 305, 307, 308}
 _PERHAPS_TLS = "the camera hung up at the first request; if its port speaks TLS, write rtsps:// instead of rtsp://"
 _ASSUMED = frozenset({"GET_PARAMETER"})  # of a camera that was not asked what it understands
 _LOGIN = {401, 403}
+_NO_DESCRIPTION = "the camera's reply to DESCRIBE holds no session description; check the path in its URL"
 _ENDED = "the camera ends the session when it is asked for it"
 _FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras send nothing
 
@@ -264,10 +265,7 @@ class RtspSession:
         self._expect_success(response)
         description = sdp.parse(response.body)
         if not description.media and b"v=0" not in response.body:
-            raise CameraError(
-                CameraState.MALFORMED,
-                "the camera's reply to DESCRIBE holds no session description; check the path in its URL",
-            )
+            raise CameraError(CameraState.MALFORMED, _NO_DESCRIPTION)
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location")
         self._base = resolve_base(self.url, base, description.control)
         sections = self.select(description)
