@@ -43,6 +43,7 @@ _FILES = f"{_CONTAINERS},avi,m4v,ivf,wav"
 _TYPES = {
     "multipart/x-mixed-replace": "mpjpeg",
     "multipart/mixed": "mpjpeg",
+    **dict.fromkeys(("video/x-motion-jpeg", "video/x-mjpeg", "video/mjpeg", "image/x-mjpeg"), "mpjpeg"),
     "application/vnd.apple.mpegurl": "hls",
     "application/x-mpegurl": "hls",
     "audio/mpegurl": "hls",

@@ -34,6 +34,7 @@ KINDS = {
     "a length of something else": Kind(part="Content-Type: image/jpeg\r\nContent-Length: 100\r\n"),
     "no type, bare line feeds": Kind(line="\n", end="\n", part="Content-Length: {size}\n"),
     "chunks, and nothing between": Kind("multipart/mixed; boundary=frame", chunked=True, part=LENGTHLESS, end=""),
+    "nothing but images": Kind("video/x-motion-jpeg", delimiter="", part="", line="", end=""),
     "words before": Kind(preamble="this is a multipart message\r\n"),
 }
 
