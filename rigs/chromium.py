@@ -32,7 +32,8 @@ from playwright.async_api import Browser, BrowserContext, Page, Route, async_pla
 from rigs.process import end_with_parent
 
 CHROMIUM = "/usr/bin/chromium"
-# The same without a window of its own, where it is installed: its start and each page take a sixth of the CPU.
+# The same without a window of its own, where it is installed: its start and each page take a sixth of the CPU. What it
+# does with media and networks is the same code.
 SHELL = shutil.which("chromium-headless-shell") or CHROMIUM
 PROBE = Path(__file__).with_name("probe.js")
 FLAGS = (
@@ -280,7 +281,7 @@ class Chromium:
 
 
 @asynccontextmanager
-async def chromium(executable: str = CHROMIUM, *flags: str, kept: Kept | None = None) -> AsyncIterator[Chromium]:
+async def chromium(executable: str = SHELL, *flags: str, kept: Kept | None = None) -> AsyncIterator[Chromium]:
     """Run a headless Chromium, or use one that is kept; with a profile of its own, which takes any certificate.
 
     ``executable`` may be a wrapper that enters a namespace, and may be given more ``flags`` if none is kept.

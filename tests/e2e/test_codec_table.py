@@ -22,7 +22,7 @@ import pytest_asyncio
 
 from rigs import chromium as chromium_rig
 from rigs import gst_camera as gst_rig
-from rigs.chromium import Chromium, Viewing
+from rigs.chromium import CHROMIUM, Chromium, Viewing
 from rigs.cluster import Cluster
 from rigs.codec_sources import PICTURES, SOUNDS, file_of, numbered, pipeline
 from rigs.gst_launch import FPS, TONE, GstLaunch, missing
@@ -82,7 +82,7 @@ async def watched(
             cameras[f"camera-{number}"] = {"url": made, "on_demand": True, "keep_after": 0.0}
         names = dict(zip(cells, cameras, strict=True))
         config = {"sources": {"allow": ["rtsp", "file"]}}
-        async with Cluster(directory, cameras, config=config) as running, chromium_rig.chromium() as browser:
+        async with Cluster(directory, cameras, config=config) as running, chromium_rig.chromium(CHROMIUM) as browser:
             yield lambda *cell: _watch(browser, running, names[cell], cell)
 
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from rigs import chromium as chromium_rig
-from rigs.chromium import CHROMIUM, Chromium, Viewing
+from rigs.chromium import SHELL, Chromium, Viewing
 from rigs.clip import SMALL, TINY, Clip
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
@@ -182,7 +182,7 @@ async def test_a_page_to_which_a_small_mtu_lets_no_picture_through_plays_by_its_
                 config={"auth": {"mode": "none"}, "media": {"port": 0, "tcp": "off"}},
                 host=server.address,
             ) as running,
-            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
+            chromium_rig.chromium(viewer.wrapper(SHELL, tmp_path)) as browser,
         ):
             viewing = await browser.open(f"{running.url}/watch/front-door")
             print(f"first picture after {await viewing.first_frame_ms(seconds=PATIENCE):.0f} ms")

@@ -163,10 +163,10 @@ def test_hosts_are_apart_from_this_one_and_gone_at_the_end(two_hosts: Callable[.
 @pytest.mark.namespace
 @pytest.mark.browser
 async def test_chromium_watches_from_another_host(two_hosts: Callable[..., Any], tmp_path: FilePath) -> None:
-    from rigs.chromium import CHROMIUM, chromium
+    from rigs.chromium import SHELL, chromium
 
     with two_hosts(down=Path(loss=0.02)) as (server, viewer, link), server.entered():
-        async with WhepServer(server.address) as whep, chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser:
+        async with WhepServer(server.address) as whep, chromium(viewer.wrapper(SHELL, tmp_path)) as browser:
             viewing = await browser.whep(whep.url, gather=True)
             await viewing.shows(20)
             assert link.counts()["down"]["passed"] > 20

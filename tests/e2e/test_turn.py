@@ -15,7 +15,7 @@ from rigs import chromium as chromium_rig
 from rigs import coturn as coturn_rig
 from rigs import reverse_proxy
 from rigs.authority import Authority
-from rigs.chromium import CHROMIUM, Viewing
+from rigs.chromium import SHELL, Viewing
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
@@ -133,7 +133,7 @@ async def test_a_picture_comes_through_the_networks_that_let_out_least(
         at = {"host": server.address, "port": PORT, "peer": server.address}
         async with (
             Cluster(tmp_path, {"yard": gst_camera(SMALL).url}, config=config, host=server.address) as running,
-            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path), TRUSTING) as browser,
+            chromium_rig.chromium(viewer.wrapper(SHELL, tmp_path), TRUSTING) as browser,
         ):
             await browser.context.add_init_script(LISTENS)
             async with coturn_rig.coturn(tmp_path / "turn", secret=SECRET, tls=issued, **at):

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Error
 
 from rigs import chromium as chromium_rig
-from rigs.chromium import CHROMIUM, Chromium, Viewing
+from rigs.chromium import SHELL, Chromium, Viewing
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
@@ -105,7 +105,7 @@ async def test_one_call_names_the_broken_link(
         cameras["jpeg"] = launched.urls[0]
         async with (
             Cluster(tmp_path, cameras, config=CONFIG, host=server.address) as running,
-            chromium_rig.chromium(viewer.wrapper(CHROMIUM, tmp_path)) as browser,
+            chromium_rig.chromium(viewer.wrapper(SHELL, tmp_path)) as browser,
         ):
             for name, (broken, words) in CAMERAS.items():
                 viewing = await browser.whep(running.whep(name))
