@@ -31,10 +31,13 @@ _FLAGS = [
 ]
 _SANITIZERS = "-fsanitize=address,undefined"
 _TESTS = """
-import importlib.util, sys, pytest
-spec = importlib.util.spec_from_file_location(sys.argv[1], sys.argv[2])
-sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-sys.exit(pytest.main(["-q", "-s", "-p", "no:cacheprovider", *sys.argv[3:]]))
+import importlib, importlib.util, sys, pytest
+name, extension, *arguments = sys.argv[1:]
+sanitized = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, extension))
+sys.modules[name] = sanitized
+code = pytest.main(["-q", "-s", "-p", "no:cacheprovider", *arguments])
+assert importlib.import_module(name.rpartition(".")[0]).lib is sanitized.lib, "its tests were of another one"
+sys.exit(code)
 """
 
 
