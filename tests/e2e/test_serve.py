@@ -18,9 +18,8 @@ import pytest
 from broker.store import Store
 from common.config_cameras import CameraConfig
 from common.log_taps import LOOK_INTERVAL
-from rigs.command import BOUND, ROOT, Command, wait_until
-from rigs.process import free_port
-from tests.fakes.private_bus import free_tcp_endpoints
+from rigs.command import BOUND, Command, wait_until
+from rigs.process import ROOT, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("serve")]  # most of them look at one cluster
 
@@ -227,7 +226,10 @@ def test_no_camera_is_simulated_in_place_of_a_stored_one(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_clean_end(tmp_path: Path, number: signal.Signals) -> None:
+def test_clean_end_where_folders_have_the_names_of_ours(tmp_path: Path, number: signal.Signals) -> None:
+    for name in ("common", "broker", "relay", "ingest", "egress", "transcode", "camshaft"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('not this one')")
     with Command(tmp_path, "demo") as cluster:
         cluster.ready()
         family = cluster.family()
@@ -287,33 +289,6 @@ def test_mistake_in_the_file_ends_it_with_one_message(tmp_path: Path) -> None:
         )
 
 
-def test_processes_start_alone_by_variables(tmp_path: Path) -> None:
-    """As containers do: no file, no options, tcp between them, a secret."""
-    address = free_tcp_endpoints().address
-    common = {"CAMSHAFT_BROKER_ADDRESS": address, "CAMSHAFT_CLUSTER_SECRET": "s" * 16}
-    listen = f"127.0.0.1:{free_port()}"
-    directories = [tmp_path / name for name in ("broker", "ingest", "egress")]
-    for each in directories:
-        each.mkdir()
-    with (
-        Command(directories[0], "broker", environ=common | {"CAMSHAFT_HTTP_LISTEN": listen}) as broker,
-        Command(directories[1], "ingest", environ=common | {"CAMSHAFT_NODE": "i-1"}),
-        Command(directories[2], "egress", environ=common | {"CAMSHAFT_NODE": "e-1"}),
-    ):
-        broker.page = f"http://{listen}"
-        wait_until(lambda: (broker.get("/readyz") or {}).get("status") == "ready", "the three do not find each other")
-        assert {node["node"] for node in broker.get("/api/nodes")} >= {"i-1", "e-1"}
-
-
 def listening(pid: int) -> int | None:
     ports = [each.laddr.port for each in psutil.Process(pid).net_connections("tcp") if each.status == "LISTEN"]
     return ports[0] if ports else None
-
-
-def test_folders_of_the_operator_are_not_taken_for_ours(tmp_path: Path) -> None:
-    for name in ("common", "broker", "relay", "ingest", "egress", "camshaft"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise ImportError('not this one')")
-    with Command(tmp_path, "serve") as cluster:
-        cluster.ready()
-        assert cluster.end() == 0
