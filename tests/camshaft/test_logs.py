@@ -37,6 +37,7 @@ def following(*options: str, broker: bool = True) -> Iterator[tuple[subprocess.P
             try:
                 while not any((endpoints.directory / FOLLOWERS).glob("*.sock")):
                     assert process.poll() is None
+                    time.sleep(0.02)
                 yield process, Taps(endpoints.directory)
             finally:
                 process.kill()
