@@ -143,7 +143,7 @@ async def test_a_page_is_told_that_its_session_was_closed(broker: RunningBroker)
         (viewer,) = await broker.until("/api/viewers", lambda viewers: viewers)
         await said(broker, "close", viewer["session"])
         told: dict[str, Any] = {}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while told.get("type") != "close":
                 told = await page.receive_json()
         assert (told["reason"], told["sentence"]) == ("closed_by_operator", "An operator has closed this session.")
