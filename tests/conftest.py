@@ -31,6 +31,8 @@ settings.register_profile("patient", deadline=None)
 # Of CI: a failure is to be of the change that is being looked at. Releases of Hypothesis differ in what they do there.
 # What are the same examples each time need not be many: others are drawn at every `make test` and every `make fuzz`.
 settings.register_profile("fixed", deadline=None, derandomize=True, max_examples=50, print_blob=True)
+# Of `make test-fast`, which is run often: what few do not find is looked for by `make test` and `make fuzz`.
+settings.register_profile("quick", deadline=None, max_examples=20)
 # Of `make fuzz`: others each time, and more of them where a test does not say how many.
 settings.register_profile("anew", deadline=None, derandomize=False, max_examples=2_000, print_blob=True)
 
