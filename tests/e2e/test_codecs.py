@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ Watch = Callable[[str], Awaitable[Seen]]
 TRIES = 3  # windows: what else the machine does may spoil one
 TABLE = Path(__file__).parents[2] / "docs" / "codecs.md"
 SECONDS = 3.0
+ALONE = "PYTEST_XDIST_WORKER" not in os.environ  # nothing else costs time: all that is promised has to be seen
+KILLED = 3.0 if ALONE else 10.0  # seconds without a picture where a transcode process is killed
+VIEWERS = 20 if ALONE else 3
+KEPT = 10.0  # seconds, the default of keep_after
 PACKETS = 50  # of sound in a second
 X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800"
 MAIN = "video/x-h264,profile=main"  # left alone it encodes Baseline, which has neither B-frames nor fields
@@ -203,7 +208,7 @@ async def test_one_conversion_serves_all_viewers_and_ends_after_the_last(
             while not await joined(running):  # noqa: ASYNC110  # HTTP tells nobody
                 await asyncio.sleep(0.2)
         assert (await converter(running))["cameras"] == [], "nothing is converted that nobody watches"
-        viewings = [await chromium.whep(running.whep("front-door")) for _ in range(3)]
+        viewings = [await chromium.whep(running.whep("front-door")) for _ in range(VIEWERS)]
         for viewing in viewings:
             await viewing.shows(FPS)
         before = await converter(running)
@@ -214,7 +219,7 @@ async def test_one_conversion_serves_all_viewers_and_ends_after_the_last(
         assert made <= 1.3 * FPS * SECONDS + FPS, "each picture once"
         for viewing in viewings:
             await viewing.close()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(KEPT if ALONE else 2 * KEPT):
             while (await converter(running))["cameras"]:  # noqa: ASYNC110  # HTTP tells nobody
                 await asyncio.sleep(0.2)
 
@@ -233,6 +238,7 @@ async def test_a_transcode_process_that_is_killed_costs_a_moment_and_no_session(
         shown = [frame.shown / 1e3 for frame in await viewing.frames()]
         stood = max(after - before for before, after in itertools.pairwise(shown) if after > killed_at)
         print(f"the picture stood for {stood:.2f} s")
+        assert stood < KILLED
         assert len(await viewing.all_stats()) == 1
         assert "viewer left" not in running.log
 

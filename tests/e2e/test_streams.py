@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,15 +20,20 @@ from rigs.gst_launch import FPS, GstLaunch, missing, picture, sound
 from rigs.path import Path
 from rigs.relay import Relay
 
+ALONE = "PYTEST_XDIST_WORKER" not in os.environ  # nothing else costs time: all that is promised has to be seen
+
 pytestmark = [
     *(pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600 if ALONE else 240),
 ]
 
 PATIENCE = 15.0  # seconds
 QUIET = 3.0  # seconds in which nothing may move any more
 TRIES = 3  # what else the machine does may spoil one
-FREEZE = 0.5  # seconds; on a machine of its own a move costs none
+FREEZE = 0.3 if ALONE else 0.5  # seconds; on a machine of its own a move costs none …
+CUT = 0.5  # … and one on a line that is cut 0.2 to 0.4
+SWITCH = 2.0 if ALONE else PATIENCE  # seconds until a picture of the other stream is there
+STEADY = 60.0 if ALONE else QUIET  # seconds after a move in which the stream may not change again
 X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=800 ! rtph264pay"
 PCMU = sound("mulawenc ! rtppcmupay", rate=8_000, pt=0)
 MAIN, SUB = (640, 480), (320, 240)
@@ -66,6 +72,15 @@ async def becomes(viewing: Viewing, size: tuple[int, int], patience: float = PAT
             await asyncio.sleep(0.05)
 
 
+async def stays(viewing: Viewing, size: tuple[int, int]) -> None:
+    """See that the picture keeps that size, and its session."""
+    until = time.monotonic() + STEADY
+    while time.monotonic() < until:
+        [stats] = await viewing.all_stats()
+        assert (stats.width, stats.height) == size
+        await asyncio.sleep(0.5)
+
+
 async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
     chromium: Chromium, shared_cluster: Callable[..., Any]
 ) -> None:
@@ -77,14 +92,14 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
         streams = (await camera(running))["streams"]
         assert (streams["sub"]["state"], streams["main"]["state"]) == ("idle", "playing"), "nobody watches the other"
         for _ in range(TRIES):
-            moved_at, before = time.time(), await viewing.stats()
+            moved_at, before, took = time.time(), await viewing.stats(), 0.0
             for viewport, size, name in ((TILE, SUB, "sub"), (FULL, MAIN, "main")):
                 began = time.monotonic()
                 await viewing.page.set_viewport_size(viewport)  # type: ignore[arg-type]
                 await becomes(viewing, size)
+                took = max(took, time.monotonic() - began)
                 print(f"{name} after {time.monotonic() - began:.1f} s", end=", ")
-                await asyncio.sleep(QUIET)  # the time to see that it stays, not to wait for something
-                await becomes(viewing, size)
+                await stays(viewing, size)
                 [viewer] = await viewers(running)
                 assert (viewer["camera"], viewer["stream"]) == ("front-door", name)
             after = await viewing.stats()
@@ -93,7 +108,7 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
             assert after.packets_lost == before.packets_lost
             concealed = after.audio_concealed - before.audio_concealed
             heard = concealed < 0.05 * (after.audio_samples - before.audio_samples)
-            if smooth := heard and after.freeze_seconds - before.freeze_seconds < FREEZE:
+            if smooth := heard and took < SWITCH and after.freeze_seconds - before.freeze_seconds < FREEZE:
                 break
         assert smooth, f"{before}, {after}"
         assert "viewer left" not in running.log
@@ -158,7 +173,7 @@ async def test_a_line_that_becomes_thin_gets_the_sub_stream_until_it_has_room_ag
 ) -> None:
     main, sub = gst_camera(Clip(width=1280, height=720, bitrate=3_000_000, seconds=4)), gst_camera(TINY)
     running = await shared_cluster({"front-door": {"url": main.url, "streams": {"sub": {"url": sub.url}}}})
-    stands = []
+    stands: list[tuple[float, float]] = []  # seconds until the picture is the other one, and without any
     async with Relay(down=Path(rate=10e6)) as relay:
         viewing = await chromium.whep(running.whep("front-door"), rewrite_answer=relay.rewrite)
         for _ in range(TRIES):
@@ -168,17 +183,18 @@ async def test_a_line_that_becomes_thin_gets_the_sub_stream_until_it_has_room_ag
             cut_at, began = time.time(), time.monotonic()
             relay.down = Path(rate=1e6)
             await becomes(viewing, (320, 240))
-            print(f"moved after {time.monotonic() - began:.1f} s", end=", ")
+            moved = time.monotonic() - began
             assert await flows(viewing, sub.fps)
-            await becomes(viewing, (320, 240))
-            stands.append(await stood(viewing, cut_at))
-            print(f"the picture stood for {stands[-1]:.2f} s, lost {relay.down.counts['queue_full']} packets", end=", ")
+            stands.append((moved, await stood(viewing, cut_at)))
+            await stays(viewing, (320, 240))
+            print(f"moved after {moved:.1f} s, the picture stood for {stands[-1][1]:.2f} s", end=", ")
+            print(f"lost {relay.down.counts['queue_full']} packets", end=", ")
             relay.down = Path(rate=10e6)
             began = time.monotonic()
             await becomes(viewing, (1280, 720), patience=60.0)
             print(f"back after {time.monotonic() - began:.1f} s")
-            if stands[-1] < FREEZE:
+            if moved < SWITCH and stands[-1][1] < CUT:
                 break
-        assert min(stands) < FREEZE
+        assert any(moved < SWITCH and stand < CUT for moved, stand in stands), stands
         assert len(await viewing.all_stats()) == 1
         assert "viewer left" not in running.log
