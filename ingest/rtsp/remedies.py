@@ -70,6 +70,8 @@ def remedy(status: int, method: str, url: str, *, server: str, realm: str, anony
         named = f"{realm}\n{server}"
         unknown = _NO_PATH if _BARE.fullmatch(url) else ""
         return next((f"; {said}" for mark, said in _PATHS if mark.search(named)), unknown)
+    if status == 503 and "GStreamer" in server:
+        return "; GStreamer's server also says so where its pipeline does not start"
     if status in _SAID or status < 300:
         return ""
     if status < 400:

@@ -64,6 +64,10 @@ def test_each_status_has_its_remedy(status: int, method: str, anonymous: bool, s
     assert (said in found) if said else not found
 
 
+def test_a_pipeline_that_does_not_start_is_not_taken_for_a_crowd_alone() -> None:
+    assert "pipeline" in remedy(503, "PLAY", URL, server="GStreamer RTSP server", realm="", anonymous=True)
+
+
 @pytest.mark.parametrize(
     ("url", "said", "unsaid"),
     [
