@@ -169,7 +169,12 @@ def read_datagrams(data: bytes) -> None:
         connect=lambda _remote: None,
         sendto=lambda *_: None,
     )
-    loop = SimpleNamespace(add_reader=lambda *_: None, time=lambda: float(len(waiting)))
+    loop = SimpleNamespace(
+        add_reader=lambda *_: None,
+        remove_reader=lambda *_: None,
+        call_later=lambda *_: SimpleNamespace(cancel=lambda: None),
+        time=lambda: float(len(waiting)),
+    )
     asyncio._set_running_loop(loop)  # type: ignore[arg-type]
     try:
         port = UdpPort(sock)  # type: ignore[arg-type]
