@@ -27,6 +27,7 @@ MEASURE_NS = 3_000_000_000  # over which a track's clock is measured
 MEASURES = 2  # in a row that say it runs at another rate than announced
 RATES = (90_000, 48_000, 30_000, 16_000, 8_000, 1_000)  # Hz, at which cameras were seen to count pictures
 SOUND_RATES = (90_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 1_000)  # and sound
+PAUSE_NS = 400_000_000  # in which nothing comes
 ABSURD = 4  # times faster or slower than announced, which no file that is played at another speed is
 FAR_OFF, CLOSE = 0.25, 0.1  # parts: from the rate that was announced, and to one of those
 
@@ -121,6 +122,7 @@ class TrackClock:
         self._doubts = 0  # that fit to each other
         self._early: SenderReport | None = None
         self._measured_from: tuple[int, int] | None = None  # the last timestamp as it came, and the arrival
+        self._pause = 0  # ticks of the longest time in which nothing came, since the last measure
         self._slow, self._drifts = 0, False  # measures in a row in which it counted too little
         self._other_rate, self._other_rates = 0, 0  # what was measured, and how often in a row
 
@@ -132,6 +134,8 @@ class TrackClock:
         step = (raw - self._raw + 0x80000000 & 0xFFFFFFFF) - 0x80000000
         if elapsed < 0:
             elapsed = 0
+        elif elapsed > self._pause:
+            self._pause = elapsed
         self._back_ns = 0
         if self._restarted:
             self._begin_timeline(raw, elapsed)
@@ -225,7 +229,9 @@ class TrackClock:
         absurd = not rate and not 1 / ABSURD < part < ABSURD
         if absurd:  # it may count pictures, or microseconds
             rate = self._other_rate if abs(measured - self._other_rate) < CLOSE * measured else round(measured)
-        paused = self._rates is SOUND_RATES and 1 / ABSURD < part < 1  # some leave silence out, and do not count it
+        # Some leave silence out of their sound, and do not count it.
+        paused = self._rates is SOUND_RATES and part < 1 and self._pause >= self._ticks(PAUSE_NS)
+        self._pause = 0
         if not rate or abs(part - 1) < FAR_OFF or paused:
             self._other_rates = 0
             return
