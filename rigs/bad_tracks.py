@@ -83,7 +83,7 @@ def _back(packet: bytes) -> list[bytes]:
 BAD: Mapping[str, Bad] = MappingProxyType(
     {
         "H.265 whose header lies": Bad(lambda: [_h265_of_another_size()]),
-        "H.264 whose header lies": Bad(lambda: [_h264_of_another_size()], "its picture cannot be decoded as H264"),
+        "H.264 whose header lies": Bad(lambda: [_h264_of_another_size()], "its picture cannot be decoded as H.264"),
         "JPEG whose header lies": Bad(lambda: [_images_of_another_size()]),
         "another size each second": Bad(lambda: [h265_track([*_h265(30), *_h265(30, width=640, height=480)])]),
         "another size of JPEG each second": Bad(lambda: [_images_that_change()]),

@@ -75,7 +75,7 @@ class Frames:
             return "" if self.keyframes else AWAITED
         if self._refused:
             return (
-                f"no picture can be read from what comes as {self.track.codec}: {self._refused}; "
+                f"no picture can be read from what comes as {self.track.name}: {self._refused}; "
                 "restart the camera, or set this stream to H.264"
             )
         return (

@@ -27,7 +27,7 @@ def test_what_mostly_fails_is_named_and_what_mends_itself_is_not() -> None:
 @pytest.mark.parametrize(
     ("track", "words"),
     [
-        (JPEG, "its picture cannot be decoded as JPEG"),
+        (JPEG, "its picture cannot be decoded as Motion JPEG"),
         (AAC, "set the camera's sound to G.711"),
         (Track(Kind.VIDEO, "H265", 90_000, width=12_000, height=4_320), "12000 by 4320 pixels is larger"),
     ],
