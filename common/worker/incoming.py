@@ -73,6 +73,15 @@ class Incoming:
         """The epoch, and the number of a kind's next packet in it; ``None`` if a start is needed."""
         return self._epoch, self._expected[kind]
 
+    @property
+    def epoch(self) -> int | None:
+        """The epoch that is taken; ``None`` if no live batch has come yet."""
+        return self._epoch if self._received_at > float("-inf") else None
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since the newest live batch of the epoch."""
+        return now - self._received_at
+
     def start(self, now: float) -> None:
         """Begin, now that the rendition is subscribed to: ask for the group of pictures."""
         self._request(now)

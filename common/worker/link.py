@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -117,6 +117,7 @@ class Link:
         self.succeeds = ""  # incarnation of the process before, if that has given everything to this one
         self.drain_ordered = asyncio.Event()  # by the broker
         self.agreement = Agreement()
+        self.on_spoken: Callable[[int], object] = lambda _version: None  # the broker has said which wire version is
         self.hopeless = asyncio.Event()  # the broker speaks nothing that this worker does
         self._context = context
         self._endpoints = endpoints
@@ -285,6 +286,7 @@ class Link:
             self.drain_ordered.set()
         elif isinstance(message, Speak):
             self.agreement.told(message.version)
+            self.on_spoken(self.agreement.version)
             self.report_soon()
         elif isinstance(message, Unfit):
             self.agreement.refused(message.sentence)

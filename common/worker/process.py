@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import zmq
 
+from common import near
 from common.config import Config
 from common.control import KeyWanted, NodeName, Role
 from common.curve import Keys
@@ -48,11 +49,11 @@ class Surroundings:
         return publisher
 
     def subscriber(self, name: str = "") -> Subscriber:
-        """The subscriber of a kind that takes renditions; to be entered once.
+        """The subscriber of a kind that takes renditions; to be entered once, before the broker is heard.
 
         ``name`` is its own while another process has the node's.
         """
-        return Subscriber(
+        subscriber = Subscriber(
             self.context,
             self.endpoints,
             self.keys,
@@ -60,6 +61,8 @@ class Surroundings:
             sealed=self.keys is not None and self.keys.by_token,
             key_wanted=self._ask_for_key,
         )
+        self.link.on_spoken = lambda version: subscriber.call_neighbours(version >= near.SINCE)
+        return subscriber
 
     def _ask_for_key(self, rendition: Rendition) -> None:
         self.link.send(KeyWanted(rendition))

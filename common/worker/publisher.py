@@ -1,8 +1,10 @@
 """Publishes batches on the bus, and sends each worker that subscribes the group of pictures it came too late for.
 
-The bus is one XPUB socket for the whole process. What nobody has subscribed to is cached and not sent: ZeroMQ would
-drop it, for more than all else costs here. Whoever subscribes asks for what is cached after that, so that no picture is
-missing between the two. ZeroMQ drops what a broker that is slow or away cannot take. Nothing here waits.
+The bus is one XPUB socket for the whole process, towards the relay, and a connection to each subscriber of this machine
+that calls (``common.near``): it takes there what it does not take from the relay. What nobody has subscribed to is
+cached and not sent: ZeroMQ would drop it, for more than all else costs here. Whoever subscribes asks for what is cached
+after that, so that no picture is missing between the two. ZeroMQ drops what a broker that is slow or away cannot take.
+Nothing here waits.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ from common.media import (
     parse_topic,
     replay_topic,
 )
+from common.near import CALL, Call
 from common.seal import Sealer
+from common.worker.neighbours import Neighbour, Neighbours
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
 MAX_WANTED = 100_000  # renditions of which it is known that somebody wants them; a cluster of 1,000 cameras has a tenth
@@ -97,10 +101,13 @@ class Publisher:
         self._topics: dict[Rendition, bytes] = {}
         self._gops: dict[Rendition, Gop] = {}
         self._sealers: dict[Rendition, Sealer] = {}
-        self._unsent: list[bytes] = []  # frames of this turn of the event loop
+        self._hears_calls = keys is None and endpoints.directory is not None
+        self._neighbours = Neighbours(self.counters, self._subscribed, self._cannot_reach)
+        self._unsent: list[bytes] = []  # frames of this turn of the event loop, for the relay …
+        self._waiting = 0  # … and how many wait for its end by either way
         self._alone = True  # what was sent last was one frame by itself …
         self._sent_at = float("-inf")  # … and when that was last sent without waiting for the turn's end
-        self._taken: set[Rendition] = set()
+        self._taken: set[Rendition] = set()  # by way of the relay
         self._newest: dict[Rendition, int] = {}  # epoch that somebody told he takes
         self._cached = 0  # bytes of all of them
         self._cache_bytes = cache_bytes
@@ -115,6 +122,7 @@ class Publisher:
     ) -> None:
         assert self._channel is not None
         self._send()
+        self._neighbours.close()
         self._channel.close()
 
     def publish(self, rendition: Rendition, batches: list[Batch]) -> bool:
@@ -127,8 +135,9 @@ class Publisher:
             topic = self._topics[rendition] = live_topic(rendition)
             self._gops[rendition] = Gop()
         gop = self._gops[rendition]
-        taken = rendition in self._taken
-        begins = taken and not self._unsent
+        relayed, near = rendition in self._taken, self._neighbours.takers.get(rendition)
+        taken = relayed or near is not None
+        begins = taken and not self._waiting
         sealer = self._sealers.get(rendition)
         for batch in batches:
             video = batch.kind == _VIDEO
@@ -140,17 +149,21 @@ class Publisher:
                 gop.add(batch, encoded)
                 self._cached += gop.size - before
             if taken:
-                frame = topic + encoded
-                self._unsent.append(frame if sealer is None else sealer.seal(frame))
-        if begins and self._unsent:
+                frame = topic + encoded if sealer is None else sealer.seal(topic + encoded)
+                self._waiting += 1
+                if near is not None:
+                    self._neighbours.put(near, frame)
+                if relayed:
+                    self._unsent.append(frame)
+        if begins and self._waiting:
             self._send_soon()
         if self._cached > self._cache_bytes:
             self._relieve()
         return taken
 
     def taken(self, rendition: Rendition) -> bool:
-        """Whether anybody is subscribed to its live batches, as far as the relay says."""
-        return rendition in self._taken
+        """Whether anybody is subscribed to its live batches, near by or as far as the relay says."""
+        return rendition in self._taken or rendition in self._neighbours.takers
 
     def outdated(self, rendition: Rendition, epoch: int) -> bool:
         """Whether somebody tells that another one's newer epoch is taken instead."""
@@ -192,9 +205,12 @@ class Publisher:
     def _send(self) -> None:
         """Send what waits for that: together it wakes others once."""
         assert self._channel is not None
-        if self._unsent and not self._channel.closed:
+        if not self._waiting or self._channel.closed:
+            return
+        self._alone, self._waiting = self._waiting == 1, 0
+        self._neighbours.flush()
+        if self._unsent:
             unsent, self._unsent = self._unsent, []
-            self._alone = len(unsent) == 1
             self._channel.send_all(unsent)
 
     def _relieve(self) -> None:
@@ -205,32 +221,53 @@ class Publisher:
             largest.clear()
             self.counters["caches_given_up"] += 1
 
-    def _subscribed(self, message: bytes) -> None:
+    def _subscribed(self, message: bytes, neighbour: Neighbour | None = None) -> None:
+        """Take a message as an XPUB socket gives them, by the relay's way or by a neighbour's."""
         if len(message) > MAX_TOPIC:
             return
-        subscribed = message[:1] == bytes((_SUBSCRIBE,))
+        subscribed, topic = message[:1] == bytes((_SUBSCRIBE,)), message[1:]
         try:
-            if told := parse_taken(message[1:]):
+            if topic.startswith(CALL) and self._hears_calls:
+                (self._neighbours.called if subscribed else self._neighbours.call_over)(Call.parse(topic))
+                return
+            if told := parse_taken(topic):
                 self._told(*told, subscribed)
                 return
-            rendition, node = parse_topic(message[1:])
+            rendition, node = parse_topic(topic)
         except ProtocolError:
             self.counters["subscription_garbage"] += 1
             return
-        if node is None:
+        if node is not None:
+            if subscribed:
+                self._replay(rendition, node, neighbour)
+            return
+        if neighbour is not None:
+            known = self._neighbours.takers
+            self._neighbours.take(neighbour, rendition, subscribed and self._has_room(known, rendition))
+        else:
             subscribed = subscribed and self._has_room(self._taken, rendition)
             (self._taken.add if subscribed else self._taken.discard)(rendition)
-            if subscribed:
-                self.on_taken(rendition)
+        if subscribed:
+            self.on_taken(rendition)
+
+    def _replay(self, rendition: Rendition, node: str, neighbour: Neighbour | None) -> None:
+        """Answer with the cached group of pictures. A neighbour asks by both ways, and is answered by its own."""
         gop = self._gops.get(rendition)
-        if node is None or not gop or not subscribed:
+        if not gop or (neighbour is None and self._neighbours.takes(node, rendition)):
             return
         assert self._channel is not None
         self._send()  # what is in the group comes before it, and nothing else
         frame = replay_topic(rendition, node) + encode_replay(gop.batches)
         sealer = self._sealers.get(rendition)
-        self._channel.send(frame if sealer is None else sealer.seal(frame))
+        (self._channel.send if neighbour is None else neighbour.pipe.send)(
+            frame if sealer is None else sealer.seal(frame)
+        )
         self.counters["replays"] += 1
+
+    def _cannot_reach(self, call: Call) -> None:
+        """Tell a subscriber that calls, by way of the relay, that it has no connection to here."""
+        if self._channel is not None and not self._channel.closed:
+            self._channel.send(call.topic)
 
     def _told(self, rendition: Rendition, epoch: int, holds: bool) -> None:
         """Hear which epoch somebody takes, while more than one is published, or that it does not any more."""

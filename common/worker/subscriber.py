@@ -1,5 +1,8 @@
 """Reads renditions from the bus: one SUB socket, a subscription for each, and one more for its cached pictures.
 
+Publishers of this machine that it has called (``call_neighbours``) send what they publish by connections of their own,
+and the relay has nothing to do with that any more; ``common.worker.ways`` says when.
+
 Where more than one worker publishes a rendition, a third one tells them all which epoch is taken.
 """
 
@@ -20,10 +23,17 @@ from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import MAX_TOPIC, Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic, taken_topic
+from common.moments import at_moment
+from common.near import CALL
 from common.seal import StreamSeals
 from common.worker.incoming import Incoming
+from common.worker.near_door import AVAILABLE, CERTAIN_AFTER, NearDoor
+from common.worker.pipe import Pipe
+from common.worker.ways import Ways
 
 KEY_INTERVAL = 1.0  # seconds between two times that a rendition's key is asked for
+SILENT_AFTER = 2.0  # seconds without a batch from near by, after which the relay may bring it; looked at once a second
+LOOK_INTERVAL = 1.0
 
 log = get_logger()
 
@@ -64,6 +74,13 @@ class Subscriber:
         self._socket = open_socket(context, zmq.SUB, keys)
         self._endpoint = endpoints.media_out
         self._channel: Channel | None = None
+        self._ways: Ways[Pipe] = Ways(self._subscribe_to)
+        self._may_call = AVAILABLE and keys is None and endpoints.directory is not None
+        self._calls = False
+        self._door: NearDoor | None = None
+        self._pause = 0.0
+        self._doubt: asyncio.TimerHandle | None = None  # runs while some publisher has no connection to here
+        self._look: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Subscriber:
         self._channel = Channel(self._socket, self._receive)
@@ -74,7 +91,26 @@ class Subscriber:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._channel is not None
+        for timer in (self._doubt, self._look):
+            if timer is not None:
+                timer.cancel()
+        if self._door is not None:
+            self._door.close()
         self._channel.close()
+
+    def call_neighbours(self, call: bool) -> None:
+        """Call publishers of this machine from now on, or no longer: then all comes by the relay again."""
+        if not self._may_call or call == self._calls:
+            return
+        self._calls = call
+        if self._door is None:
+            self._door = NearDoor(self._node, self.counters, self._welcome, self._ways.ended)
+            self._door.rest(self._pause)
+            self._look = at_moment(LOOK_INTERVAL, self._look_for_silence)
+        self._subscribe_to(self._door.call.topic, call)
+        if self._doubt is not None:
+            self._doubt.cancel()
+        self._ways.certain(call)
 
     def subscribe(
         self,
@@ -88,7 +124,9 @@ class Subscriber:
         if shortcut is not None:
             self._shortcuts[live_topic(rendition)] = shortcut
         incoming.tell = partial(self._tell, rendition)
-        self._socket.setsockopt(zmq.SUBSCRIBE, live_topic(rendition))
+        if self._door is not None:
+            self._door.say(_SUBSCRIBE + live_topic(rendition))
+        self._ways.begin(live_topic(rendition))
         incoming.start(self._time())
 
     def unsubscribe(self, rendition: Rendition) -> None:
@@ -99,19 +137,27 @@ class Subscriber:
         self._tell(rendition, 0)
         self._shortcuts.pop(live_topic(rendition), None)
         if self._incoming.pop(rendition, None) is not None:
-            for topic in (live_topic(rendition), replay_topic(rendition, self._node)):
-                self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+            if self._door is not None:
+                self._door.say(_UNSUBSCRIBE + live_topic(rendition))
+            self._ways.over(live_topic(rendition))
+            self._subscribe_to(replay_topic(rendition, self._node), False)
 
     def rest(self, seconds: float) -> None:
         """Take what has come once in so many seconds; 0: at once."""
         assert self._channel is not None
         self._channel.rest(seconds)
+        self._pause = seconds
+        if self._door is not None:
+            self._door.rest(seconds)
 
     def request_replay(self, rendition: Rendition) -> None:
         """Subscribe anew to the replay topic: its publisher sees that, and answers with the cached pictures."""
         topic = replay_topic(rendition, self._node)
-        self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
-        self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+        if self._door is not None:
+            self._door.say(_SUBSCRIBE + topic)
+        if self._ways.relayed(live_topic(rendition)):
+            self._subscribe_to(topic, False)
+            self._subscribe_to(topic, True)
 
     def learn(self, rendition: Rendition, key: bytes) -> None:
         """The rendition's frames are sealed with this key from now on. Where nothing is sealed it does not matter."""
@@ -147,14 +193,47 @@ class Subscriber:
                 self._key_wanted(rendition)
         return opened
 
-    def _receive(self, message: bytes) -> None:
+    def _subscribe_to(self, topic: bytes, subscribe: bool) -> None:
+        """Subscribe to a topic at the relay, or unsubscribe."""
+        self._socket.setsockopt(zmq.SUBSCRIBE if subscribe else zmq.UNSUBSCRIBE, topic)
+
+    def _welcome(self, pipe: Pipe) -> None:
+        """Tell a publisher near by what is taken."""
+        pipe.on_frame = partial(self._receive, pipe=pipe)
+        for topic in self._ways.topics:
+            pipe.put(_SUBSCRIBE + topic)
+        pipe.flush()
+
+    def _unreached(self) -> None:
+        """Some publisher tells that it has no connection to here: what it publishes comes by the relay alone."""
+        if self._doubt is not None:
+            self._doubt.cancel()
+        self._ways.certain(False)
+        self._doubt = asyncio.get_running_loop().call_later(CERTAIN_AFTER, self._ways.certain, True)
+
+    def _look_for_silence(self) -> None:
+        now = self._time()
+        for rendition, (incoming, _) in self._incoming.items():
+            topic = live_topic(rendition)
+            if not self._ways.relayed(topic) and incoming.silent_for(now) > SILENT_AFTER:
+                self._ways.silent(topic)
+        self._look = at_moment(LOOK_INTERVAL, self._look_for_silence)
+
+    def _receive(self, message: bytes, pipe: Pipe | None = None) -> None:
+        """Take a frame that came near by, or from the relay."""
         try:
             frame = message if self._seals is None else self._open(message, self._seals)
             if frame is None:
                 return
             at = frame.find(b"\0", 0, MAX_TOPIC) + 1
-            shortcut = self._shortcuts.get(frame[:at])
-            if shortcut is not None and shortcut(frame, at, self._time(), unix_ns()):
+            topic = frame[:at]
+            usual = self._ways.sources.get(topic) is pipe
+            if usual:
+                shortcut = self._shortcuts.get(topic)
+                if shortcut is not None and shortcut(frame, at, self._time(), unix_ns()):
+                    return
+            if topic == CALL:
+                self._unreached()
                 return
             rendition, node, batches = decode_frame(frame)
         except ProtocolError as exc:
@@ -163,9 +242,24 @@ class Subscriber:
             return
         if rendition not in self._incoming:  # unsubscribed a moment ago
             return
-        incoming, passed_on = self._incoming[rendition]
-        now = self._time()
+        incoming, _ = self._incoming[rendition]
         if node is not None:
-            incoming.receive_replay(batches, now=now)
-        elif incoming.receive(batches[0], now=now, unix_ns=unix_ns()):
-            passed_on(batches[0])
+            incoming.receive_replay(batches, now=self._time())
+        elif usual:
+            self._take(rendition, batches[0])
+        else:
+            take = partial(self._take, rendition)
+            self._ways.come(topic, batches[0], pipe, take, epoch=incoming.epoch, now=self._time())
+
+    def _take(self, rendition: Rendition, batch: Batch) -> bool:
+        """Take a live batch. ``True`` if it was passed on."""
+        if (found := self._incoming.get(rendition)) is None:  # what came before it was the last that was wanted
+            return False
+        incoming, passed_on = found
+        taken = incoming.receive(batch, now=self._time(), unix_ns=unix_ns())
+        if taken:
+            passed_on(batch)
+        return taken
+
+
+_SUBSCRIBE, _UNSUBSCRIBE = b"\1", b"\0"  # before a topic, as XPUB sockets read it

@@ -16,6 +16,7 @@ from common.endpoints import Endpoints
 from common.errors import ConfigError, ProtocolError
 from common.log import _redact
 from common.media import Kind, Track
+from common.near import CALL, Call
 from common.seal import StreamSeals
 from common.token import WorkerToken
 from tests.fakes.media import audio, gop_stream
@@ -24,6 +25,7 @@ from tests.fuzz.target import Target, repeated
 BATCHES = [batch for _, batch in zip(range(3), gop_stream(), strict=False)]
 LIVE = media.live_topic("door") + media.encode_batch(BATCHES[0])
 REPLAY = media.replay_topic("door", "out-1") + media.encode_replay(map(media.encode_batch, BATCHES))
+CALL_OF_ONE = Call("out-1", "0123456789abcdef" * 2, "fedcba9876543210" * 2)
 
 TRACKS = (Track(Kind.VIDEO, "H264", 90_000, profile="42e01f"), Track(Kind.AUDIO, "opus", 48_000, 2))
 STREAM = control.StreamReport("door", 1, CameraState.PLAYING, tracks=TRACKS, stats=(control.TrackStats(Kind.VIDEO, 9),))
@@ -165,6 +167,15 @@ TARGETS = [
             ),
             "topic": repeated(b"a"),
         },
+    ),
+    Target(
+        "near-call",
+        "calls of subscribers to publishers of their machine, from a worker",
+        Call.parse,
+        (CALL_OF_ONE.topic,),
+        (ProtocolError,),
+        (CALL, b"\0"),
+        {"parts": repeated(b"a\0"), "node": repeated(b"a")},
     ),
     Target(
         "to-broker",

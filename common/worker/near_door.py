@@ -1,0 +1,130 @@
+"""The door of a subscriber at which publishers of its machine come in (``common.near``).
+
+Whoever connects must be of our user, and say the call's ticket first: it has heard the call on the bus. Where there are
+no abstract sockets, or workers have keys, which the bus checks and could revoke, nobody is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Callable, Collection
+from functools import partial
+
+from common.media import MAX_FRAME_BYTES
+from common.near import Call
+from common.worker.neighbours import MAX_NEIGHBOURS, RETRY_INTERVAL
+from common.worker.pipe import Pipe, uid_of_peer
+
+AVAILABLE = hasattr(socket, "SO_PEERCRED")
+CERTAIN_AFTER = 2.5 * RETRY_INTERVAL  # seconds since a publisher told last that it has no connection
+_PAUSE = 1.0  # seconds, if no connection can be accepted, as descriptors ran out
+
+
+class NearDoor:
+    """``call`` has the subscriber's name and the secrets of this door.
+
+    ``opened`` is called with each publisher's connection, whose ``on_frame`` it sets; ``ended`` when that is over.
+    """
+
+    def __init__(
+        self, node: str, counters: Counter[str], opened: Callable[[Pipe], object], ended: Callable[[Pipe], object]
+    ) -> None:
+        self.call = Call(node, secrets.token_hex(16), secrets.token_hex(16))
+        self._counters = counters
+        self._opened = opened
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._pipes: set[Pipe] = set()  # all that connected
+        self._inside: set[Pipe] = set()  # of these, whoever has shown the ticket
+        self._pause = 0.0
+        self._pausing: asyncio.TimerHandle | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(self.call.address)
+        self._socket.listen()
+        self._listen()
+
+    @property
+    def pipes(self) -> Collection[Pipe]:
+        """Connections of publishers."""
+        return self._inside
+
+    def say(self, *messages: bytes) -> None:
+        """Say something to every publisher."""
+        for pipe in self._inside:
+            for message in messages:
+                pipe.put(message)
+            pipe.flush()
+
+    def rest(self, seconds: float) -> None:
+        """Take what has come once in so many seconds from now on; 0: at once."""
+        if seconds == self._pause:
+            return
+        self._pause = seconds
+        if self._pausing is not None:
+            self._pausing.cancel()
+            self._pausing = None
+        for pipe in self._inside:
+            (pipe.rest if seconds else pipe.open)()
+        if seconds:
+            self._pausing = self._loop.call_later(seconds, self._rested)
+
+    def close(self) -> None:
+        """Let nobody in any more, and end all connections."""
+        self.rest(0.0)
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _rested(self) -> None:
+        self._pausing = self._loop.call_later(self._pause, self._rested)
+        for pipe in tuple(self._inside):
+            pipe.read()
+
+    def _accept(self) -> None:
+        try:
+            connected, _ = self._socket.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.call_later(_PAUSE, self._listen)
+            return
+        try:
+            ours = uid_of_peer(connected) == os.geteuid()
+        except OSError:
+            ours = False
+        if not ours or len(self._pipes) >= MAX_NEIGHBOURS:
+            self._counters["near_strangers"] += 1
+            connected.close()
+            return
+        pipe = Pipe(connected, longest=MAX_FRAME_BYTES)
+        pipe.on_frame = partial(self._show_ticket, pipe)
+        pipe.on_end = partial(self._leave, pipe)
+        self._pipes.add(pipe)
+        pipe.open()
+
+    def _listen(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _show_ticket(self, pipe: Pipe, frame: bytes) -> None:
+        if not secrets.compare_digest(frame, self.call.ticket.encode()):
+            self._counters["near_strangers"] += 1
+            pipe.close()
+            self._pipes.discard(pipe)
+            return
+        self._inside.add(pipe)
+        if self._pause:
+            pipe.rest()
+        self._opened(pipe)
+
+    def _leave(self, pipe: Pipe) -> None:
+        self._pipes.discard(pipe)
+        if pipe in self._inside:
+            self._inside.discard(pipe)
+            self._ended(pipe)

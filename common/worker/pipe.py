@@ -1,0 +1,205 @@
+"""One connection between two processes of a machine, by which frames go as they go over the bus. Nothing waits.
+
+Each frame stands behind its length, four bytes. What the kernel does not take is kept, in order; a peer that takes
+nothing for ``STALLED``, or for which more than ``MAX_WAITING`` waits, is given up: it stands still, or is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import chain
+
+from common.bus import DRAIN_TIME
+
+MAX_WAITING = 256 << 20  # bytes for one peer: 2 s of a hundred cameras, and the groups of pictures that it asked for
+STALLED = 5.0  # seconds: a process that stood still for less goes on with what waits
+READ_BYTES = 1 << 16  # at once: some pictures
+MOST_PARTS = 512  # of one message to the kernel, which takes 1,024
+_LENGTH = struct.Struct("!I")
+_UCRED = struct.Struct("3i")  # unix(7): pid, uid, gid
+
+
+def uid_of_peer(connected: socket.socket) -> int:
+    """The user of the process at the other end. Raises ``OSError``."""
+    uid: int = _UCRED.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
+    return uid
+
+
+class Pipe:
+    """A connected stream socket on the running event loop.
+
+    ``on_frame`` is called with each frame, none longer than ``longest``; ``on_end`` once, when nothing comes any more
+    and unless it was closed by ``close``. Nothing is read before ``open``.
+    """
+
+    def __init__(self, connected: socket.socket, *, longest: int) -> None:
+        self.on_frame: Callable[[bytes], object] = lambda _frame: None
+        self.on_end: Callable[[], object] = lambda: None
+        self.given_up = False  # the peer stood still
+        self._socket, self._fd = connected, connected.fileno()
+        self._longest = longest
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        self._reads = False  # whenever something is there
+        self._unsent: list[bytes] = []  # of this turn of the event loop
+        self._waiting: deque[memoryview] = deque()  # the kernel had no room for it
+        self._waiting_bytes = 0
+        self._moved_at = 0.0  # the peer has taken something, or all of it
+        self._buffer = bytearray(min(READ_BYTES, longest + _LENGTH.size))
+        self._partial = bytearray()  # a frame of which not all is here
+        self._whole: deque[bytes] = deque()
+        connected.setblocking(False)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing comes or goes any more."""
+        return self._closed
+
+    def open(self) -> None:
+        """Read from now on, whenever something is there."""
+        if not self._closed:
+            self._reads = True
+            self._loop.add_reader(self._fd, self.read)
+
+    def rest(self) -> None:
+        """Read only when ``read`` is called."""
+        if not self._closed:
+            self._reads = False
+            self._loop.remove_reader(self._fd)
+
+    def put(self, frame: bytes) -> None:
+        """Have a frame sent with the next ``flush``."""
+        self._unsent.append(frame)
+
+    def flush(self) -> None:
+        """Send what was put, together: that wakes the peer once."""
+        frames, self._unsent = self._unsent, []
+        if self._closed or not frames:
+            return
+        parts = list(chain.from_iterable((_LENGTH.pack(len(frame)), frame) for frame in frames))
+        if self._waiting or len(parts) > MOST_PARTS:
+            self._wait_for_room(memoryview(b"".join(parts)))
+            return
+        try:
+            sent = self._socket.sendmsg(parts)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # what it has sent is still to be read, and its end
+            return
+        if sent < sum(map(len, parts)):
+            self._wait_for_room(memoryview(b"".join(parts))[sent:])
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame by itself, behind what was put."""
+        self.put(frame)
+        self.flush()
+
+    def close(self) -> None:
+        """End the connection; twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
+        self._waiting.clear()
+        self._socket.close()
+
+    def read(self) -> None:
+        """Hand on what is there, up to ``READ_BYTES``."""
+        if self._closed or self._whole:
+            return
+        try:
+            count = self._socket.recv_into(self._buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if not count or not self._cut(memoryview(self._buffer)[:count]):
+            self._end()
+            return
+        self._hand_on()
+
+    def _cut(self, come: memoryview) -> bool:
+        """Cut what has come into frames. ``False`` if it is not made of frames."""
+        if self._partial:
+            self._partial += come
+            if len(self._partial) < self._needed(self._partial):
+                return self._needed(self._partial) <= self._longest + _LENGTH.size
+            come = memoryview(bytes(self._partial))
+        at, end = 0, len(come)
+        while at + _LENGTH.size <= end:
+            (size,) = _LENGTH.unpack_from(come, at)
+            if size > self._longest:
+                return False
+            if at + _LENGTH.size + size > end:
+                break
+            self._whole.append(bytes(come[at + _LENGTH.size : at + _LENGTH.size + size]))
+            at += _LENGTH.size + size
+        self._partial = bytearray(come[at:])
+        return True
+
+    @staticmethod
+    def _needed(partial: bytearray) -> int:
+        """Bytes that the first frame of it takes, or its length does."""
+        if len(partial) < _LENGTH.size:
+            return _LENGTH.size
+        size: int = _LENGTH.unpack_from(partial)[0]
+        return _LENGTH.size + size
+
+    def _hand_on(self) -> None:
+        until = time.monotonic() + DRAIN_TIME
+        try:
+            while self._whole and not self._closed:
+                self.on_frame(self._whole.popleft())
+                if time.monotonic() > until:
+                    return
+        finally:  # also when a handler raised: its error is the loop's to report, the rest still must be read
+            if self._whole and not self._closed:
+                self._loop.remove_reader(self._fd)
+                self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        try:
+            self._hand_on()
+        finally:
+            if self._reads and not self._whole:
+                self.open()
+
+    def _wait_for_room(self, rest: memoryview) -> None:
+        now = self._loop.time()
+        if not self._waiting:
+            self._moved_at = now
+            self._loop.add_writer(self._fd, self._writable)
+        self._waiting.append(rest)
+        self._waiting_bytes += len(rest)
+        if self._waiting_bytes > MAX_WAITING or now - self._moved_at > STALLED:
+            self.given_up = True
+            self._end()
+
+    def _writable(self) -> None:
+        try:
+            while self._waiting:
+                sent = self._socket.send(self._waiting[0])
+                self._moved_at = self._loop.time()
+                self._waiting_bytes -= sent
+                if sent < len(self._waiting[0]):
+                    self._waiting[0] = self._waiting[0][sent:]
+                    return
+                self._waiting.popleft()
+        except BlockingIOError:
+            return
+        except OSError:  # as in ``flush``
+            self._waiting.clear()
+            self._waiting_bytes = 0
+        self._loop.remove_writer(self._fd)
+
+    def _end(self) -> None:
+        """Close, and say so once whoever sends now is done."""
+        if not self._closed:
+            self.close()
+            self._loop.call_soon(self.on_end)
