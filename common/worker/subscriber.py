@@ -206,6 +206,8 @@ class Subscriber:
 
     def _unreached(self) -> None:
         """Some publisher tells that it has no connection to here: what it publishes comes by the relay alone."""
+        if not self._calls:
+            return
         if self._doubt is not None:
             self._doubt.cancel()
         self._ways.certain(False)
