@@ -55,7 +55,9 @@ UNANSWERED = _gauge("offers_unanswered", "Offers that wait for an answer.")
 OFFERS = _counter("offers", "Offers of viewers by what came of them: answered, or the code of the refusal.", "outcome")
 ANSWER = _histogram("answer", "From a viewer's offer at the front door to its answer.")
 RELAY_FRAMES = _counter(
-    "relay_frames", "Frames of media through the relay: in from workers, out to workers.", "direction"
+    "relay_frames",
+    "Frames of media through the relay, which workers of one machine need not: in from workers, out to workers.",
+    "direction",
 )
 RELAY_BYTES = _counter("relay_bytes", "Bytes of media through the relay: in from workers, out to workers.", "direction")
 RESERVE = _gauge("memory_reserve_bytes", "limits.free_memory: with less memory left no further viewer is let in.")
