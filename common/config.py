@@ -147,6 +147,10 @@ class BrokerConfig(Section):
             "`auto`: apart under `serve`, else inside."
         ),
     )
+    direct: bool = Field(
+        True,
+        description="Workers of one machine, whose bus is Unix sockets, give media to each other without the relay.",
+    )
 
     @property
     def relays(self) -> bool:

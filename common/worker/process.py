@@ -61,7 +61,8 @@ class Surroundings:
             sealed=self.keys is not None and self.keys.by_token,
             key_wanted=self._ask_for_key,
         )
-        self.link.on_spoken = lambda version: subscriber.call_neighbours(version >= near.SINCE)
+        direct = self.config.broker.direct
+        self.link.on_spoken = lambda version: subscriber.call_neighbours(direct and version >= near.SINCE)
         return subscriber
 
     def _ask_for_key(self, rendition: Rendition) -> None:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import zmq
 
+from common import near
 from common.config import BrokerConfig, Config
 from common.control import HangUp, KeyWanted, Leaving, Report, Role, ToBroker, ToWorker, Unfit
 from common.curve import Keys
@@ -115,6 +116,23 @@ async def test_where_frames_are_sealed_it_asks_the_broker_for_the_key_of_what_it
                 subscriber.subscribe(COPY, Incoming({}, lambda: None))
                 subscriber._receive(live_topic(COPY) + b"not sealed")
     assert said == [KeyWanted(COPY)]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_neighbours_are_called_once_all_releases_hear_it_and_if_they_are_to_be(
+    tmp_path: Path, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[bool] = []
+    monkeypatch.setattr(Subscriber, "call_neighbours", lambda _, call: called.append(call))
+    config = Config(broker=BrokerConfig(direct=direct))
+    async with FakeBroker(tmp_path) as broker:
+        with zmq.Context() as context:
+            link = SimpleNamespace()
+            around = Surroundings(config, NODE, context, broker.endpoints, None, link, Live(config))  # type: ignore[arg-type]
+            with around.subscriber():
+                link.on_spoken(near.SINCE - 1)
+                link.on_spoken(near.SINCE)
+    assert called == [False, direct]
 
 
 async def test_a_bus_that_cannot_be(tmp_path: Path) -> None:
