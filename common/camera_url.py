@@ -110,7 +110,7 @@ NO_NAME = r"(?:(?:your|my)[-_])?(?:(?:cam|camera|nvr|dvr)[-_]?)?ip(?:[-_]?addr(?
 _ONVIF = re.compile("/onvif/device_service", re.IGNORECASE)
 _NO_NAME = re.compile(NO_NAME, re.IGNORECASE)
 _UNKNOWN_DIGITS = re.compile(r"(?:[0-9]{1,3}|[xX*]{1,3})(?:\.(?:[0-9]{1,3}|[xXyYzZnN*]{1,3})){3}")
-_PLACE_IN_PATH = re.compile(r"<[A-Za-z][\w -]*>|\[[A-Za-z_]+\]|(?<!\$)\{[A-Za-z_]+\}")
+_PLACE_IN_PATH = re.compile(r"<[A-Za-z][\w -]*>|\[[A-Za-z_]{3,}\]|(?<!\$)\{[A-Za-z_]{3,}\}")
 _DOTS = re.compile("[\u2022\u25cf]+")  # what browsers show of a password
 # admin/password@192.0.2.7: what stands before the slash would be the host.
 _SLASH_LOGIN = re.compile(r"[^/@?#:]+/[^/@?#]+@(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?=[:/?#]|\Z)")
