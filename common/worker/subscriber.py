@@ -22,7 +22,17 @@ from common.curve import Keys
 from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.log import get_logger
-from common.media import MAX_TOPIC, Batch, Rendition, decode_frame, live_topic, parse_topic, replay_topic, taken_topic
+from common.media import (
+    MAX_TOPIC,
+    Batch,
+    Kind,
+    Rendition,
+    decode_frame,
+    live_topic,
+    parse_topic,
+    replay_topic,
+    taken_topic,
+)
 from common.moments import at_moment
 from common.near import CALL
 from common.seal import StreamSeals
@@ -200,8 +210,10 @@ class Subscriber:
     def _welcome(self, pipe: Pipe) -> None:
         """Tell a publisher near by what is taken."""
         pipe.on_frame = partial(self._receive, pipe=pipe)
-        for topic in self._ways.topics:
-            pipe.put(_SUBSCRIBE + topic)
+        for rendition, (incoming, _) in self._incoming.items():
+            pipe.put(_SUBSCRIBE + live_topic(rendition))
+            if incoming.expects(Kind.VIDEO)[1] is None:  # what asked the relay for a start may get none there any more
+                pipe.put(_SUBSCRIBE + replay_topic(rendition, self._node))
         pipe.flush()
 
     def _unreached(self) -> None:
@@ -216,9 +228,8 @@ class Subscriber:
     def _look_for_silence(self) -> None:
         now = self._time()
         for rendition, (incoming, _) in self._incoming.items():
-            topic = live_topic(rendition)
-            if not self._ways.relayed(topic) and incoming.silent_for(now) > SILENT_AFTER:
-                self._ways.silent(topic)
+            silent = incoming.silent_for(now) > SILENT_AFTER
+            (self._ways.silent if silent else self._ways.flows)(live_topic(rendition))
         self._look = at_moment(LOOK_INTERVAL, self._look_for_silence)
 
     def _receive(self, message: bytes, pipe: Pipe | None = None) -> None:
@@ -250,8 +261,8 @@ class Subscriber:
         elif usual:
             self._take(rendition, batches[0])
         else:
-            take = partial(self._take, rendition)
-            self._ways.come(topic, batches[0], pipe, take, epoch=incoming.epoch, now=self._time())
+            take, expected = partial(self._take, rendition), incoming.expects(batches[0].kind)[1]
+            self._ways.come(topic, batches[0], pipe, take, epoch=incoming.epoch, expected=expected, now=self._time())
 
     def _take(self, rendition: Rendition, batch: Batch) -> bool:
         """Take a live batch. ``True`` if it was passed on."""

@@ -3,18 +3,19 @@
 A publisher sends the same frames in the same order by each way that is taken, from the moment on that it is. So nothing
 is missing and nothing twice if a rendition changes its way like this:
 
-* It comes by the relay at first. What comes from near by meanwhile is held, until the relay has brought the first of
-  that: from there on the near way has everything. The relay's is let go, and what was held is passed on;
-  ``Incoming`` drops what is there already. A relay that does not bring it within ``PATIENCE`` is away. If nothing has
-  come at all yet, the near way has everything.
-* What came from near by is taken from the relay again once the near publisher's connection ends or it is silent, or it
-  is not certain any more that each publisher has a connection: another one's newer epoch may come by the relay alone.
-* Of two publishers near by, or where both ways are taken, a newer epoch wins by the rules of ``Incoming``.
+* It comes by the relay at first. What comes from near by meanwhile is held, until the relay brings something that is
+  held, or that follows it: the near way has everything from there on. The relay's is let go, and what was held is
+  passed on; ``Incoming`` drops what is there already. A relay that does not bring it within ``PATIENCE`` is away. If
+  nothing has come at all yet, the near way has everything.
+* The near publisher's connection ends: it comes by the relay again.
+* The near publisher is silent, or it is not certain any more that each publisher has a connection: the relay is taken
+  as well, as another one's epoch may come by it alone. What it brings of the epoch that comes from near by is no news.
+* Of two publishers near by, or where both ways are taken, an epoch wins by the rules of ``Incoming``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -35,10 +36,18 @@ class Joining(Generic[Pipe]):
     since: float
     held: list[Batch] = field(default_factory=list)
 
-    def overtaken(self, batch: Batch) -> bool:
-        """Whether the relay, which brings ``batch``, has brought all before the first."""
-        first = self.first
-        return (batch.epoch, batch.kind) == (first.epoch, first.kind) and batch.sequence >= first.sequence
+    def has(self, batch: Batch, expected: int | None) -> bool:
+        """Whether a batch that the relay brings comes from near by as well: then all before the first has come.
+
+        Of a kind of which nothing is held yet it may have been published before the first: then it is the one that is
+        ``expected``. If it is not, the relay was late to be asked, and what is between comes from near by.
+        """
+        if batch.epoch != self.first.epoch:
+            return False
+        held = next((each.sequence for each in self.held if each.kind == batch.kind), None)
+        if held is not None:
+            return batch.sequence >= held
+        return expected is not None and batch.sequence > expected
 
 
 class Ways(Generic[Pipe]):
@@ -53,11 +62,6 @@ class Ways(Generic[Pipe]):
         self._relay = relay
         self._relayed: dict[bytes, bool] = {}  # by topic: whether it is subscribed to at the relay
         self._certain = False
-
-    @property
-    def topics(self) -> Iterable[bytes]:
-        """All that are subscribed to."""
-        return self._relayed.keys()
 
     def relayed(self, topic: bytes) -> bool:
         """Whether the relay brings it."""
@@ -90,12 +94,18 @@ class Ways(Generic[Pipe]):
         """A publisher's connection has ended."""
         for topic, near in tuple(self.sources.items()):
             if near is pipe or (isinstance(near, Joining) and near.pipe is pipe):
-                self.silent(topic)
+                del self.sources[topic]
+                self._take_from_relay(topic)
 
     def silent(self, topic: bytes) -> None:
-        """Nothing comes from near by: take it from the relay, whoever may publish it there."""
-        self.sources.pop(topic, None)
+        """Nothing has come for a while: see whether the relay has it, whoever may publish it there."""
         self._take_from_relay(topic)
+
+    def flows(self, topic: bytes) -> None:
+        """It comes: the relay is needed no more, if it comes from near by."""
+        near = self.sources.get(topic)
+        if near is not None and not isinstance(near, Joining) and self._certain:
+            self._let_go(topic)
 
     def come(
         self,
@@ -105,21 +115,22 @@ class Ways(Generic[Pipe]):
         take: Callable[[Batch], bool],
         *,
         epoch: int | None,
+        expected: int | None,
         now: float,
     ) -> None:
         """Take a live batch that came by ``pipe``, or with ``None`` by the relay, while it has more ways than one.
 
         ``take`` passes a batch on and says whether it was one to be passed on. ``epoch`` is that which is taken now,
-        ``None`` if no live batch has come.
+        ``None`` if no live batch has come; ``expected`` the next number in it of the batch's kind.
         """
         near = self.sources.get(topic)
         if isinstance(near, Joining):
-            self._join(topic, near, batch, pipe, take, epoch=epoch or 0, now=now)
+            self._join(topic, near, batch, pipe, take, epoch=epoch or 0, expected=expected, now=now)
         elif near is None:
-            if pipe is not None and self._certain:
+            if pipe is not None and (self._certain or epoch is None):
                 self._begin_near(topic, batch, pipe, take, epoch=epoch, now=now)
         elif pipe is None:
-            if batch.epoch > (epoch or 0) and take(batch):
+            if batch.epoch != epoch and take(batch):
                 self.sources.pop(topic, None)
         elif take(batch) and topic in self._relayed:  # it may have been the last that was wanted
             self.sources[topic] = pipe
@@ -138,7 +149,8 @@ class Ways(Generic[Pipe]):
             self.sources[topic] = Joining(pipe, batch, now, [batch])
             return
         self.sources[topic] = pipe
-        self._let_go(topic)
+        if self._certain:
+            self._let_go(topic)
         take(batch)
 
     def _join(
@@ -150,11 +162,13 @@ class Ways(Generic[Pipe]):
         take: Callable[[Batch], bool],
         *,
         epoch: int,
+        expected: int | None,
         now: float,
     ) -> None:
         if pipe is None:
-            take(batch)
-            ready = joining.overtaken(batch)
+            ready = joining.has(batch, expected)
+            if not ready:
+                take(batch)
         else:
             if pipe is not joining.pipe or len(joining.held) >= MAX_HELD:
                 if batch.epoch >= joining.first.epoch:  # else the relay brings it too, and it is as old there

@@ -7,6 +7,7 @@ import itertools
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -14,7 +15,7 @@ import zmq
 from broker.relay import Relay
 from common.endpoints import Endpoints
 from common.errors import ProtocolError
-from common.media import live_topic
+from common.media import live_topic, replay_topic
 from common.near import CALL, Call
 from common.worker import near_door, neighbours, pipe
 from common.worker.incoming import Incoming
@@ -156,6 +157,23 @@ async def test_who_is_far_gets_it_by_the_relay_and_who_is_near_once(machine: Mac
     near.subscriber.unsubscribe("door")
     far.subscriber.unsubscribe("door")
     await machine.until(lambda: not camera.publisher.taken("door"))
+
+
+async def test_who_connects_is_asked_for_the_start_that_is_still_missing(machine: Machine) -> None:
+    """The relay was asked for it before, and the publisher answers a neighbour by its own way alone."""
+    publisher, viewer = machine.publisher(), machine.viewer()
+    camera = Camera(publisher, 1)
+    for _ in range(20):
+        camera.goes_on()  # nobody takes it yet: it is cached
+    asked = live_topic("door"), replay_topic("door", "out-0")
+    said: list[bytes] = []
+    pipe = SimpleNamespace(put=said.append, flush=lambda: None)
+    viewer.subscriber._welcome(pipe)  # type: ignore[arg-type]
+    assert said == [b"\1" + topic for topic in asked]
+    await machine.until(lambda: viewer.near, camera)
+    said.clear()
+    viewer.subscriber._welcome(pipe)  # type: ignore[arg-type]
+    assert said == [b"\1" + asked[0]]
 
 
 async def test_what_is_cached_comes_near_by_and_only_so(machine: Machine) -> None:

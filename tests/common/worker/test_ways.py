@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.media import Batch, live_topic
-from common.worker.incoming import Incoming
+from common.worker.incoming import EPOCH_SILENCE, Incoming
 from common.worker.ways import MAX_HELD, PATIENCE, Joining, Ways
 from tests.fakes.media import audio, video
 from tests.fakes.sink import recording_sinks
@@ -61,7 +61,8 @@ class Stage:
         if self.near is pipe:
             self.take(batch)
         else:
-            self.ways.come(DOOR, batch, pipe, self.take, epoch=self.incoming.epoch, now=self.now)
+            expected = self.incoming.expects(batch.kind)[1]
+            self.ways.come(DOOR, batch, pipe, self.take, epoch=self.incoming.epoch, expected=expected, now=self.now)
 
     def take(self, batch: Batch) -> bool:
         return self.incoming.receive(batch, now=self.now, unix_ns=batch.arrival_ns)
@@ -88,7 +89,7 @@ def flowing() -> Stage:
     return stage
 
 
-STEPS = ("emit", "relay", "near", "heard", "connect", "certain", "doubt", "silent")
+STEPS = ("emit", "relay", "near", "heard", "connect", "certain", "doubt", "silent", "flows")
 
 
 @settings(max_examples=300)
@@ -109,9 +110,10 @@ def test_each_batch_is_passed_on_once_and_in_order(steps: list[str]) -> None:
                 stage.pipes.setdefault("pipe", deque())
             case "certain" | "doubt":
                 stage.ways.certain(step == "certain")
-            case "silent" if stage.near == "pipe" and not any(stage.pipes.values()) and stage.wanted == stage.heard:
-                stage.ways.silent(DOOR)  # nothing has come for long
-                stage.heard = True
+            case "silent":  # nothing has come for long, or was read
+                stage.ways.silent(DOOR)
+            case "flows":
+                stage.ways.flows(DOOR)
     stage.drain()
     for kind in ("video", "audio"):
         assert stage.numbers(kind) == list(range(stage.pictures)), kind
@@ -142,6 +144,72 @@ def test_a_relay_that_is_away_is_not_waited_for() -> None:
     assert stage.near == "pipe"
     assert stage.numbers("video") == [0, 1]
     assert stage.numbers("audio") == [0, 1]
+
+
+def test_what_comes_near_by_goes_on_after_a_silence() -> None:
+    stage = flowing()
+    stage.ways.certain(True)
+    stage.pipes["pipe"] = deque()
+    stage.drain()
+    assert stage.near == "pipe"
+    stage.ways.silent(DOOR)
+    for _ in range(5):  # all that the publisher has read at once, before it hears that the relay wants it again
+        stage.emit()
+    stage.heard = stage.wanted
+    stage.emit()
+    while stage.relay:
+        stage.deliver()
+    while stage.pipes["pipe"]:
+        stage.deliver("pipe")
+    for kind in ("video", "audio"):
+        assert stage.numbers(kind) == list(range(stage.pictures)), kind
+    stage.ways.flows(DOOR)
+    assert stage.near == "pipe"
+    assert not stage.wanted
+
+
+def test_a_relay_that_was_asked_late_skips_nothing_that_came_near_by() -> None:
+    stage = flowing()
+    stage.ways.certain(True)
+    stage.heard = False
+    stage.pipes["pipe"] = deque()
+    stage.emit()
+    stage.deliver("pipe")  # the picture; its sound is still unread
+    for _ in range(5):
+        stage.emit()
+    stage.come(audio(stage.sounds, epoch=1), None)
+    assert stage.near == "pipe"
+    stage.drain()
+    for kind in ("video", "audio"):
+        assert stage.numbers(kind) == list(range(stage.pictures)), kind
+    assert stage.incoming.counters["lost"] == 0
+
+
+def test_a_start_near_by_is_taken_whether_or_not_all_publishers_are() -> None:
+    stage = Stage()
+    stage.pipes["pipe"] = deque()
+    stage.emit()
+    stage.deliver("pipe")
+    assert stage.near == "pipe"
+    assert stage.wanted
+    stage.ways.certain(True)
+    assert not stage.wanted
+
+
+def test_an_older_epoch_by_the_relay_counts_again_once_the_newer_is_silent() -> None:
+    stage = Stage()
+    stage.ways.certain(True)
+    stage.pipes["pipe"] = deque()
+    stage.emit(epoch=2)
+    stage.deliver("pipe")
+    stage.ways.silent(DOOR)
+    older = video(9, 9, keyframe=True, packets=1)
+    stage.come(older, None)
+    assert stage.near == "pipe"
+    stage.now += EPOCH_SILENCE
+    stage.come(older, None)
+    assert stage.near is None
+    assert stage.incoming.epoch == 1
 
 
 def test_what_is_held_is_bounded() -> None:
@@ -212,7 +280,7 @@ def test_a_batch_after_which_nobody_wants_more_is_the_last() -> None:
         stage.ways.over(DOOR)
         return stage.take(batch)
 
-    stage.ways.come(DOOR, stage.pipes["pipe"].popleft(), "pipe", last, epoch=1, now=stage.now)
-    stage.ways.come(DOOR, stage.relay.popleft(), None, last, epoch=1, now=stage.now)
+    stage.ways.come(DOOR, stage.pipes["pipe"].popleft(), "pipe", last, epoch=1, expected=1, now=stage.now)
+    stage.ways.come(DOOR, stage.relay.popleft(), None, last, epoch=1, expected=1, now=stage.now)
     assert stage.near is None
     assert not stage.wanted
