@@ -53,6 +53,8 @@ async def test_an_upgrade_is_noticed_by_nobody(
         http = await stack.enter_async_context(aiohttp.ClientSession(running.url))
         async with watching(Crowd(), [plain, page]):
             async with asyncio.timeout(PATIENCE):
+                while not all(set(faults(each)) == {"video", "audio"} for each in (plain, page)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
                 while any(not v.first_keyframe_at for each in (plain, page) for v in each.viewers):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
                 while len(before := await sessions(http)) < 3 + (stranger is not None):  # noqa: ASYNC110
