@@ -4,6 +4,9 @@ A subscriber listens at an abstract Unix socket (unix(7)) of its own and calls a
 that names it. A publisher that hears the call connects, and shows by the call's ``ticket`` that it is on the bus; one
 that cannot connect sends the topic back as a frame, and the subscriber stays with the relay. A call's topic begins with
 ``@``, with which no rendition does.
+
+The name of such a socket is no secret: /proc/net/unix shows it to everybody in the network namespace, and everybody
+there may connect. What protects is that each side asks the kernel for the other's user, and the ticket.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from common.errors import ProtocolError
 
 CALL = b"@near\0"  # each call's topic begins with it
 SINCE = 2  # the first wire version whose publishers hear calls (``common.wire``)
-_SECRET = re.compile(r"[0-9a-f]{32}")
+_DIGITS = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Call:
     """A subscriber's call: the name by which it takes replays, that of its socket, and proof of who has heard it."""
 
     node: str
-    name: str  # 32 hexadecimal digits, which nobody guesses
+    name: str  # 32 hexadecimal digits, so that no two are alike
     ticket: str = field(repr=False)  # as many
 
     @property
@@ -43,6 +46,6 @@ class Call:
             parts = topic.removeprefix(CALL).decode("ascii").split("\0")
         except UnicodeDecodeError:
             raise ProtocolError("a call is not ASCII") from None
-        if len(parts) != 4 or not parts[0] or parts[3] or not all(_SECRET.fullmatch(each) for each in parts[1:3]):
+        if len(parts) != 4 or not parts[0] or parts[3] or not all(_DIGITS.fullmatch(each) for each in parts[1:3]):
             raise ProtocolError("not a call")
         return cls(*parts[:3])

@@ -10,10 +10,12 @@ import asyncio
 import os
 import secrets
 import socket
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from functools import partial
 
+from common.bus import DRAIN_TIME
 from common.media import MAX_FRAME_BYTES
 from common.near import Call
 from common.worker.neighbours import MAX_NEIGHBOURS, RETRY_INTERVAL
@@ -21,11 +23,12 @@ from common.worker.pipe import Pipe, uid_of_peer
 
 AVAILABLE = hasattr(socket, "SO_PEERCRED")
 CERTAIN_AFTER = 2.5 * RETRY_INTERVAL  # seconds since a publisher told last that it has no connection
+_REFILL = 0.001  # seconds in which a publisher that waited for room in the kernel has filled it again
 _PAUSE = 1.0  # seconds, if no connection can be accepted, as descriptors ran out
 
 
 class NearDoor:
-    """``call`` has the subscriber's name and the secrets of this door.
+    """``call`` has the subscriber's name, and this door's name and ticket.
 
     ``opened`` is called with each publisher's connection, whose ``on_frame`` it sets; ``ended`` when that is over.
     """
@@ -41,7 +44,9 @@ class NearDoor:
         self._pipes: set[Pipe] = set()  # all that connected
         self._inside: set[Pipe] = set()  # of these, whoever has shown the ticket
         self._pause = 0.0
-        self._pausing: asyncio.TimerHandle | None = None
+        self._pausing: asyncio.Handle | None = None  # until it is read again
+        self._unread: deque[Pipe] = deque()  # while resting: of this time, where more may be …
+        self._refills = False  # … and whether one brought so much that its publisher may have waited for room
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._socket.bind(self.call.address)
         self._socket.listen()
@@ -81,9 +86,28 @@ class NearDoor:
             pipe.close()
 
     def _rested(self) -> None:
-        self._pausing = self._loop.call_later(self._pause, self._rested)
-        for pipe in tuple(self._inside):
-            pipe.read()
+        self._unread, self._refills = deque(self._inside), False
+        self._drain()
+
+    def _drain(self) -> None:
+        """Read from each in turn until nothing is there, or it is the turn of others on the loop."""
+        self._pausing = None
+        until = time.monotonic() + DRAIN_TIME
+        try:
+            while self._unread:
+                self._unread.rotate(-1)
+                if self._unread[-1].read():
+                    self._refills = True
+                else:
+                    self._unread.pop()
+                if time.monotonic() > until:
+                    return
+        finally:  # also when a handler raised: its error is the loop's to report, the rest still must be read
+            if self._pause and self._pausing is None:  # else a handler has set how long to rest
+                if self._unread:
+                    self._pausing = self._loop.call_soon(self._drain)
+                else:
+                    self._pausing = self._loop.call_later(_REFILL if self._refills else self._pause, self._rested)
 
     def _accept(self) -> None:
         try:

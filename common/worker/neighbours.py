@@ -95,13 +95,9 @@ class Neighbours:
         self.takers.clear()
 
     def _connect(self, call: Call) -> None:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            made.connect(call.address)
-            if uid_of_peer(made) != os.geteuid():
-                raise PermissionError("it is another user's")
+            made = _connected(call.address)
         except OSError:
-            made.close()
             self._try_again(call)
             return
         neighbour = Neighbour(call, Pipe(made, longest=MAX_TOPIC))
@@ -127,3 +123,16 @@ class Neighbours:
             self.take(neighbour, rendition, False)
         if neighbour.call in self._calls and self._calls[neighbour.call] is None:
             self._try_again(neighbour.call)
+
+
+def _connected(address: str) -> socket.socket:
+    """A connection to a process of our user. Raises ``OSError``, also where descriptors ran out."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        made.connect(address)
+        if uid_of_peer(made) != os.geteuid():
+            raise PermissionError("it is another user's")
+    except OSError:
+        made.close()
+        raise
+    return made

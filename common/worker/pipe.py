@@ -1,7 +1,8 @@
 """One connection between two processes of a machine, by which frames go as they go over the bus. Nothing waits.
 
-Each frame stands behind its length, four bytes. What the kernel does not take is kept, in order; a peer that takes
-nothing for ``STALLED``, or for which more than ``MAX_WAITING`` waits, is given up: it stands still, or is gone.
+Each frame stands behind its length, four bytes. What the kernel does not take is kept, in order; a peer for which
+something has waited longer than ``STALLED``, or more than ``MAX_WAITING`` waits, is given up: it stands still or is too
+slow, and what waits is too old to be of use.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from itertools import chain
 
 from common.bus import DRAIN_TIME
 
-MAX_WAITING = 256 << 20  # bytes for one peer: 2 s of a hundred cameras, and the groups of pictures that it asked for
-STALLED = 5.0  # seconds: a process that stood still for less goes on with what waits
+MAX_WAITING = 128 << 20  # bytes for one peer: 2 s of a hundred cameras of 4 Mb/s, and a group of pictures or two
+STALLED = 5.0  # seconds that the oldest may wait: a process that stood still for less goes on with it
 READ_BYTES = 1 << 16  # at once: some pictures
 MOST_PARTS = 512  # of one message to the kernel, which takes 1,024
 _LENGTH = struct.Struct("!I")
@@ -40,16 +41,15 @@ class Pipe:
     def __init__(self, connected: socket.socket, *, longest: int) -> None:
         self.on_frame: Callable[[bytes], object] = lambda _frame: None
         self.on_end: Callable[[], object] = lambda: None
-        self.given_up = False  # the peer stood still
+        self.given_up = False  # the peer stood still, or was too slow
         self._socket, self._fd = connected, connected.fileno()
         self._longest = longest
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._reads = False  # whenever something is there
         self._unsent: list[bytes] = []  # of this turn of the event loop
-        self._waiting: deque[memoryview] = deque()  # the kernel had no room for it
+        self._waiting: deque[tuple[float, memoryview]] = deque()  # since when: the kernel had no room for it
         self._waiting_bytes = 0
-        self._moved_at = 0.0  # the peer has taken something, or all of it
         self._buffer = bytearray(min(READ_BYTES, longest + _LENGTH.size))
         self._partial = bytearray()  # a frame of which not all is here
         self._whole: deque[bytes] = deque()
@@ -62,8 +62,12 @@ class Pipe:
 
     def open(self) -> None:
         """Read from now on, whenever something is there."""
-        if not self._closed:
-            self._reads = True
+        if self._closed:
+            return
+        self._reads = True
+        if self._whole:  # it comes before what is read next
+            self._loop.call_soon(self._go_on)
+        else:
             self._loop.add_reader(self._fd, self.read)
 
     def rest(self) -> None:
@@ -89,7 +93,10 @@ class Pipe:
             sent = self._socket.sendmsg(parts)
         except BlockingIOError:
             sent = 0
-        except OSError:  # what it has sent is still to be read, and its end
+        except (BrokenPipeError, ConnectionResetError):  # what it has sent is still to be read, and its end
+            return
+        except OSError:  # as for want of memory: no frame may be missing
+            self._end()
             return
         if sent < sum(map(len, parts)):
             self._wait_for_room(memoryview(b"".join(parts))[sent:])
@@ -109,20 +116,24 @@ class Pipe:
         self._waiting.clear()
         self._socket.close()
 
-    def read(self) -> None:
-        """Hand on what is there, up to ``READ_BYTES``."""
-        if self._closed or self._whole:
-            return
-        try:
-            count = self._socket.recv_into(self._buffer)
-        except BlockingIOError:
-            return
-        except OSError:
-            count = 0
-        if not count or not self._cut(memoryview(self._buffer)[:count]):
-            self._end()
-            return
+    def read(self) -> bool:
+        """Hand on what is there, up to ``READ_BYTES``. Returns whether more may be there."""
+        if self._closed:
+            return False
+        more = True
+        if not self._whole:
+            try:
+                count = self._socket.recv_into(self._buffer)
+            except BlockingIOError:
+                return False
+            except OSError:
+                count = 0
+            if not count or not self._cut(memoryview(self._buffer)[:count]):
+                self._end()
+                return False
+            more = count == len(self._buffer)
         self._hand_on()
+        return not self._closed and (more or bool(self._whole))
 
     def _cut(self, come: memoryview) -> bool:
         """Cut what has come into frames. ``False`` if it is not made of frames."""
@@ -159,7 +170,7 @@ class Pipe:
                 if time.monotonic() > until:
                     return
         finally:  # also when a handler raised: its error is the loop's to report, the rest still must be read
-            if self._whole and not self._closed:
+            if self._whole and self._reads and not self._closed:
                 self._loop.remove_reader(self._fd)
                 self._loop.call_soon(self._go_on)
 
@@ -171,31 +182,38 @@ class Pipe:
                 self.open()
 
     def _wait_for_room(self, rest: memoryview) -> None:
-        now = self._loop.time()
         if not self._waiting:
-            self._moved_at = now
             self._loop.add_writer(self._fd, self._writable)
-        self._waiting.append(rest)
+        self._waiting.append((self._loop.time(), rest))
         self._waiting_bytes += len(rest)
-        if self._waiting_bytes > MAX_WAITING or now - self._moved_at > STALLED:
+        self._look_at_age()
+
+    def _look_at_age(self) -> None:
+        """Give the peer up if the oldest of what waits is too old, or it is too much."""
+        if self._waiting_bytes > MAX_WAITING or self._loop.time() - self._waiting[0][0] > STALLED:
             self.given_up = True
             self._end()
 
     def _writable(self) -> None:
         try:
             while self._waiting:
-                sent = self._socket.send(self._waiting[0])
-                self._moved_at = self._loop.time()
+                since, rest = self._waiting[0]
+                sent = self._socket.send(rest)
                 self._waiting_bytes -= sent
-                if sent < len(self._waiting[0]):
-                    self._waiting[0] = self._waiting[0][sent:]
+                if sent < len(rest):
+                    self._waiting[0] = since, rest[sent:]
+                    self._look_at_age()
                     return
                 self._waiting.popleft()
         except BlockingIOError:
+            self._look_at_age()
             return
-        except OSError:  # as in ``flush``
+        except (BrokenPipeError, ConnectionResetError):  # as in ``flush``
             self._waiting.clear()
             self._waiting_bytes = 0
+        except OSError:  # the peer would take the next frame for the rest of this one
+            self._end()
+            return
         self._loop.remove_writer(self._fd)
 
     def _end(self) -> None:

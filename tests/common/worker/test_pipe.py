@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import socket
@@ -16,11 +17,30 @@ from common.worker.pipe import MOST_PARTS, Pipe, uid_of_peer
 LONGEST = 1 << 20
 
 
+class Failing(socket.socket):
+    """Sends until it has an ``error``, the number of one of the system's."""
+
+    error = 0
+
+    def send(self, *args: object) -> int:
+        self._fail()
+        return super().send(*args)  # type: ignore[arg-type]
+
+    def sendmsg(self, *args: object) -> int:
+        self._fail()
+        return super().sendmsg(*args)  # type: ignore[arg-type]
+
+    def _fail(self) -> None:
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+
+
 class Ends:
     """Two pipes, of which ``there`` reads."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
+        ours = self.socket = Failing(fileno=ours.detach())
         self.here, self.there = Pipe(ours, longest=LONGEST), Pipe(theirs, longest=LONGEST)
         self.frames: list[bytes] = []
         self.ended: list[Pipe] = []
@@ -76,6 +96,52 @@ async def test_a_peer_that_takes_nothing_is_given_up(ends: Ends, monkeypatch: py
     assert ends.ended == [ends.here]
 
 
+async def test_a_peer_that_moves_but_is_too_slow_is_given_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STALLED", 0.05)
+    for _ in range(40):
+        ends.here.send(bytes(100_000))
+    async with asyncio.timeout(10):
+        while len(ends.frames) < 40 and not ends.here.given_up:
+            ends.there.read()
+            await asyncio.sleep(0.005)
+    assert ends.frames, "it moves"
+    assert ends.here.given_up
+    await ends.until(lambda: ends.ended == [ends.here])
+
+
+@pytest.mark.parametrize("error", [errno.ENOBUFS, errno.ENOMEM])
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_frame_that_cannot_be_sent_ends_it(ends: Ends, error: int, waits: bool) -> None:
+    if waits:
+        ends.here.send(bytes(LONGEST))
+    ends.socket.error = error
+    if not waits:
+        ends.here.send(b"lost")
+    ends.there.open()
+    await ends.until(lambda: len(ends.ended) == 2)
+    assert ends.ended[0] is ends.here
+    assert not ends.here.given_up
+    assert ends.frames == []
+
+
+@pytest.mark.parametrize("error", [0, errno.EPIPE, errno.ECONNRESET])
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_a_peer_sent_before_it_went_is_read(ends: Ends, error: int, waits: bool) -> None:
+    ends.here.on_frame = ends.frames.append
+    ends.here.rest()
+    ends.here.send(bytes(LONGEST) if waits else b"it has come")
+    ends.there.send(b"last words")
+    ends.there.close()
+    ends.socket.error = error  # 0: the system's own
+    ends.here.send(b"nobody reads this")
+    await asyncio.sleep(0.01)
+    assert not ends.ended
+    ends.here.open()
+    await ends.until(lambda: ends.ended)
+    assert ends.ended == [ends.here]
+    assert ends.frames == [b"last words"]
+
+
 async def test_what_was_sent_before_the_end_comes_before_it(ends: Ends) -> None:
     ends.here.send(b"last words")
     ends.here.close()
@@ -126,8 +192,34 @@ async def test_one_that_rests_is_read_when_asked(ends: Ends) -> None:
     await asyncio.sleep(0.01)
     assert not ends.frames
     ends.there.read()
-    ends.there.read()  # nothing is there
+    assert not ends.there.read(), "nothing is there"
     assert ends.frames == [b"frame"]
+
+
+async def test_one_that_rests_tells_whether_more_may_be_there(ends: Ends) -> None:
+    ends.here.send(bytes(100_000))
+    assert ends.there.read()
+    assert not ends.there.read()
+    assert ends.frames == [bytes(100_000)]
+
+
+@pytest.mark.parametrize("opens", [False, True])
+async def test_what_there_was_no_time_for_comes_before_the_rest(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, opens: bool
+) -> None:
+    monkeypatch.setattr(module, "DRAIN_TIME", -1.0)
+    for frame in (b"one", b"two", b"three"):
+        ends.here.send(frame)
+    assert ends.there.read()
+    assert ends.frames == [b"one"]
+    ends.here.send(b"four")
+    if opens:
+        ends.there.open()
+        await ends.until(lambda: len(ends.frames) == 4)
+    else:
+        for _ in range(3):
+            ends.there.read()
+    assert ends.frames == [b"one", b"two", b"three", b"four"]
 
 
 async def test_the_user_of_a_peer_is_known() -> None:

@@ -1,0 +1,157 @@
+"""The door of a subscriber that rests, and publishers that come in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from common.near import Call
+from common.worker import near_door, neighbours
+from common.worker.near_door import NearDoor
+from common.worker.neighbours import Neighbour, Neighbours
+from common.worker.pipe import Pipe
+
+BOUND = 5.0
+
+
+class Resting:
+    """A door that rests for good, so that its time to read is ``pause_over``, and publishers that came in."""
+
+    def __init__(self) -> None:
+        self.come: list[tuple[Pipe, bytes]] = []
+        self.failing = 0  # frames, of which the handler fails
+        self.door = NearDoor("out", Counter(), self._opened, lambda _pipe: None)
+        self.door.rest(1_000.0)
+        self._neighbours: list[Neighbours] = []
+
+    async def publisher(self) -> Neighbour:
+        made = Neighbours(Counter(), lambda *_: None, lambda _call: None)
+        self._neighbours.append(made)
+        made.called(self.door.call)
+        await self.until(lambda: len(self.door.pipes) == len(self._neighbours))
+        (neighbour,) = made._connected.values()
+        return neighbour
+
+    def pause_over(self) -> None:
+        assert self.door._pausing is not None
+        self.door._pausing.cancel()
+        self.door._rested()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(BOUND):
+            while not condition():  # noqa: ASYNC110 - nothing tells it
+                await asyncio.sleep(0.001)
+
+    def close(self) -> None:
+        for each in self._neighbours:
+            each.close()
+        self.door.close()
+
+    def _opened(self, pipe: Pipe) -> None:
+        pipe.on_frame = partial(self._take, pipe)
+
+    def _take(self, pipe: Pipe, frame: bytes) -> None:
+        self.come.append((pipe, frame))
+        if self.failing:
+            self.failing -= 1
+            raise ValueError("a mistake of ours")
+
+
+@pytest.fixture
+async def resting() -> AsyncIterator[Resting]:
+    made = Resting()
+    yield made
+    made.close()
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Nothing more can be opened."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(lowest := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_all_that_came_in_one_pause_is_taken_at_its_end(resting: Resting) -> None:
+    publisher = await resting.publisher()
+    sent = [bytes([n]) * 20_000 for n in range(50)] + [bytes(300_000)]  # more than the kernel keeps
+    for frame in sent:
+        publisher.pipe.send(frame)
+    resting.pause_over()
+    await resting.until(lambda: len(resting.come) == len(sent))
+    assert [frame for _, frame in resting.come] == sent
+    pausing = resting.door._pausing
+    assert isinstance(pausing, asyncio.TimerHandle)
+    await resting.until(lambda: resting.door._pausing.when() > asyncio.get_running_loop().time() + 900)  # type: ignore[union-attr]
+
+
+async def test_publishers_are_read_in_turn_and_let_others_have_theirs(
+    resting: Resting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_door, "DRAIN_TIME", -1.0)
+    for each in [await resting.publisher() for _ in range(3)]:
+        for _ in range(8):
+            each.pipe.send(bytes(20_000))
+    turns: list[int] = []
+
+    def turn() -> None:
+        turns.append(len(resting.come))
+        if len(resting.come) < 24:
+            asyncio.get_running_loop().call_soon(turn)
+
+    resting.pause_over()
+    turn()
+    await resting.until(lambda: len(resting.come) == 24)
+    assert len({*turns}) >= 6, "others had their turns between"
+    assert len({pipe for pipe, _ in resting.come[:10]}) == 3, "nobody waits until another one is empty"
+
+
+async def test_a_handler_that_fails_at_the_end_of_a_pause_costs_nothing_else(resting: Resting) -> None:
+    errors: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(str(context["exception"])))
+    for each in [await resting.publisher() for _ in range(2)]:
+        for _ in range(8):
+            each.pipe.send(bytes(20_000))
+    resting.failing = 5
+    asyncio.get_running_loop().call_soon(resting.pause_over)
+    await resting.until(lambda: len(resting.come) == 16)
+    assert errors == ["a mistake of ours"] * 5
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001])
+async def test_a_handler_may_say_how_long_to_rest(resting: Resting, seconds: float) -> None:
+    publisher = await resting.publisher()
+    taken = resting._take
+    (pipe,) = resting.door.pipes
+    pipe.on_frame = lambda frame: (resting.door.rest(seconds), taken(pipe, frame))
+    for _ in range(3):
+        publisher.pipe.send(bytes(100_000))
+    resting.pause_over()
+    await resting.until(lambda: len(resting.come) == 3)
+    publisher.pipe.send(b"more")
+    await resting.until(lambda: len(resting.come) == 4)
+    assert (resting.door._pausing is None) is (seconds == 0.0)
+
+
+async def test_a_publisher_with_no_descriptor_left_tells_and_tries_again(
+    resting: Resting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "RETRY_INTERVAL", 0.01)
+    unreached: list[Call] = []
+    made = Neighbours(Counter(), lambda *_: None, unreached.append)
+    with no_descriptors():
+        made.called(resting.door.call)
+    assert unreached == [resting.door.call]
+    await resting.until(lambda: resting.door.pipes)
+    made.close()
