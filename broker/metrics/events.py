@@ -64,7 +64,7 @@ EVENTS = {
         "media_garbage": "Frames that were none.",
         "media_in_strangers": "Connections to the port for publishers that could not authenticate.",
         "media_out_strangers": "Connections to the port for subscribers that could not authenticate.",
-        "near_given_up": "Workers of the same machine that took nothing for seconds, and whose connection for media was ended.",
+        "near_given_up": "Workers of the same machine that took nothing for seconds, and were disconnected.",
         "near_strangers": "Connections for media between workers of one machine that were no worker's.",
         "old_epoch": "Batches of a worker that had been replaced.",
         "overloads": "Times that a feed skipped to a keyframe because the process was too slow.",

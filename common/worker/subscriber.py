@@ -84,7 +84,7 @@ class Subscriber:
         self._socket = open_socket(context, zmq.SUB, keys)
         self._endpoint = endpoints.media_out
         self._channel: Channel | None = None
-        self._ways: Ways[Pipe] = Ways(self._subscribe_to)
+        self._ways: Ways[Pipe] = Ways(self._ask_relay)
         self._may_call = AVAILABLE and keys is None and endpoints.directory is not None
         self._calls = False
         self._door: NearDoor | None = None
@@ -117,7 +117,7 @@ class Subscriber:
             self._door = NearDoor(self._node, self.counters, self._welcome, self._ways.ended)
             self._door.rest(self._pause)
             self._look = at_moment(LOOK_INTERVAL, self._look_for_silence)
-        self._subscribe_to(self._door.call.topic, call)
+        _subscribe_to(self._socket, self._door.call.topic, call)
         if self._doubt is not None:
             self._doubt.cancel()
         self._ways.certain(call)
@@ -150,7 +150,7 @@ class Subscriber:
             if self._door is not None:
                 self._door.say(_UNSUBSCRIBE + live_topic(rendition))
             self._ways.over(live_topic(rendition))
-            self._subscribe_to(replay_topic(rendition, self._node), False)
+            _subscribe_to(self._socket, replay_topic(rendition, self._node), False)
 
     def rest(self, seconds: float) -> None:
         """Take what has come once in so many seconds; 0: at once."""
@@ -166,8 +166,8 @@ class Subscriber:
         if self._door is not None:
             self._door.say(_SUBSCRIBE + topic)
         if self._ways.relayed(live_topic(rendition)):
-            self._subscribe_to(topic, False)
-            self._subscribe_to(topic, True)
+            for wanted in (False, True):
+                _subscribe_to(self._socket, topic, wanted)
 
     def learn(self, rendition: Rendition, key: bytes) -> None:
         """The rendition's frames are sealed with this key from now on. Where nothing is sealed it does not matter."""
@@ -203,9 +203,11 @@ class Subscriber:
                 self._key_wanted(rendition)
         return opened
 
-    def _subscribe_to(self, topic: bytes, subscribe: bool) -> None:
-        """Subscribe to a topic at the relay, or unsubscribe."""
-        self._socket.setsockopt(zmq.SUBSCRIBE if subscribe else zmq.UNSUBSCRIBE, topic)
+    def _ask_relay(self, topic: bytes, subscribe: bool) -> None:
+        """Take live batches from the relay, or no more: then no start either, as what follows it would be missing."""
+        _subscribe_to(self._socket, topic, subscribe)
+        if not subscribe:
+            _subscribe_to(self._socket, replay_topic(parse_topic(topic)[0], self._node), False)
 
     def _welcome(self, pipe: Pipe) -> None:
         """Tell a publisher near by what is taken."""
@@ -273,6 +275,10 @@ class Subscriber:
         if taken:
             passed_on(batch)
         return taken
+
+
+def _subscribe_to(relay: zmq.Socket[bytes], topic: bytes, subscribe: bool) -> None:
+    relay.setsockopt(zmq.SUBSCRIBE if subscribe else zmq.UNSUBSCRIBE, topic)
 
 
 _SUBSCRIBE, _UNSUBSCRIBE = b"\1", b"\0"  # before a topic, as XPUB sockets read it

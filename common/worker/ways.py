@@ -102,7 +102,7 @@ class Ways(Generic[Pipe]):
         self._take_from_relay(topic)
 
     def flows(self, topic: bytes) -> None:
-        """It comes: the relay is needed no more, if it comes from near by."""
+        """Let go of the relay for what comes from near by again."""
         near = self.sources.get(topic)
         if near is not None and not isinstance(near, Joining) and self._certain:
             self._let_go(topic)

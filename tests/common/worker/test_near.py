@@ -205,9 +205,23 @@ async def test_a_publisher_that_is_gone_leaves_no_gap_behind_the_one_that_takes_
         await machine.until(lambda: not former.goes_on() and viewer.incoming.epoch == 2, latter)
     await machine.until(lambda: len(viewer.shown(epoch=2)) > 20 and viewer.near, latter)
     await machine.until(lambda: viewer.shown(epoch=2)[-1] == latter.pictures - 1)
-    whole(viewer, latter, first=0)
+    whole(viewer, latter)
+    assert viewer.shown(epoch=2)[0] % GROUP == 0
     shown = viewer.shown()
     assert shown == list(range(shown[0], shown[-1] + 1))
+
+
+async def test_one_that_comes_later_has_no_start_shown_by_the_relay(machine: Machine) -> None:
+    camera, viewer = Camera(machine.publisher(), 1), machine.viewer()
+    await machine.until(lambda: viewer.near, camera)
+    latter, called = Camera(machine.publisher(), 2), asyncio.Event()
+    latter.publisher._neighbours.called = lambda _call: called.set()  # type: ignore[method-assign]
+    latter.goes_on()  # it is cached
+    await machine.until(called.is_set, camera)
+    sent = camera.pictures
+    await machine.until(lambda: camera.pictures >= sent + 20, camera)
+    assert latter.publisher.counters["replays"] == 0, "what follows it would come from near by, or not at all"
+    assert viewer.incoming.epoch == 1
 
 
 async def test_a_publisher_that_was_killed_is_missed_until_another_one_has_the_camera(machine: Machine) -> None:
