@@ -31,7 +31,7 @@ from common.errors import AddressInUseError, CamshaftError
 from common.log import get_logger
 
 _STATISTICS = struct.Struct("@Q")  # one frame each
-_STEERING = "inproc://relay"
+_STEERING = "inproc://relay-{}"  # another one each time: the one before may be there for a moment
 REBIND_TIMEOUT = 2.0  # seconds until an address that was ours is free again
 JOIN_TIMEOUT = 2.0  # seconds; the proxy ends within a millisecond
 LOOK_INTERVAL = 1.0  # seconds between looks at the relay
@@ -73,6 +73,7 @@ class Relay:
         self._keys = keys
         self._domains = (Domain.PUBLISH, Domain.SUBSCRIBE) if by_role else (None, None)
         self._thread: Thread | None = None
+        self._opened = 0  # times
         self._steering: Channel | None = None
         self._unauthenticated: list[Unauthenticated] = []
 
@@ -118,10 +119,12 @@ class Relay:
         outgoing = open_socket(self._context, zmq.XPUB)
         outgoing.setsockopt(zmq.XPUB_VERBOSER, 1)
         steered = self._context.socket(zmq.PAIR)
+        self._opened += 1
+        address = _STEERING.format(self._opened)
         try:
             bind(incoming, self._endpoints.media_in, self._keys, "media from ingest", self._domains[0])
             bind(outgoing, self._endpoints.media_out, self._keys, "media to egress", self._domains[1])
-            steered.bind(_STEERING)
+            steered.bind(address)
         except BaseException:
             for socket in (incoming, outgoing, steered):
                 socket.close(linger=0)
@@ -131,7 +134,7 @@ class Relay:
             Unauthenticated(outgoing, self.counters, "media_out_strangers"),
         ]
         steering = self._context.socket(zmq.PAIR)
-        steering.connect(_STEERING)
+        steering.connect(address)
         self._steering = Channel(steering, self._on_statistics, multipart=True)
         # From here on the three sockets belong to the thread.
         self._thread = Thread(target=_relay, args=(incoming, outgoing, steered), name="relay", daemon=True)
