@@ -17,6 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -99,7 +100,10 @@ async def unharmed(
         await asyncio.sleep(QUIET)
         quiet = await bystander.seen()
         assert quiet.frames, "the camera gives no picture"
-        pids, before = running.pids(), memory_of(running)
+        pids = running.pids()
+        if running.transcode is None:  # one that converts ends when nothing has needed it for minutes
+            pids.pop("transcode", None)
+        before = {pid: size for pid, size in memory_of(running).items() if pid in {*chain(*pids.values())}}
         yield
         seen = await bystander.seen()
         print(f"bystander: {seen}; before that {quiet}")
