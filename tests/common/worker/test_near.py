@@ -114,6 +114,16 @@ class Machine:
                     camera.goes_on()
                 await asyncio.sleep(0.001)
 
+    async def all_came(self, camera: Camera, *viewers: Viewer) -> None:
+        """Wait until nothing of it is on its way."""
+        await self.until(
+            lambda: all(
+                each.shown(kind, camera.epoch)[-1:] == [count - 1]
+                for each in viewers
+                for kind, count in (("video", camera.pictures), ("audio", camera.sounds))
+            )
+        )
+
 
 @pytest.fixture
 async def machine() -> AsyncIterator[Machine]:
@@ -136,9 +146,10 @@ def whole(viewer: Viewer, camera: Camera, *, first: int | None = None) -> None:
 async def test_nothing_passes_the_relay_where_nobody_far_takes_it_and_one_copy_comes(machine: Machine) -> None:
     camera, viewer = Camera(machine.publisher(), 1), machine.viewer()
     await machine.until(lambda: viewer.near, camera)
+    await machine.all_came(camera, viewer)
     before, seen, sent = await machine.relayed(), viewer.frames, camera.pictures
     await machine.until(lambda: camera.pictures >= sent + 50, camera)
-    await machine.until(lambda: viewer.shown()[-1] == camera.pictures - 1)
+    await machine.all_came(camera, viewer)
     assert await machine.relayed() == before
     assert viewer.frames == seen + 3 * (camera.pictures - sent)
     whole(viewer, camera)
@@ -148,9 +159,10 @@ async def test_nothing_passes_the_relay_where_nobody_far_takes_it_and_one_copy_c
 async def test_who_is_far_gets_it_by_the_relay_and_who_is_near_once(machine: Machine) -> None:
     camera, near, far = Camera(machine.publisher(), 1), machine.viewer(), machine.viewer(calls=False)
     await machine.until(lambda: near.near and far.shown(), camera)
+    await machine.all_came(camera, near, far)
     seen, sent = near.frames, camera.pictures
     await machine.until(lambda: camera.pictures >= sent + 50, camera)
-    await machine.until(lambda: all(each.shown()[-1] == camera.pictures - 1 for each in (near, far)))
+    await machine.all_came(camera, near, far)
     assert near.frames == seen + 3 * (camera.pictures - sent)
     whole(near, camera)
     whole(far, camera)
@@ -278,7 +290,7 @@ async def test_a_publisher_with_no_connection_tells_and_is_heard_by_the_relay(
     monkeypatch.setattr("common.worker.subscriber.CERTAIN_AFTER", 0.02)
     viewer.subscriber._unreached()
     await machine.until(lambda: viewer.near, camera, other)
-    whole(viewer, other, first=0)
+    whole(viewer, other)
 
 
 async def test_a_subscriber_that_stands_still_is_given_up_and_comes_back(
