@@ -101,7 +101,7 @@ async def unharmed(
         quiet = await bystander.seen()
         assert quiet.frames, "the camera gives no picture"
         pids = running.pids()
-        if getattr(running, "transcode", 1) is None:  # one that converts ends when nothing has needed it for minutes
+        if running.transcode is None:  # one that converts ends when nothing has needed it for minutes
             pids.pop("transcode", None)
         before = {pid: size for pid, size in memory_of(running).items() if pid in {*chain(*pids.values())}}
         yield

@@ -28,6 +28,8 @@ def count(cluster: Command, name: str) -> int:
 class Machines:
     """The broker's machine and those of its workers, each with a directory of its own."""
 
+    transcode = 0  # processes that convert, as ``rigs.bystander`` asks for them: a test starts its own
+
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self._directory = directory
         self._stack = stack
