@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from common.log import configure, get_logger
 from tests.fakes import gentle
 from tests.fakes.gentle import BATCH, Scheduling, computes, group_of, is_gentle
+from tests.fakes.second_look import first_of_group
 from tests.fakes.turns import Company, collecting, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
@@ -263,6 +265,12 @@ def test_processes_that_found_different_tests_are_told_apart(tmp_path: Path) -> 
         scheduling.add_node_collection(node, node.collection)
     with pytest.raises(pytest.UsageError, match="gw0 and gw1 found different tests"):
         scheduling.schedule()
+
+
+def test_the_first_error_of_a_group_is_told() -> None:
+    group = ExceptionGroup("two tasks", [AssertionError("a late picture"), ValueError("nothing")])
+    assert first_of_group("".join(traceback.format_exception(group))) == ": AssertionError: a late picture"
+    assert first_of_group("".join(traceback.format_exception(group.exceptions[0]))) == ""
 
 
 FLAWED = """

@@ -8,6 +8,7 @@ where more fails than chance explains, the rest of it fails at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 LOOKS = 3  # second ones, of each process: one failure in a thousand is chance, more is a change that broke something
+_IN_A_GROUP = re.compile(
+    r"^E?[ |]*\| +([\w.]+(?:Error|Exception|Failed): .*)$", re.MULTILINE
+)  # the first, as tracebacks have it
 RERUN = "rerun"  # the outcome of a first look; pytest-rerunfailures calls it so as well
 
 
@@ -55,4 +59,12 @@ class SecondLooks:
         for report in terminalreporter.stats.get(RERUN, []):
             crash = getattr(report.longrepr, "reprcrash", None)
             said = (crash.message if crash else report.longreprtext).partition("\n")[0]
-            terminalreporter.write_line(f"RERUN {report.nodeid} - {report.when}: {said}")
+            terminalreporter.write_line(
+                f"RERUN {report.nodeid} - {report.when}: {said}{first_of_group(report.longreprtext)}"
+            )
+
+
+def first_of_group(text: str) -> str:
+    """The first error of an exception group, behind a colon, by its traceback; empty if it is of none."""
+    found = _IN_A_GROUP.search(text)
+    return f": {found[1]}" if found else ""
