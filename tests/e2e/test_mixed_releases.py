@@ -23,6 +23,7 @@ from rigs.command import BOUND, Command, wait_until
 from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
 from rigs.process import ROOT, free_port
+from tests.fakes.archives import unpack
 
 pytestmark = pytest.mark.e2e
 
@@ -55,7 +56,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("this copy has no history: nothing of the release before is here to be run")
     directory = tmp_path_factory.mktemp("before")
     with tarfile.open(fileobj=io.BytesIO(git("archive", revision))) as archive:
-        archive.extractall(directory, filter="data")
+        unpack(archive, directory)
     return directory
 
 

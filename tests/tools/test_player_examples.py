@@ -17,6 +17,7 @@ from aiohttp import web
 
 from rigs import npm
 from rigs.chromium import Kept, missing
+from tests.fakes.archives import unpack
 
 playwright = pytest.importorskip("playwright.async_api")
 pytestmark = [
@@ -80,7 +81,7 @@ def pack(into: Path, work: Path) -> None:
     )
     [archive] = work.glob("*.tgz")
     with tarfile.open(archive) as tar:
-        tar.extractall(work, filter="data")
+        unpack(tar, work)
     shutil.copytree(work / "package", into)
 
 
