@@ -17,7 +17,7 @@ from rigs.gst_camera import GstCamera
 from rigs.load.crowd import Crowd
 from rigs.load.signalling import Whep
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
+pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet]
 
 SECONDS = 15.0
 VIEWERS = 20
