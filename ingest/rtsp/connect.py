@@ -153,12 +153,16 @@ def allowed(found: list[str], host: str, origin: str | None, networks: Networks)
 
 
 async def _resolve(host: str, port: int, deadline: float) -> list[str]:
+    """The addresses of a host; one that is an address waits for no name server, nor behind names that wait for one."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout_at(deadline):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (TimeoutError, socket.gaierror, UnicodeError) as exc:
-        raise unresolved(exc, host) from None
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (TimeoutError, socket.gaierror, UnicodeError) as exc:
+            raise unresolved(exc, host) from None
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
