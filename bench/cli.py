@@ -84,6 +84,7 @@ def list_scenarios() -> None:
     show_default=True,
     help="Turns that each server takes in `loads` and `growth`; ends of each role in `kills` and `rolling`, else 20.",
 )
+@click.option("--sound", is_flag=True, help="Let the cameras of `loads` and `growth` send Opus as well.")
 @click.option(
     "--role", "roles", multiple=True, type=click.Choice(KILLED), help="In `kills` and `rolling`, not all; repeatable."
 )
@@ -95,6 +96,7 @@ def run(
     egress: int,
     transport: str,
     rounds: int,
+    sound: bool,
     roles: tuple[str, ...],
     out: Path,
     **load: Any,
@@ -107,7 +109,7 @@ def run(
         servers = [_peer(peer) for peer in peers]
         cache = out.absolute() / "clips"
         ours = Camshaft(ingest, egress)
-        rest = {"transport": transport, "rounds": rounds, "roles": roles, **_plan(load)}
+        rest = {"transport": transport, "rounds": rounds, "sound": sound, "roles": roles, **_plan(load)}
         plan = Plan(result, ours, servers, cache=cache, **rest)
         try:
             _run(SCENARIOS[name].run(plan))

@@ -45,6 +45,7 @@ class Plan:
     cache: Path = Path("bench/results/clips")
     transport: str = "tcp"  # of the scenario ingest
     rounds: int = 1  # of the scenarios loads and growth
+    sound: bool = False  # of the cameras of loads and growth
     roles: tuple[str, ...] = ()  # of the scenarios rolling and kills, instead of all
 
     def clip(self, clip: Clip) -> Path:

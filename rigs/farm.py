@@ -3,7 +3,8 @@
 Each is the product's demo camera, on a port of its own. All loop the same clip, each from another place in it and at
 another moment within the frame interval, as cameras on a wall do.
 
-``python -m rigs.farm CLIP FPS CAMERAS`` writes a line with all URLs and serves until standard input ends.
+``python -m rigs.farm CLIP FPS CAMERAS SOUND`` writes a line with all URLs and serves until standard input ends. SOUND
+is the codec of the cameras' sound, as the demo camera calls it: opus, pcmu or none.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from camshaft.demo_camera.broadcast import Broadcast
 from camshaft.demo_camera.camera import playing
-from camshaft.demo_camera.clip import Clip
+from camshaft.demo_camera.clip import Clip, encode_sound
 from camshaft.demo_camera.packets import video_payloads
 from camshaft.demo_camera.settings import Audio, Settings
 from common.process import run
@@ -38,19 +39,19 @@ class Late(Broadcast):
         return super().now() - self._lag
 
 
-def load(path: Path, fps: int) -> Clip:
-    """A file of ``rigs.clip`` as the demo camera wants it, without access unit delimiters."""
+def load(path: Path, fps: int, audio: Audio = Audio.NONE) -> Clip:
+    """A file of ``rigs.clip`` as the demo camera wants it, without access unit delimiters and with sound."""
     units = access_units(path)
     nals = [[nal for nal in nal_units(unit) if kind(nal) != 9] for unit in units]
     sps, pps = (next(nal for nal in nals[0] if kind(nal) == wanted) for wanted in (7, 8))
     pictures: list[list[bytes] | None] = [video_payloads(unit) for unit in nals]
-    settings = Settings(fps=fps, audio=Audio.NONE)
-    return Clip(settings, pictures, [is_keyframe(unit) for unit in units], [], sps, pps)
+    settings = Settings(fps=fps, audio=audio)
+    return Clip(settings, pictures, [is_keyframe(unit) for unit in units], encode_sound(audio), sps, pps)
 
 
-def cameras(path: Path, fps: int, count: int) -> Iterator[Broadcast]:
+def cameras(path: Path, fps: int, count: int, audio: Audio = Audio.NONE) -> Iterator[Broadcast]:
     """Make ``count`` cameras that loop the clip."""
-    clip = load(path, fps)
+    clip = load(path, fps, audio)
     for index in range(count):
         first = index * len(clip.pictures) // count
         pictures = clip.pictures[first:] + clip.pictures[:first]
@@ -58,22 +59,21 @@ def cameras(path: Path, fps: int, count: int) -> Iterator[Broadcast]:
         yield Late(replace(clip, pictures=pictures, keyframes=keyframes), index / count / fps)
 
 
-async def main(path: Path, fps: int, count: int) -> None:
+async def main(path: Path, fps: int, count: int, audio: Audio) -> None:
     """Serve until standard input ends."""
     async with AsyncExitStack() as stack:
-        addresses = [
-            await stack.enter_async_context(playing(camera, "127.0.0.1:0")) for camera in cameras(path, fps, count)
-        ]
+        shown = cameras(path, fps, count, audio)
+        addresses = [await stack.enter_async_context(playing(camera, "127.0.0.1:0")) for camera in shown]
         print(*(f"rtsp://{address}/" for address in addresses), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 @contextmanager
-def running(clip: Path, fps: int, count: int) -> Iterator[tuple[list[str], int]]:
+def running(clip: Path, fps: int, count: int, audio: Audio = Audio.NONE) -> Iterator[tuple[list[str], int]]:
     """Run a farm in a process of its own; yields the cameras' URLs and its process id."""
-    with program("rigs.farm", str(clip), str(fps), str(count)) as (urls, pid):
+    with program("rigs.farm", str(clip), str(fps), str(count), audio.value) as (urls, pid):
         yield urls.split(), pid
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda _stop: main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
+    sys.exit(run(lambda _stop: main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Audio(sys.argv[4]))))

@@ -19,6 +19,7 @@ from bench.measure import proportional
 from bench.results import SUPPORTING, Check, Run
 from bench.rig import FULL_HD, MIDDLE, SETTLE, Plan, staged
 from bench.servers import Server
+from camshaft.demo_camera.settings import Audio
 from rigs import farm
 from rigs.clip import Clip
 
@@ -85,10 +86,10 @@ async def growth(plan: Plan) -> None:
 
 
 async def _rounds(plan: Plan, servers: Sequence[Server], load: Load) -> list[Run]:
-    runs = []
+    runs, audio = [], Audio.OPUS if plan.sound else Audio.NONE
     for _ in range(plan.rounds):
         for server in servers:
-            with farm.running(plan.clip(load.clip), load.clip.fps, load.cameras) as (cameras, pid):
+            with farm.running(plan.clip(load.clip), load.clip.fps, load.cameras, audio) as (cameras, pid):
                 runs.append(await _loaded(plan, server, load, cameras, pid))
             plan.result.runs.append(runs[-1])
     return runs
