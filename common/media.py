@@ -368,6 +368,11 @@ def named(kind: Kind, codec: str) -> bytes:
     return found
 
 
+def is_video(frame: bytes, at: int) -> bool:
+    """Whether the batch that stands there, if it is one, is of a picture. A place beyond the end is of none."""
+    return frame[at + _NAMED_AT + 1 : at + _NAMED_AT + 2] == b"v"
+
+
 def _ordinary_batch(frame: bytes, at: int) -> Batch | None:
     """The batch that stands there to the end, read in its place; ``None`` if it is no ordinary one."""
     found = native.read_batch(frame, at, MAX_PAYLOAD, MAX_PACKETS)

@@ -119,21 +119,21 @@ class Incoming:
             self._request(now)
         return False
 
-    def due(self, *, now: float, unix_ns: int) -> tuple[int, int, int] | None:
-        """The epoch and number of the next picture's batch, and when it was read from the camera at the earliest.
+    def due(self, kind: str, *, now: float, unix_ns: int) -> tuple[int, int, int] | None:
+        """The epoch and number of a kind's next batch, and when it was read from the camera at the earliest.
 
         A batch that has these ``receive`` would pass on and note no more of it than ``passed`` does. ``None`` if that
         can be said of none.
         """
-        expected, least = self._expected[_VIDEO], self._least_transit_ns
+        expected, least = self._expected[kind], self._least_transit_ns
         if expected is None or self._pending or not least or now - self._window_at > TRANSIT_WINDOW:
             return None
         return self._epoch, expected, unix_ns - min(least) - MAX_AGE_NS
 
-    def passed(self, packets: int, *, now: float, transit_ns: int) -> None:
+    def passed(self, kind: str, packets: int, *, now: float, transit_ns: int) -> None:
         """The batch that was due, of so many packets, was passed on without us, ``transit_ns`` after it was read."""
-        self._received_at = self._taken_at[_VIDEO] = now
-        self._expected[_VIDEO] += packets  # type: ignore[operator]  # it was due: so there is a number
+        self._received_at = self._taken_at[kind] = now
+        self._expected[kind] += packets  # type: ignore[operator]  # it was due: so there is a number
         if transit_ns < self._least_transit_ns[0]:
             self._least_transit_ns[0] = transit_ns
 
@@ -240,6 +240,3 @@ class Incoming:
         if now - self._requested_at >= REPLAY_INTERVAL:
             self._requested_at = now
             self._request_replay()
-
-
-_VIDEO = Kind.VIDEO.value  # the hot path compares strings

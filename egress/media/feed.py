@@ -127,6 +127,8 @@ class Feed:
         source: Source | None = None,
     ) -> None:
         self.kind = kind
+        self._video = kind is Kind.VIDEO
+        self._marker, self._probe = (MARKER, WATCHED) if self._video else (0, 0)  # of what is no keyframe
         self.source = source or Source()
         self.codec = ""  # none has come yet
         self._named = b""  # kind and codec
@@ -161,7 +163,7 @@ class Feed:
         if batch.codec != self.codec or (batch.keyframe and self.codec == "H264"):
             self._learn_format(batch)
         timestamp = self.timeline.map(batch)
-        payloads, keyframe, video = batch.payloads, batch.keyframe, self.kind is Kind.VIDEO
+        payloads, keyframe, video = batch.payloads, batch.keyframe, self._video
         sizes = payloads.sizes if type(payloads) is Packed else [*map(len, payloads)]
         size = sum(sizes)
         self.meter.add(size, self.timeline.timestamp / self.timeline.clock_rate)
@@ -169,7 +171,7 @@ class Feed:
         ends = video and batch.unit_end
         if video:
             self._in_keyframe = probe and not ends
-        unit = Unit(payloads, timestamp, MARKER if ends else 0, ALL if probe else WATCHED if video else 0, size)
+        unit = Unit(payloads, timestamp, MARKER if ends else 0, ALL if probe else self._probe, size)
         index = self.history.append(unit, now, keyframe=keyframe)
         if keyframe:
             self._parcels.clear()
@@ -190,7 +192,7 @@ class Feed:
             tap.take(batch, self.timeline.timestamp)
 
     def pass_on(self, frame: bytes, at: int, due: tuple[int, int, int], now: float) -> tuple[int, int] | None:
-        """Send an ordinary picture, and remember it, as ``push`` would: as most are where few watch.
+        """Send an ordinary picture or sound, and remember it, as ``push`` would: as most are where few watch.
 
         It stands at ``at`` in a frame of the bus, and is to be the one that is ``due`` (``Incoming.due``). Returns how
         many packets it has, and when it was read from the camera; ``None``, and nothing has happened, if it is another,
@@ -199,12 +201,14 @@ class Feed:
         offset = self.timeline.offset(due[0])
         if offset is None or self._in_keyframe or self._thin or self.taps or len(self._groups) != 1:
             return None
+        if self._idle and not self._video:  # which may start with any sound
+            return None
         (group,) = self._groups.values()
         audience, first = group.audience, self.history.end
         if audience.border < len(audience.members) or not self.outbox.empty:
             return None
-        most = SLICE // audience.border
-        sent = audience.compiled.pass_on(frame, at, self._named, most, due, group.usual_header, offset, first)
+        most, header = SLICE // audience.border, group.usual_header(self._probe)
+        sent = audience.compiled.pass_on(frame, at, self._named, most, due, header, self._marker, offset, first)
         if sent is None:
             return None
         (_, _, timestamp, capture_ns, arrival_ns, _, _, packets, size, last, *places), refused = sent
@@ -212,7 +216,8 @@ class Feed:
         extended = self.timeline.advance(timestamp, capture_ns)
         total = (packets - 1) * size + last
         self.meter.add(total, extended / self.timeline.clock_rate)
-        unit = Unit(Packed(frame, packets, size, last, *places), extended & 0xFFFFFFFF, MARKER, WATCHED, total)
+        payloads = Packed(frame, packets, size, last, *places)
+        unit = Unit(payloads, extended & 0xFFFFFFFF, self._marker, self._probe, total)
         self.history.append(unit, now, keyframe=False)
         if refused:
             parcel = Parcel.of_spans([(unit, 0, packets)], [packets], group)

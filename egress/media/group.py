@@ -175,11 +175,10 @@ class Group:
         """The properties that lanes must agree in to share a group of one SSRC."""
         return self.payload_type, self.extension, self.playout, self.watched
 
-    @property
-    def usual_header(self) -> bytes:
-        """The header of a picture's packets that is no keyframe, without number, timestamp and marker."""
+    def usual_header(self, probe: int) -> bytes:
+        """The header of packets with that ``probe``, without number, timestamp and marker: all usual ones have one."""
         if not self._usual:
-            self._usual = write_header(Packet(b"", 0, 0, WATCHED), 0, self)
+            self._usual = write_header(Packet(b"", 0, 0, probe), 0, self)
         return self._usual
 
     def numbers(self, packet: Packet) -> bool:

@@ -27,7 +27,7 @@ class Stream:
         self.rendition = rendition
         sources = sources or {kind: Source() for kind in Kind}
         self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories, sources[kind]) for kind in Kind}
-        self.picture = self.feeds[Kind.VIDEO]
+        self.picture, self.sound = self.feeds[Kind.VIDEO], self.feeds[Kind.AUDIO]
         self.incoming = Incoming(self.feeds, request_replay)
 
     @property

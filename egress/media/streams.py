@@ -13,7 +13,7 @@ from common.config_limits import LimitsConfig
 from common.control import Measured
 from common.histogram import Histogram, Measure
 from common.log import Quiet, get_logger
-from common.media import Batch, Kind, Rendition, camera_of, first_epoch
+from common.media import Batch, Kind, Rendition, camera_of, first_epoch, is_video
 from common.worker.subscriber import Subscriber
 from egress import native
 from egress.media.feed import Source
@@ -152,14 +152,14 @@ class Streams:
         return dict(total)
 
     def _pass_on(self, stream: Stream, frame: bytes, at: int, now: float, now_ns: int) -> bool:
-        """Send an ordinary picture as ``Incoming`` and ``Feed`` do together, in a third of their time."""
-        incoming = stream.incoming
-        due = incoming.due(now=now, unix_ns=now_ns)
-        passed = stream.picture.pass_on(frame, at, due, now) if due is not None else None
+        """Send an ordinary picture or sound as ``Incoming`` and ``Feed`` do together, in a third of their time."""
+        incoming, feed = stream.incoming, stream.picture if is_video(frame, at) else stream.sound
+        due = incoming.due(feed.kind, now=now, unix_ns=now_ns)
+        passed = feed.pass_on(frame, at, due, now) if due is not None else None
         if passed is None:
             return False
         packets, arrival_ns = passed
-        incoming.passed(packets, now=now, transit_ns=now_ns - arrival_ns)
+        incoming.passed(feed.kind, packets, now=now, transit_ns=now_ns - arrival_ns)
         self._note_delay(arrival_ns)
         return True
 

@@ -97,19 +97,21 @@ class Audience:
         packets: int,
         due: tuple[int, int, int],
         header: bytes,
+        marker: int,
         offset: int,
         first: int,
     ) -> tuple[Found, Refused] | None:
-        """Send all of them the picture at ``at`` in a frame of the bus, if it is the one that is ``due``.
+        """Send all of them the picture or sound at ``at`` in a frame of the bus, if it is the one that is ``due``.
 
         ``due`` is its epoch, its number, and when it was read from the camera at the earliest, in Unix nanoseconds;
-        ``packets`` is how many it may have. Its packets get the ``header``, whose timestamp is the picture's and
-        ``offset``; the first has index ``first``. ``None``, and nothing was sent, if it is another, or no ordinary one.
+        ``packets`` is how many it may have. Its packets get the ``header``, whose timestamp is the batch's and
+        ``offset``, and the last of them the ``marker``; the first has index ``first``. ``None``, and nothing was sent,
+        if it is another, or no ordinary one.
         """
         sent, errors = self._sent, self._errors
         refused = lib.camshaft_pass_on(
             *(frame, len(frame), at, named, len(named), MAX_PAYLOAD, packets, *due),
-            *(header, len(header), offset & _WORD, first),
+            *(header, len(header), marker, offset & _WORD, first),
             *(self._lanes, self._routes, sent, errors, self.size, _found),
         )
         if refused < 0:

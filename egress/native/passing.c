@@ -1,4 +1,4 @@
-/* An ordinary picture from the bus's frame to the kernel, in one call: what nearly all pictures are to an egress.
+/* An ordinary picture or piece of sound from the bus's frame to the kernel, in one call: what nearly all are to an egress.
  *
  * It is one that common/native/batches.c reads, no keyframe, whole, the next one by its number, not too old, and one run.
  * For those this does what common/media.py, common/worker/incoming.py and egress/media/ do for all, and leaves to them what
@@ -14,22 +14,23 @@
 #include "fanout.h"
 #include "passing.h"
 
-enum { NAMED_AT = 2, UNIT_END = 2, MARKER_AT = 1, MARKER = 0x80, TIMESTAMP_AT = 4, PLAIN_HEADER = 12, MAX_HEADER = 24 };
+enum { NAMED_AT = 2, UNIT_END = 2, MARKER_AT = 1, TIMESTAMP_AT = 4, PLAIN_HEADER = 12, MAX_HEADER = 24 };
 
-/* Headers of all packets, of which the last has the marker (RFC 3550 5.1). */
-static void write_headers(uint8_t *at, const uint8_t *header, size_t size, uint32_t count, uint32_t timestamp) {
+/* Headers of all packets, of which the last has the marker, if there is one (RFC 3550 5.1). */
+static void write_headers(uint8_t *at, const uint8_t *header, size_t size, uint32_t count, uint32_t timestamp,
+                          uint8_t marker) {
     uint8_t *last = at;
     for (uint32_t left = count; left; left--, at += size) {
         memcpy(at, header, size);
         for (int byte = 0; byte < 4; byte++) at[TIMESTAMP_AT + byte] = (uint8_t)(timestamp >> (24 - 8 * byte));
         last = at;
     }
-    last[MARKER_AT] |= MARKER;
+    last[MARKER_AT] |= marker;
 }
 
 int camshaft_pass_on(const uint8_t *frame, size_t size, size_t at, const uint8_t *named, size_t named_size, size_t most,
                      size_t packets, int64_t epoch, int64_t sequence, int64_t oldest_ns, const uint8_t *header,
-                     size_t header_size, int64_t offset, int64_t first, struct camshaft_lane **lanes,
+                     size_t header_size, uint8_t marker, int64_t offset, int64_t first, struct camshaft_lane **lanes,
                      struct camshaft_route **routes, int *sent, int *errors, int viewers, int64_t *found) {
     uint8_t headers[CAMSHAFT_MAX_SEGMENTS * MAX_HEADER];
     if (header_size < PLAIN_HEADER || header_size > MAX_HEADER) return -1;
@@ -50,6 +51,6 @@ int camshaft_pass_on(const uint8_t *frame, size_t size, size_t at, const uint8_t
         .last_at = (uint32_t)found[CAMSHAFT_LAST_AT],
     };
     uint64_t timestamp = (uint64_t)found[CAMSHAFT_TIMESTAMP] + (uint64_t)offset; /* of which 32 bits are sent */
-    write_headers(headers, header, header_size, run.count, (uint32_t)timestamp);
+    write_headers(headers, header, header_size, run.count, (uint32_t)timestamp, marker);
     return camshaft_fan_out(headers, frame, &run, 1, first, lanes, routes, sent, errors, viewers);
 }

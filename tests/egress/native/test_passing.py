@@ -87,10 +87,12 @@ class Listener:
 
 
 class Egress:
-    """One stream with some live viewers; ``short`` says whether it takes the shortcut."""
+    """One stream with some live viewers of one kind; ``short`` says whether it takes the shortcut."""
 
-    def __init__(self, *, short: bool, viewers: int = 1, extension: int = 0, playout: bytes = b"") -> None:
-        self.bus = Bus()
+    def __init__(
+        self, *, short: bool, viewers: int = 1, extension: int = 0, playout: bytes = b"", kind: Kind = Kind.VIDEO
+    ) -> None:
+        self.bus, self._kind = Bus(), kind
         with patch.object(native, "BUILT", short):
             self.stream = Streams(self.bus, sources=SOURCES).acquire(Rendition("door"))  # type: ignore[arg-type]
         self.media_socket = MediaSocket(socket.AF_INET, "127.0.0.1", 0)
@@ -109,7 +111,7 @@ class Egress:
 
     @property
     def feed(self) -> Feed:
-        return self.stream.picture
+        return self.stream.feeds[self._kind]
 
     def retarget(self, media_socket: MediaSocket) -> None:
         """Send by another socket from now on."""
@@ -212,10 +214,33 @@ async def test_what_another_process_had_takes_it_from_its_first_keyframe_on(made
     assert both.passed == 3
 
 
-async def test_sound_does_not_take_it(made: Callable[..., Both]) -> None:
+@pytest.mark.parametrize("extension", [0, 3])
+async def test_sound_takes_it_but_for_the_first(made: Callable[..., Both], extension: int) -> None:
+    both = made(kind=Kind.AUDIO, viewers=2, extension=extension)
+    for number in range(4):
+        both.give(audio(number))
+    assert both.passed == 3
+    both.give(audio(5))
+    assert both.passed == 3, "one is lost"
+    both.give(audio(6))
+    assert both.passed == 4
+
+
+async def test_sound_that_somebody_waits_for_to_start_does_not_take_it(made: Callable[..., Both]) -> None:
+    both = made(kind=Kind.AUDIO)
+    both.give(audio(0))
+    for each in (both.short, both.plain):
+        each.feed.add(each.listener)
+    both.give(audio(1))
+    assert both.passed == 0
+    assert both.short.listener.told == [("may_start", 1)]
+
+
+async def test_sound_that_nobody_has_does_not_take_it(made: Callable[..., Both]) -> None:
     both = made()
     pictures(both, 1)
     both.give(audio(0))
+    both.give(audio(1))
     assert both.passed == 1
 
 
@@ -285,22 +310,22 @@ async def test_viewers_whose_way_is_full_fall_behind_as_without_it(made: Callabl
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
+    kind=st.sampled_from(Kind),
     steps=st.lists(
         st.tuples(
             st.integers(1, 70),  # packets
             st.integers(4, MAX_PAYLOAD),
             st.integers(0, MAX_PAYLOAD),  # bytes that the last is shorter
-            st.sampled_from(["next"] * 8 + ["keyframe", "gap", "part", "epoch", "old", "sound"]),
+            st.sampled_from(["next"] * 8 + ["sound"] * 4 + ["keyframe", "gap", "part", "epoch", "old"]),
             st.integers(0, 50_000_000),
         ),
         max_size=12,
-    )
+    ),
 )
 async def test_whatever_comes_it_is_as_without_it(
-    made: Callable[..., Both],
-    steps: list[tuple[int, int, int, str, int]],
+    made: Callable[..., Both], kind: Kind, steps: list[tuple[int, int, int, str, int]]
 ) -> None:
-    both, epoch, sequence, sound = made(viewers=2), 1, 0, 0
+    both, epoch, sequence, sound = made(viewers=2, kind=kind), 1, 0, 0
     for frame, (packets, size, less, what, waited_ns) in enumerate(steps):
         if what == "sound":
             both.give(audio(sound, epoch=epoch))
@@ -326,7 +351,7 @@ def test_whatever_a_frame_has_become_it_is_passed_on_as_it_reads_or_not_at_all(
     for at in data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=3)):
         frame[at] = data.draw(st.integers(0, 255))
     cut = bytes(frame[: data.draw(st.integers(0, len(frame)))])
-    passed = native.Audience([], []).pass_on(cut, 0, NAMED, 64, (1, 0, 0), bytes(12), 0, 0)
+    passed = native.Audience([], []).pass_on(cut, 0, NAMED, 64, (1, 0, 0), bytes(12), 0x80, 0, 0)
     if passed is not None:
         (read,) = decode_frame(live_topic("door") + cut).batches
         epoch, sequence, timestamp, capture_ns, arrival_ns, flags, _, packets, size, last, *_ = passed[0]
@@ -344,7 +369,7 @@ def test_runs_are_as_long_as_without_it() -> None:
 def test_nothing_is_read_or_written_beyond_an_end(at: int, header: bytes) -> None:
     frame = live_topic("door") + encode_batch(video(0, 0))
     nobody = native.Audience([], [])
-    assert nobody.pass_on(frame, 5, NAMED, 64, (1, 0, 0), bytes(12), 0, 0) is not None
-    assert nobody.pass_on(frame, at, NAMED, 64, (1, 0, 0), header, 0, 0) is None
+    assert nobody.pass_on(frame, 5, NAMED, 64, (1, 0, 0), bytes(12), 0x80, 0, 0) is not None
+    assert nobody.pass_on(frame, at, NAMED, 64, (1, 0, 0), header, 0x80, 0, 0) is None
     for end in range(len(frame)):
-        assert nobody.pass_on(frame[:end], 5, NAMED, 64, (1, 0, 0), bytes(12), 0, 0) is None
+        assert nobody.pass_on(frame[:end], 5, NAMED, 64, (1, 0, 0), bytes(12), 0x80, 0, 0) is None
