@@ -101,10 +101,11 @@ def victim(running: Cluster, chance: random.Random) -> tuple[str, int]:
 
 def each(running: Cluster, wire: Cable) -> Iterator[Fault]:
     """Every fault that there is, in order."""
-    for role in WORKERS:
+    workers = [role for role in WORKERS if role in running.pids()]
+    for role in workers:
         yield Fault(f"kill -9 of {role}", 5.0, partial(_signal, running, role, signal.SIGKILL))
     yield Fault("SIGTERM of the ingest that pulls", 0.5, partial(_replace_ingest, running))
-    for role in WORKERS:
+    for role in workers:
         yield Fault(f"SIGSTOP of {role}", 7.0, partial(_signal, running, role, signal.SIGSTOP))
     yield Fault("camera's cable out", HANG + 8.0, partial(wire.cut, HANG))
     yield Fault("clock an hour ahead", UNSEEN, partial(_move_clock, running, STEP))

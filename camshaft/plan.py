@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 from camshaft.workers import KINDS, Own
-from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, Config
+from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, BrokerConfig, Config
 from common.config_leaves import Leaf, leaves
 from common.control import Role
 from common.endpoints import Endpoints
 from common.heard import HUNG_LOOKS, RELAY_HUNG_LOOKS
+from common.near import AVAILABLE as NEAR_BY
 from common.settings import LIVE, in_file
 
 _VARIABLES = {(leaf.section, leaf.key): leaf.variable for leaf in leaves()}
@@ -72,14 +73,15 @@ def programs(
     front |= _settings({("http", "listen"): config.http.listen, ("broker", "address"): config.broker.address})
     ingests = sum(len(settings) for kind, settings in processes.items() if kind.role is Role.INGEST)
     front |= _settings({("ingest", "workers"): ingests})  # so that it waits for these, and no longer
+    apart = _relay_apart(config.broker)
     if config.broker.relay == "auto":
-        front |= _settings({("broker", "relay"): "apart"})
+        front |= _settings({("broker", "relay"): "apart" if apart else "inside"})
     if demo_port is not None:
         name = _free_name("demo", {*config.cameras, *stored})
         front[DEMO_VARIABLE] = f"{name}=rtsp://{_demo_account(environ)}127.0.0.1:{demo_port}/"
         listen = f"127.0.0.1:{demo_port}"
         plan.append(Program("demo-camera", ("demo-camera", "--listen", listen), workers, live=("log.level",)))
-    if config.broker.relay != "inside":
+    if apart:
         relaying = workers | _settings({("broker", "address"): config.broker.address})
         plan.append(Program("relay", ("relay",), relaying, live=("log.level",), hung_looks=RELAY_HUNG_LOOKS))
     converters = any(kind.role is Role.TRANSCODE and kind.always(config) == 0 and processes[kind] for kind in KINDS)
@@ -106,6 +108,12 @@ def programs(
                 )
             )
     return plan
+
+
+def _relay_apart(broker: BrokerConfig) -> bool:
+    """Whether the relay is a process of its own: where media passes it nobody is to miss any for want of the broker."""
+    near = broker.direct and NEAR_BY and Endpoints.parse(broker.address).directory is not None
+    return not near if broker.relay == "auto" else broker.relay == "apart"
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:

@@ -144,7 +144,7 @@ class BrokerConfig(Section):
         "auto",
         description=(
             "Media is relayed `inside` the broker's process, or `apart`, by `camshaft relay` on its machine; "
-            "`auto`: apart under `serve`, else inside."
+            "`auto`: apart under `serve` if media passes it there (see `direct`), else inside."
         ),
     )
     direct: bool = Field(

@@ -12,11 +12,13 @@ there may connect. What protects is that each side asks the kernel for the other
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
 
 from common.errors import ProtocolError
 
 CALL = b"@near\0"  # each call's topic begins with it
+AVAILABLE = sys.platform == "linux"  # there are abstract sockets, and the kernel says whose the other end is
 SINCE = 2  # the first wire version whose publishers hear calls (``common.wire``)
 _DIGITS = re.compile(r"[0-9a-f]{32}")
 

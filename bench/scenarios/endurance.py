@@ -46,7 +46,7 @@ async def _watched(plan: Plan, stack: AsyncExitStack) -> AsyncIterator[tuple[Clu
     wire = await stack.enter_async_context(cable(source.url))
     stack.enter_context(faults.movable_clock(directory))
     store = stack.enter_context(faults.small_disk(directory))
-    config = {"store": {"path": str(store / "camshaft.db")}}
+    config = {"store": {"path": str(store / "camshaft.db")}, "broker": {"relay": "apart"}}  # so that it can be killed
     running = Cluster(directory, {"cam0": {"url": wire.url, "transport": "tcp"}}, 2, 2, config)
     await stack.enter_async_context(running)
     watchers = [Watcher(Page(running.websocket, "cam0")) for _ in range(plan.viewers or 4)]

@@ -11,7 +11,7 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -45,7 +45,10 @@ async def clustered(plan: Plan, stack: AsyncExitStack, egress: int = 2) -> Async
     """A cluster of two ingests and so many egresses, with one camera."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     source = stack.enter_context(camera(plan, LOW))
-    config = {"drain": {"timeout": DRAIN}}
+    config: Mapping[str, Mapping[str, object]] = {
+        "drain": {"timeout": DRAIN},
+        "broker": {"relay": "apart"},
+    }  # to be killed
     async with Cluster(directory, {"cam0": {"url": source.url, "transport": "tcp"}}, 2, egress, config) as running:
         yield running
 

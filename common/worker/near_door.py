@@ -21,7 +21,6 @@ from common.near import Call
 from common.worker.neighbours import MAX_NEIGHBOURS, RETRY_INTERVAL
 from common.worker.pipe import Pipe, uid_of_peer
 
-AVAILABLE = hasattr(socket, "SO_PEERCRED")
 CERTAIN_AFTER = 2.5 * RETRY_INTERVAL  # seconds since a publisher told last that it has no connection
 _REFILL = 0.001  # seconds in which a publisher that waited for room in the kernel has filled it again
 _PAUSE = 1.0  # seconds, if no connection can be accepted, as descriptors ran out

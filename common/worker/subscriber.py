@@ -34,10 +34,10 @@ from common.media import (
     taken_topic,
 )
 from common.moments import at_moment
-from common.near import CALL
+from common.near import AVAILABLE, CALL
 from common.seal import StreamSeals
 from common.worker.incoming import Incoming
-from common.worker.near_door import AVAILABLE, CERTAIN_AFTER, NearDoor
+from common.worker.near_door import CERTAIN_AFTER, NearDoor
 from common.worker.pipe import Pipe
 from common.worker.ways import Ways
 

@@ -27,9 +27,8 @@ def by_name(plan: list[Program]) -> dict[str, Program]:
 
 def test_one_egress_for_each_core_and_what_all_connect_to_first() -> None:
     plan = programs(Config(), {}, cores=2)
-    assert [program.name for program in plan] == ["relay", "broker", "ingest-0", "egress-0", "egress-1", "transcode-0"]
+    assert [program.name for program in plan] == ["broker", "ingest-0", "egress-0", "egress-1", "transcode-0"]
     assert [program.arguments for program in plan] == [
-        ("relay",),
         ("broker",),
         ("ingest", "--node", "ingest-0"),
         ("egress", "--node", "egress-0"),
@@ -42,7 +41,6 @@ def test_an_egress_for_each_core_keeps_to_its_own_and_nothing_else_does() -> Non
     plan = programs(config(egress={"workers": 2}), {}, cores=2, cpus=[3, 5])
     assert not any(program.reserve for program in plan if program.role is Role.EGRESS)
     assert {program.name: program.cpu for program in plan} == {
-        "relay": None,
         "broker": None,
         "ingest-0": None,
         "egress-0": 3,
@@ -86,7 +84,6 @@ def test_egress_runs_anywhere_unless_there_is_one_for_each_core(
 def test_numbers_of_workers_are_configured() -> None:
     plan = programs(config(ingest={"workers": 2}, egress={"workers": 0}, transcode={"workers": 2}), {}, cores=8)
     assert [program.name for program in plan] == [
-        "relay",
         "broker",
         "ingest-0",
         "ingest-1",
@@ -101,16 +98,27 @@ def test_the_broker_is_told_how_many_ingest_workers_start_with_it() -> None:
 
 
 def test_the_relay_is_taken_for_hung_sooner_than_all_others() -> None:
-    plan = programs(config(), {}, cores=2)
+    plan = programs(config(broker={"relay": "apart"}), {}, cores=2)
     assert {program.name for program in plan if program.hung_looks < HUNG_LOOKS} == {"relay"}
 
 
-def test_media_is_relayed_by_a_process_of_its_own_unless_that_is_not_wanted() -> None:
-    plan = by_name(programs(Config(), {}, cores=1))
-    assert plan["broker"].environ["CAMSHAFT_BROKER_RELAY"] == "apart"
-    plan = by_name(programs(config(broker={"relay": "inside"}), {"CAMSHAFT_BROKER_RELAY": "inside"}, cores=1))
-    assert "relay" not in plan
-    assert plan["broker"].environ["CAMSHAFT_BROKER_RELAY"] == "inside"
+@pytest.mark.parametrize(
+    ("broker", "apart"),
+    [
+        ({}, False),  # processes of one machine give media to each other
+        ({"direct": False}, True),
+        ({"address": "tcp://127.0.0.1:5900"}, True),
+        ({"relay": "apart"}, True),
+        ({"relay": "inside", "direct": False}, False),
+    ],
+)
+def test_the_relay_is_a_process_of_its_own_where_media_passes_it_and_nobody_said_otherwise(
+    broker: dict[str, Any], apart: bool
+) -> None:
+    given = {"CAMSHAFT_BROKER_RELAY": broker["relay"]} if "relay" in broker else {}
+    plan = by_name(programs(config(broker=broker), given, cores=1))
+    assert ("relay" in plan) is apart
+    assert plan["broker"].environ["CAMSHAFT_BROKER_RELAY"] == ("apart" if apart else "inside")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +161,8 @@ def test_cameras_of_the_environment_reach_the_broker_alone() -> None:
 
 def test_each_worker_is_told_the_token_of_its_role_and_nobody_else_is() -> None:
     tokens = {"ingest": "camshaft-i", "egress": "camshaft-e", "transcode": "camshaft-t"}
-    plan = by_name(programs(Config(), {}, cores=1, demo_port=1, tokens=tokens))
+    given = config(broker={"address": "tcp://127.0.0.1:5900"})
+    plan = by_name(programs(given, {}, cores=1, demo_port=1, tokens=tokens))
     told = {name: program.environ.get("CAMSHAFT_CLUSTER_TOKEN") for name, program in plan.items()}
     assert told == dict.fromkeys(("demo-camera", "relay", "broker")) | {
         f"{role}-0": token for role, token in tokens.items()

@@ -182,7 +182,6 @@ async def test_cluster_shows_a_foreign_camera_to_a_foreign_viewer(
     asked = {role: len(pids) for role, pids in running.pids().items() if role not in ("nursery", "transcode")}
     assert asked == {
         "supervisor": 1,
-        "relay": 1,
         "broker": 1,
         "ingest": 1,
         "egress": 2,

@@ -22,7 +22,7 @@ PATIENCE = 60.0  # seconds
 
 async def test_each_is_replaced_and_the_picture_comes_again(cluster: Callable[..., Any]) -> None:
     """A nursery is needed only when another process dies: an ingest is killed."""
-    running = await cluster({}, arguments=("--demo-if-none",))
+    running = await cluster({}, config={"broker": {"relay": "apart"}}, arguments=("--demo-if-none",))
     async with watching(running.whep("demo")) as bystander:
         await asyncio.sleep(STEADY)
         for victim in ("transcode", "relay", "demo-camera", "nursery"):
