@@ -45,6 +45,7 @@ TIMEOUT = 2.0  # seconds for a fork, which takes milliseconds: the supervisor wa
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 CONNECTION = "CAMSHAFT_NURSERY_FD"  # environment variable: number of the socket that one which is a program inherits
 
+_FORGET = "_clear_internal_caches" if sys.version_info >= (3, 13) else "_clear_type_cache"
 _REPLY = struct.Struct("=i")  # a process id, or an errno's negative
 _ERRORS = "surrogateescape"  # as Python has bytes of arguments and of the environment that are no UTF-8
 
@@ -201,8 +202,16 @@ def _prepare(modules: Sequence[str]) -> None:
     _import(modules)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who started us may ignore it; then nobody could wait for a child
     gc.collect()
+    _forget_lookups()
     gc.freeze()  # no walk of the collector copies the pages of what was imported
     let_code_go()
+
+
+def _forget_lookups() -> None:
+    """Let go of the names that attributes were looked up by: a fork would do so for each that it looks up, and copy the
+    pages in which those names are counted."""
+    forget: Callable[[], None] = getattr(sys, _FORGET)
+    forget()
 
 
 def _possible() -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from common.config import Config
 from common.errors import ConfigError
 from common.live import Live, Taken, within
 from common.log import get_logger
+from common.moments import waited
 
 LOOK_INTERVAL = 1.0  # seconds
 TRIES = 5  # for a file that changes while it is read
@@ -130,10 +131,7 @@ class Reloader:
         """Until the next look; whether somebody has asked."""
         if self._supervised:
             await self._asked.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_INTERVAL):
-                await self._asked.wait()
-        asked = self._asked.is_set()
+        asked = await waited(LOOK_INTERVAL, self._asked)
         self._asked.clear()
         return asked
 
