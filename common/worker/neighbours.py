@@ -74,10 +74,10 @@ class Neighbours:
         """Whether the subscriber of that name takes what is live of a rendition from here."""
         return any(each.call.node == node for each in self.takers.get(rendition, ()))
 
-    def put(self, neighbours: Iterable[Neighbour], frame: bytes) -> None:
-        """Have a frame sent to each with the next ``flush``."""
+    def put(self, neighbours: Iterable[Neighbour], frame: bytes, head: bytes = b"") -> None:
+        """Have a frame sent to each with the next ``flush``; see ``Pipe.put``."""
         for each in neighbours:
-            each.pipe.put(frame)
+            each.pipe.put(frame, head)
             self._filled.add(each)
 
     def flush(self) -> None:

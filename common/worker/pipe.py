@@ -13,7 +13,6 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import chain
 
 from common.bus import DRAIN_TIME
 
@@ -47,10 +46,12 @@ class Pipe:
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._reads = False  # whenever something is there
-        self._unsent: list[bytes] = []  # of this turn of the event loop
+        self._unsent: list[bytes] = []  # parts of frames, of this turn of the event loop
+        self._unsent_bytes = 0
         self._waiting: deque[tuple[float, memoryview]] = deque()  # since when: the kernel had no room for it
         self._waiting_bytes = 0
         self._buffer = bytearray(min(READ_BYTES, longest + _LENGTH.size))
+        self._view = memoryview(self._buffer)
         self._partial = bytearray()  # a frame of which not all is here
         self._whole: deque[bytes] = deque()
         connected.setblocking(False)
@@ -76,16 +77,18 @@ class Pipe:
             self._reads = False
             self._loop.remove_reader(self._fd)
 
-    def put(self, frame: bytes) -> None:
-        """Have a frame sent with the next ``flush``."""
-        self._unsent.append(frame)
+    def put(self, frame: bytes, head: bytes = b"") -> None:
+        """Have a frame sent with the next ``flush``, whose beginning is ``head`` and whose rest ``frame``."""
+        size = len(head) + len(frame)
+        self._unsent += (_LENGTH.pack(size), head, frame) if head else (_LENGTH.pack(size), frame)
+        self._unsent_bytes += _LENGTH.size + size
 
     def flush(self) -> None:
         """Send what was put, together: that wakes the peer once."""
-        frames, self._unsent = self._unsent, []
-        if self._closed or not frames:
+        parts, self._unsent = self._unsent, []
+        size, self._unsent_bytes = self._unsent_bytes, 0
+        if self._closed or not parts:
             return
-        parts = list(chain.from_iterable((_LENGTH.pack(len(frame)), frame) for frame in frames))
         if self._waiting or len(parts) > MOST_PARTS:
             self._wait_for_room(memoryview(b"".join(parts)))
             return
@@ -98,7 +101,7 @@ class Pipe:
         except OSError:  # as for want of memory: no frame may be missing
             self._end()
             return
-        if sent < sum(map(len, parts)):
+        if sent < size:
             self._wait_for_room(memoryview(b"".join(parts))[sent:])
 
     def send(self, frame: bytes) -> None:
@@ -128,7 +131,12 @@ class Pipe:
                 return False
             except OSError:
                 count = 0
-            if not count or not self._cut(memoryview(self._buffer)[:count]):
+            if not self._partial and count > _LENGTH.size:
+                (size,) = _LENGTH.unpack_from(self._buffer)
+                if count == _LENGTH.size + size:  # as most reads are: one frame, and all of it
+                    self.on_frame(bytes(self._view[_LENGTH.size : count]))
+                    return not self._closed and count == len(self._buffer)
+            if not count or not self._cut(self._view[:count]):
                 self._end()
                 return False
             more = count == len(self._buffer)

@@ -96,6 +96,7 @@ class Publisher:
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # each worker's subscription, not only the first to a topic
         # A relay that is away takes nothing, and has forgotten what it wanted: nothing is kept for it.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._loop = asyncio.get_running_loop()  # to ask for it each time is a call to the kernel
         self._endpoint = endpoints.media_in
         self._channel: Channel | None = None
         self._topics: dict[Rendition, bytes] = {}
@@ -149,12 +150,12 @@ class Publisher:
                 gop.add(batch, encoded)
                 self._cached += gop.size - before
             if taken:
-                frame = topic + encoded if sealer is None else sealer.seal(topic + encoded)
+                head, rest = (topic, encoded) if sealer is None else (b"", sealer.seal(topic + encoded))
                 self._waiting += 1
                 if near is not None:
-                    self._neighbours.put(near, frame)
+                    self._neighbours.put(near, rest, head)
                 if relayed:
-                    self._unsent.append(frame)
+                    self._unsent.append(head + rest)
         if begins and self._waiting:
             self._send_soon()
         if self._cached > self._cache_bytes:
@@ -194,7 +195,7 @@ class Publisher:
         A turn more for one frame is one more call to the kernel and the loop's own work, on cold caches. Where frames
         came together last, or two come at one time of the loop's, they wait for each other.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         now = loop.time()
         if self._alone and now != self._sent_at:
             self._sent_at = now

@@ -132,8 +132,9 @@ class History:
             self.keyframe = first
         self._units.append(unit)
         self._firsts.append(first)
-        self.end += len(unit.payloads)
-        size = _size(unit)
+        packets = len(unit.payloads)
+        self.end += packets
+        size = unit.size + PACKET_BYTES * packets
         self.size += size
         if now - self._marks[-1][0] >= LOOK_TIME:
             self._look(now)

@@ -13,10 +13,10 @@ class Meter:
     Time is the media's, so that pictures which come at once from a cache count as what they were.
     """
 
-    __slots__ = ("_at", "_known", "_largest", "_since", "_size", "burst", "rate")
+    __slots__ = ("_at", "_known", "_largest", "_leak", "_since", "_size", "burst", "rate")
 
     def __init__(self) -> None:
-        self.rate = 0.0  # bytes/s
+        self.rate, self._leak = 0.0, thin_rate(0.0)  # bytes/s, of the track and of a thin path
         self.burst = 0.0  # bytes in a bucket that leaks at the rate of a thin path …
         self._largest = [0.0, 0.0]  # … and the most that were in it, in the window before and in this one
         self._known = False  # whether a whole window has been measured
@@ -28,21 +28,25 @@ class Meter:
         """``size`` bytes belong to the moment ``now``, in seconds of media time."""
         if self._since is None or not 0 <= now - self._at < WINDOW:
             self._since = self._at = now
-        self.burst = max(0.0, self.burst - (now - self._at) * thin_rate(self.rate)) + size
-        self._largest[1] = max(self._largest[1], self.burst)
+        self.burst = max(0.0, self.burst - (now - self._at) * self._leak) + size
+        if self.burst > self._largest[1]:
+            self._largest[1] = self.burst
         self._size += size
         self._at = now
         passed = now - self._since
         if passed >= WINDOW:
             current = self._size / passed
-            self.rate = (self.rate + current) / 2 if self._known else current
+            self._note((self.rate + current) / 2 if self._known else current)
             self._known = True
             self._size, self._since = 0, now
             self._largest = [self._largest[1], 0.0]
         elif not self._known:
-            self.rate = self._size / max(passed, 1.0)
+            self._note(self._size / max(passed, 1.0))
 
     @property
     def largest(self) -> float:
         """The largest burst of late, in bytes: a keyframe's size, as a rule."""
         return max(self._largest)
+
+    def _note(self, rate: float) -> None:
+        self.rate, self._leak = rate, thin_rate(rate)

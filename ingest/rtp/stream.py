@@ -61,7 +61,10 @@ class CameraStream:
 
     def take(self, now_ns: int) -> list[Batch]:
         """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
-        return [batch for receiver in self.receivers for batch in receiver.unpacking.take(now_ns)]
+        batches: list[Batch] = []
+        for receiver in self.receivers:
+            batches += receiver.unpacking.take(now_ns)
+        return batches
 
     def read_as_it_comes(self, punctual: bool) -> None:
         """Note whether packets are read as soon as they come."""

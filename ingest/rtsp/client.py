@@ -182,15 +182,15 @@ class Connection(asyncio.BufferedProtocol):
         except CameraError as exc:
             self._fail(exc)
         if interleaved.routes:
-            self._publishing.flush(arrival_ns, nbytes, count)
+            self._publishing.flush(arrival_ns, nbytes, count, whole=count > 0 and interleaved.whole)
             if self._quickack.due or not interleaved.whole:
                 self._quickack.acknowledge()
         else:
             self._turns.spend(nbytes, count, 0, unix_ns() - arrival_ns)
         if parser.more or nbytes == self._offered:
             self._turns.pause(0.0)
-        elif not self.udp and self._publishing.may_rest and not parser.partial and nbytes <= MOST_WHILE_RESTING:
-            self._turns.rest()
+        elif self._publishing.unwatched and not (self.udp or parser.partial or nbytes > MOST_WHILE_RESTING):
+            self._publishing.rest()
 
     def eof_received(self) -> bool:
         """The camera has no more to say; close."""

@@ -130,8 +130,7 @@ class Parser:
                 start += taken[0]
                 packets += taken[1]
             if packets:
-                self._start = start
-                self._settle()
+                self._start, self._synchronised, self._junk_in_a_row = start, True, 0
         return packets
 
     def advance(self, count: int, before: int = -1, most: int = MAX_EVENTS) -> list[Read]:

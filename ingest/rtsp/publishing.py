@@ -23,7 +23,7 @@ class Publishing:
         publish: Callable[[list[Batch]], bool | None],
         on_media: Callable[[], None],
     ) -> None:
-        self._unwatched = False  # nobody takes what is published
+        self.unwatched = False  # nobody takes what is published
         self._media, self._turns, self._publish, self._on_media = media, turns, publish, on_media
         self._flowing = False
         self._rests_from = 0.0  # on the loop's clock; counts while it flows
@@ -34,29 +34,37 @@ class Publishing:
     def may_rest(self) -> bool:
         """Whether nobody waits for what comes next: nobody takes it, and of what has come nothing awaits its rest."""
         return (
-            self._unwatched
+            self.unwatched
             and self._expiry is None
             and not self._media.stream.begun
             and self._flowing
             and self._loop.time() >= self._rests_from
         )
 
+    def rest(self) -> None:
+        """Read less often until somebody watches, if that may be."""
+        if self.may_rest:
+            self._turns.rest()
+
     def watched(self) -> None:
         """Publish without delay from now on, as somebody watches."""
-        if self._unwatched:
-            self._unwatched = False
+        if self.unwatched:
+            self.unwatched = False
             self._media.stream.read_as_it_comes(True)
             self._turns.wake()
 
-    def flush(self, arrival_ns: int, size: int, packets: int) -> None:
-        """Publish what is ready to be. So many bytes and packets came at that time."""
+    def flush(self, arrival_ns: int, size: int, packets: int, *, whole: bool = False) -> None:
+        """Publish what is ready to be. So many bytes and packets came at that time.
+
+        ``whole``: they are nothing but whole pictures, so that nothing more waits for its rest than did before.
+        """
         media, now_ns = self._media, unix_ns()
         stream = media.stream
         batches = stream.take(now_ns)
         if batches:
             unwatched = self._publish(batches) is False
-            if unwatched is not self._unwatched:
-                self._unwatched = unwatched
+            if unwatched is not self.unwatched:
+                self.unwatched = unwatched
                 stream.read_as_it_comes(not unwatched)
         self._turns.spend(size, packets, len(batches), now_ns - arrival_ns)
         if batches:
@@ -65,13 +73,13 @@ class Publishing:
             self._flowing = True
             self._rests_from = self._loop.time() + WARM_UP
             self._on_media()
-        if self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
+        if not whole and self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
             # uvloop counts in milliseconds: less than one would call again and again until the time has come.
             self._expiry = self._loop.call_later(max(deadline_ns - now_ns, 1_000_000) / 1e9, self._expire)
 
     def close(self) -> None:
         """Publish nothing any more that waits."""
-        self._unwatched = False
+        self.unwatched = False
         if self._expiry is not None:
             self._expiry.cancel()
 

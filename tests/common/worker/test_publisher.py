@@ -341,7 +341,7 @@ async def test_with_a_key_live_frames_and_replays_are_sealed_and_without_they_ar
         assert await egress.until(live_topic("door"), 1) == video(1, start=3)
 
 
-def test_a_key_that_is_given_again_goes_on_with_its_nonces(tmp_path: Path) -> None:
+async def test_a_key_that_is_given_again_goes_on_with_its_nonces(tmp_path: Path) -> None:
     with zmq.Context() as context:
         publisher = Publisher(context, Endpoints.parse(f"ipc://{tmp_path}"), None)
         publisher.use_key("door", bytes(16))
