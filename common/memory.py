@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import ctypes
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,11 +23,8 @@ LATE = 1.0  # seconds between two looks, of which there are several in that time
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _MADV_DONTNEED = 4  # of madvise(2)
 _SMAPS = Path("/proc/self/smaps")
-_MAPPED_FILE = re.compile(
-    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[-x]p [0-9a-f]+ \S+ [1-9]\d* +/.*\n(?P<sizes>(?:[A-Z].*\n)+)",
-    re.MULTILINE,
-)
-_WRITTEN = re.compile(r"^(?:Anonymous|Swap|Private_Dirty|Shared_Dirty): +(\d+) kB$", re.MULTILINE)
+_MAPPED_FILE = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[-x]p [0-9a-f]+ \S+ [1-9]\d* +/")
+_WRITTEN = re.compile(r"(?:Anonymous|Swap|Private_Dirty|Shared_Dirty): +[1-9]")
 _CGROUP = Path("/sys/fs/cgroup")  # as a container sees its own
 
 
@@ -54,15 +52,31 @@ def let_code_go() -> None:
     with contextlib.suppress(AttributeError, OSError):
         madvise = ctypes.CDLL(None).madvise
         madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        for start, end in _unwritten(_SMAPS.read_text()):
-            madvise(start, end - start, _MADV_DONTNEED)
+        with _SMAPS.open() as smaps:  # line by line: all of it at once would lie about in a megabyte of shared pages
+            for start, end in _unwritten(smaps):
+                madvise(start, end - start, _MADV_DONTNEED)
 
 
-def _unwritten(smaps: str) -> Iterator[tuple[int, int]]:
-    """Where files are mapped of which no page was written to, nor may be (proc(5), /proc/pid/smaps)."""
-    for match in _MAPPED_FILE.finditer(smaps):
-        if all(int(size) == 0 for size in _WRITTEN.findall(match["sizes"])):
-            yield int(match["start"], 16), int(match["end"], 16)
+def let_code_go_aside() -> None:
+    """Let code go in a thread, which then ends. Where there is no memory for one, nothing is let go this time."""
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=let_code_go, name="let-code-go", daemon=True).start()
+
+
+def _unwritten(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Where files are mapped of which no page was written to, nor may be (proc(5), lines of /proc/pid/smaps)."""
+    place: tuple[int, int] | None = None
+    for line in smaps:
+        if line[0].isupper():  # of the mapping that was named last
+            if _WRITTEN.match(line):
+                place = None
+            continue
+        if place is not None:
+            yield place
+        match = _MAPPED_FILE.match(line)
+        place = (int(match["start"], 16), int(match["end"], 16)) if match else None
+    if place is not None:
+        yield place
 
 
 def map_large_blocks() -> None:

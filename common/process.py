@@ -38,7 +38,7 @@ from common.control import Load
 from common.errors import AddressInUseError, CamshaftError, ConfigError, NotNowError
 from common.heard import HUNG_LOOKS
 from common.log import get_logger
-from common.memory import free_bytes
+from common.memory import free_bytes, let_code_go_aside
 from common.own_watch import OwnWatch
 from common.pulse import PULSE_FD, Pulse
 from common.systemd import STOPPING, notify, watchdog
@@ -49,6 +49,7 @@ ORPHAN_GRACE = 3.0  # seconds that a process has for a clean end after its super
 LOAD_INTERVAL = 0.5  # seconds: a share of CPU over less is noise
 MEMORY_INTERVAL = 5.0  # seconds: to read it takes half of what a report does in an idle process
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")  # of whoever opens it: seconds with a core, without one, and slices
+BEGUN = 5.0  # seconds after which what only the start needed is let go
 GC_THRESHOLDS = 2_000, 10, 50
 """Thresholds of the garbage collector's generations. By Python's own it walks through every object there is whenever
 their number has grown by a quarter: with a thousand viewers that stopped all pictures for 130 ms, each time in a
@@ -228,6 +229,7 @@ async def _until_stopped(
     gc.collect()
     gc.freeze()  # what was imported stays, and needs no walk
     gc.set_threshold(*GC_THRESHOLDS)
+    loop.call_later(BEGUN, let_code_go_aside)
     try:
         await main(stop)
     finally:
