@@ -177,7 +177,8 @@ class Channel:
     def writable(self) -> bool:
         """Whether ``send`` would find a peer with room for a message."""
         events = cast(int, self.socket.getsockopt(zmq.EVENTS))
-        self._schedule()  # asking, too, may have swallowed the descriptor's signal
+        if events & zmq.POLLIN:  # asking, too, may have swallowed the descriptor's signal
+            self._schedule()
         return bool(events & zmq.POLLOUT)
 
     @property

@@ -117,7 +117,7 @@ class Viewers:
 
     def reports(self, now: float) -> tuple[ViewerReport, ...]:
         """Each viewer as the control plane is told of it."""
-        offered = self._offered
+        offered = self._offered if self._viewers.keys() - self._reports.keys() else []
         return tuple(
             self._reports.get(session) or dataclasses.replace(viewer.report(now), tried=tried_by(viewer, offered))
             for session, viewer in self._viewers.items()
