@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 
-from bench.measure import KERNEL_ROLE, Meter, Usage, machine
+from bench.measure import KERNEL_ROLE, Meter, Usage, _usage, machine
 
 
 def test_cpu_of_a_process_and_its_threads_is_measured() -> None:
@@ -26,6 +28,13 @@ def test_cpu_of_a_process_and_its_threads_is_measured() -> None:
     assert KERNEL_ROLE in measured.roles
     assert measured.of(["busy", "nobody"]) == measured.roles["busy"]
     assert measured.busy >= 0.25
+
+
+def test_cpu_is_measured_more_finely_than_in_the_systems_ticks() -> None:
+    """A hundredth of a second is a twentieth of what a cluster with one camera takes in a window."""
+    for _ in range(3):
+        before = time.process_time()
+        assert before - 1e-9 <= _usage(os.getpid()).cpu <= time.process_time() + 1e-9
 
 
 def test_a_process_that_is_gone_costs_nothing() -> None:
