@@ -69,7 +69,7 @@ class Connection(asyncio.BufferedProtocol):
         self._quickack = QuickAck()
         self._stall = Stall()
         self._report_due, self._moment = 0.0, next(_MOMENTS)
-        self._offered = 0  # bytes of room for the read that is under way
+        self.get_buffer = self._parser.buffer  # type: ignore[method-assign]  # asked before each read: one call, not two
         self._transport: asyncio.Transport | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._playing: asyncio.Future[None] = self._loop.create_future()
@@ -161,11 +161,6 @@ class Connection(asyncio.BufferedProtocol):
         self._lost.set_result(None)
         self._quickack.end()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Give asyncio the room for the next bytes."""
-        self._offered = len(room := self._parser.buffer())
-        return room
-
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: this and what it calls is done for every read."""
         arrival_ns = unix_ns()
@@ -187,7 +182,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._quickack.acknowledge()
         else:
             self._turns.spend(nbytes, count, 0, unix_ns() - arrival_ns)
-        if parser.more or nbytes == self._offered:
+        if parser.more or nbytes == parser.offered:
             self._turns.pause(0.0)
         elif self._publishing.unwatched and not (self.udp or parser.partial or nbytes > MOST_WHILE_RESTING):
             self._publishing.rest()

@@ -73,7 +73,8 @@ class Parser:
         self.stopped = False  # ``advance`` stopped before a packet, as it was told
         self.events = 0  # messages and losses of synchronism that the last ``advance`` took
         self.describes = False  # a description was asked for: it may be there though no length is said, or 0
-        self.room = MAX_ROOM  # bytes that ``buffer`` offers at most
+        self.room = MAX_ROOM  # bytes that ``buffer`` offers at most, and …
+        self.offered = 0  # … has offered last
         self._buffer = bytearray(CAPACITY)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0  # of what has been received and not yet parsed
@@ -93,15 +94,17 @@ class Parser:
         """Whether the peer has ever sent something that is RTSP."""
         return self._synchronised
 
-    def buffer(self) -> memoryview:
-        """The room to write into next; never empty."""
+    def buffer(self, sizehint: int = -1) -> memoryview:
+        """The room to write into next; never empty. What asyncio hints at says nothing."""
         if self._start == self._end:
             self._start = self._end = 0
             if len(self._buffer) > CAPACITY:
                 self._allocate(CAPACITY)
         elif self._start and len(self._buffer) - self._end < _MIN_ROOM:
             self._allocate(len(self._buffer))
-        return self._view[self._end : self._end + self.room]
+        room = self._view[self._end : self._end + self.room]
+        self.offered = len(room)
+        return room
 
     def feed(self, data: bytes) -> list[Message]:
         """Parse ``data``, of any size."""
