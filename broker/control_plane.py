@@ -48,7 +48,6 @@ from broker.director.events import (
     Event,
     FromWorker,
     Holder,
-    Probed,
     RestartWanted,
     StillGivenUp,
     StillWanted,
@@ -61,6 +60,7 @@ from broker.director.events import (
 from broker.director.state import Worker
 from broker.director.status import SessionStatus
 from broker.keyring import Keyring
+from broker.lookout import Lookout
 from broker.notices import Notices
 from broker.probing import Probing
 from broker.stream_keys import current_key, with_keys
@@ -123,6 +123,7 @@ class ControlPlane:
         self._keyring = keyring
         self._clock = clock
         self._ticks = Ticks(clock())
+        self._lookout = Lookout(lambda: self.director.workers, lambda node: self._send(node, Ping()), clock)
         self.notices = Notices(self.clerk, clock)
         self._socket: ControlSocket | None = None
         self._probing: Probing | None = None
@@ -229,7 +230,7 @@ class ControlPlane:
 
     def _tick(self) -> None:
         self._timer = at_moment(TICK_INTERVAL, self._tick)
-        for event in self._ticks.events(self._clock()):
+        for event in (*self._lookout.look(), *self._ticks.events(self._clock())):
             self._handle(event)
         if self._socket is not None:
             self._socket.keep([worker.node for worker in self.director.workers])
@@ -253,11 +254,10 @@ class ControlPlane:
 
     def _probe(self) -> bool:
         """Try every worker's connection, and say whether one is missing."""
-        living = [worker.node for worker in self.director.workers if worker.alive]
-        missing = frozenset(node for node in living if not self._send(node, Ping()))
-        self._handle(Probed(missing))
+        for event in self._lookout.probe():
+            self._handle(event)
         self._publish_news()
-        return any(worker.alive and worker.node in missing for worker in self.director.workers)
+        return self._lookout.misses
 
     def _send(self, node: NodeName, message: ToWorker) -> bool:
         return self._socket is not None and self._socket.send(node, message)
@@ -283,7 +283,7 @@ class ControlPlane:
                         self.counters["control_undelivered"] += 1
                         if self._probing is not None:
                             self._probing.soon()
-                        events.append(Undelivered(command.node, command.message))
+                        events.extend((*self._lookout.look(), Undelivered(command.node, command.message)))
                 else:
                     self._perform(command)
 

@@ -21,6 +21,7 @@ from common.demand import Demand
 from common.heard import HUNG_LOOKS, LOOK_INTERVAL, Heard
 from common.log import get_logger
 from common.moments import moment
+from common.onlooker import Condition, Onlooker
 
 BEATEN = 0.005  # seconds after a moment at which all that beat at it have done so
 PULSE_BYTES = 4_096  # read at once: a second's byte, or an hour's after we were stopped
@@ -33,6 +34,7 @@ class Children:
         self._on_beat = on_beat
         self._running: dict[str, Process | Child] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
+        self._onlookers: dict[int, Onlooker] = {}  # at those of which a beat is missing, by the process's number
         self._hearing: dict[str, int] = {}  # our ends of their pipes
         self._asked: dict[str, int] = {}  # … and of those by which some tell how much they have to do
         self.demands: dict[str, Demand] = {}  # what these have told
@@ -89,6 +91,7 @@ class Children:
                 self._asked.pop(name, None)
                 asyncio.get_running_loop().remove_reader(asked)
             self.demands.pop(name, None)
+            self._onlookers.pop(child.pid, None)
             for pipe in pipes:
                 os.close(pipe)
 
@@ -132,10 +135,11 @@ class Children:
         while True:
             now = loop.time()
             await asyncio.sleep(moment(now, LOOK_INTERVAL) + BEATEN - now)
+            now = loop.time()
             self.hear()
             for name, pulse in self._pulses.items():
-                if pulse.look():
-                    silent = round(pulse.silent_looks * LOOK_INTERVAL)
+                if pulse.look(waits=pulse.doubtful and self._waits(name, now)):
+                    silent = round((pulse.silent_looks + pulse.waited_looks) * LOOK_INTERVAL)
                     self._log.error("process hangs and is killed", program=name, silent_for=silent)
                     self.kill(name)
 
@@ -144,8 +148,15 @@ class Children:
         for name, hearing in self._hearing.items():
             if beats := len(_read(hearing)):
                 self._pulses[name].beat(beats)
+                self._onlookers.pop(self._running[name].pid, None)
                 self._on_beat(name)
                 self._tell_to_reload(name)
+
+    def _waits(self, name: str, now: float) -> bool:
+        """Whether its loop waits for a processor."""
+        pid = self._running[name].pid
+        onlooker = self._onlookers.setdefault(pid, Onlooker(pid))
+        return onlooker.look(now) is Condition.WAITS
 
     def _hear_demand(self, pipe: int) -> None:
         """One of them tells something, which is rare, or has closed its end."""

@@ -11,11 +11,13 @@ import faulthandler
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from common.heard import LOOK_INTERVAL, Heard
+from common.onlooker import Condition, Onlooker
 
 EXIT_HUNG = 1  # as of any failure
 
@@ -42,13 +44,14 @@ class OwnWatch:
         self._beats += 1
 
     def _watch(self) -> None:
-        before = 0
+        before, loop = 0, Onlooker(os.getpid())  # its main thread
         while not self._over.wait(LOOK_INTERVAL):
             beats = self._beats
             if beats != before:
                 self._heard.beat(beats - before)
                 before = beats
-            if self._heard.look():
+            waits = self._heard.doubtful and loop.look(time.monotonic()) is Condition.WAITS
+            if self._heard.look(waits=waits):
                 self._hung()
 
 

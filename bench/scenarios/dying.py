@@ -22,6 +22,7 @@ from bench.rig import LOW, Plan, camera
 from bench.scenarios.replacing import QUICK
 from rigs.cable import Cable, cable
 from rigs.cluster import Cluster
+from rigs.hogs import starved
 from rigs.load.players import Page
 from rigs.load.watcher import LOOK, Watcher, watching
 from rigs.replacing import nodes_of
@@ -29,6 +30,7 @@ from rigs.replacing import nodes_of
 DIALS = 10.0  # seconds for another ingest to do so, at most
 REST = 6.0  # seconds between two deaths: what soon dies again may be its camera's fault
 VIEWERS = 4
+STARVED = 4.0  # seconds: less than viewers are better off elsewhere after
 GIVEN_UP = ('"worker lost"', '"process hangs and is killed"', '"process ended, starting it again"')
 BOUNDS = {signal.SIGKILL: 0.3, signal.SIGSTOP: 1.6}  # seconds until it is dialled
 
@@ -74,7 +76,7 @@ async def _death(
 
 
 async def spinning(plan: Plan) -> None:
-    """A busy loop on each core for ``--seconds``: is any process given up that lives?"""
+    """A busy loop on each core for ``--seconds``, then each egress in turn starved: is any given up that lives?"""
     async with AsyncExitStack() as stack:
         source = stack.enter_context(camera(plan, LOW))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -87,13 +89,17 @@ async def spinning(plan: Plan) -> None:
         pids = running.pids()
         with _busy_loops():
             await asyncio.sleep(plan.seconds)
-        name = f"{plan.seconds:.0f} s beside a busy loop on each core"
+        longest = round(max(watcher.longest(since) for watcher in watchers), 2)
+        for egress in pids["egress"]:
+            with starved(egress):
+                await asyncio.sleep(STARVED)
+            await asyncio.sleep(REST)
+        name = f"{plan.seconds:.0f} s beside a busy loop on each core, and {STARVED:.0f} s without one for each egress"
         for each, count in zip(GIVEN_UP, before, strict=True):
             plan.result.checks.append(Check(f"{name}: {each[1:-1]}", running.log.count(each) - count, 0))
         replaced = sum(running.pids().get(role) != found for role, found in pids.items())
         plan.result.checks.append(Check(f"{name}: roles with another process", replaced, 0))
-        longest = round(max(watcher.longest(since) for watcher in watchers), 2)
-        plan.result.checks.append(Check(f"{name}: longest without a picture", longest, 1.0, "s"))
+        plan.result.checks.append(Check("beside a busy loop: longest without a picture", longest, 1.0, "s"))
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from broker.director.events import (
     ViewerLeft,
     ViewerOffered,
     ViewerWishes,
+    Witnessed,
 )
 from broker.director.identities import Identities
 from broker.director.moves import Moves
@@ -158,6 +159,8 @@ class Director:
                 self._evening.begin()
             case Probed(missing):
                 self._give_up(self._vigil.probed(missing))
+            case Witnessed(conditions):
+                self._vigil.witnessed(conditions)
             case StoodStill(seconds):
                 self._vigil.stood_still(seconds)
         self._states.announce()

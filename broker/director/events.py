@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from common.cameras import CameraName, CameraSpec
 from common.control import RIGHT_ENDED, NodeName, ToBroker, ToWorker
+from common.onlooker import Condition
 from common.sessions import SessionName
 
 
@@ -173,6 +174,13 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """Workers that are not heard were looked at, and these are in these conditions."""
+
+    conditions: Mapping[NodeName, Condition]
+
+
+@dataclass(frozen=True, slots=True)
 class StoodStill:
     """The broker itself did nothing for so long: what workers said meanwhile is still to be read."""
 
@@ -199,5 +207,6 @@ Event = (
     | DrainWorker
     | EvenOut
     | Probed
+    | Witnessed
     | StoodStill
 )

@@ -11,6 +11,7 @@ from broker.director.status import SessionStatus
 from common.cameras import NOTHING, CameraName, CameraSpec, CameraState
 from common.control import NodeName, Report, Role, StreamReport, ToWorker, ViewerReport
 from common.media import Kind, Rendition, Track, as_it_came
+from common.onlooker import Condition
 from common.sessions import SessionName
 
 GATHERING = 0.5  # seconds from the first ingest worker until cameras are shared out among those that start with it
@@ -39,6 +40,8 @@ class Worker:
     alive: bool = True
     give_up_at: float | None = None  # its connection is gone, as far as is known: if it is then, it is dead
     doubted: bool = False  # many were missed in one go, so it was given more time
+    condition: Condition = Condition.UNKNOWN  # when it was looked at last, as it was not heard
+    waits_until: float = float("-inf")  # as it got no processor it is not judged before that
     predecessor: str = ""  # incarnation that had this node's name before
     heir: str = ""  # incarnation that has everything now, and has yet to report
     cameras: set[CameraName] = field(default_factory=set)  # ingest: assigned to it

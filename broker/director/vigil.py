@@ -6,21 +6,29 @@
 * A worker whose connection stands and that says nothing for ``DEAD_AFTER`` is dead: it hangs.
 * Where more than ``MANY`` of them are missing in one go it may be we who are cut off or too busy. They are looked at
   again ``OVERDUE``, or where they are silent ``DOUBT``, later, and then believed to be gone.
+* A worker of this machine that gets no processor is neither (``Witnessed``): as long as it waits, and for ``TURN``
+  after that, it is not judged. After ``BORNE`` its viewers are better off elsewhere, if there is a worker of its role
+  that is heard; if there is none, nothing would be better.
 * One that has given everything to its successor is silent, and has no connection, until that reports.
 * While this process stood still nobody can have been heard: that time counts for no worker's silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from broker.director.state import State, Worker
 from common.control import DEAD_AFTER, REPORT_INTERVAL, NodeName
+from common.onlooker import Condition
 
 SECOND_LOOK = 0.15  # seconds for which a connection has to be gone: ZeroMQ connects again after 50 to 100 ms
 OVERDUE = REPORT_INTERVAL + 0.2  # seconds of silence after which a worker's connection is tried
 MANY = 1 / 3  # of the workers
 DOUBT = 1.0  # seconds more for all where that many are silent: one report of each
+TURN = 0.5  # seconds from its last wait for a processor: it may have to wait again for each step of connecting
+BORNE = 5.0  # seconds of silence: more than viewers take to move, and than a machine is overloaded for most often
+_IS_THERE = frozenset({Condition.WAITS, Condition.FREE})
+_OF_NO_USE = frozenset({Condition.DEAD, Condition.STOPPED})
 
 
 class Vigil:
@@ -35,8 +43,8 @@ class Vigil:
 
     def unreached(self, worker: Worker) -> bool:
         """A message did not reach it. Whether it is given up for that; where many are overdue, ``probed`` says when."""
-        if worker.heir or not self.overdue(worker):
-            return False
+        if worker.heir or not self.overdue(worker) or worker.condition in _IS_THERE:
+            return False  # one that is known to be there may be about to connect again
         return not self._many([each for each in self._living if self.overdue(each)])
 
     def probed(self, missing: Collection[NodeName]) -> list[Worker]:
@@ -53,7 +61,7 @@ class Vigil:
                 worker.doubted = many
             elif many and not worker.doubted:  # the first of those that went together
                 worker.give_up_at, worker.doubted = now + OVERDUE, True
-            elif now >= worker.give_up_at:
+            elif now >= worker.give_up_at and not self._bears(worker):
                 lost.append(worker)
         return lost
 
@@ -61,13 +69,34 @@ class Vigil:
         """Workers that have said nothing for too long, whatever their connections are."""
         overdue = [worker for worker in self._living if self.overdue(worker)]
         patience = DEAD_AFTER + (DOUBT if self._many(overdue) else 0.0)
-        return [worker for worker in overdue if self._state.now - worker.seen >= patience]
+        late = [worker for worker in overdue if self._state.now - worker.seen >= patience]
+        return [worker for worker in late if not self._bears(worker)]
+
+    def witnessed(self, conditions: Mapping[NodeName, Condition]) -> None:
+        """Workers that are not heard were looked at."""
+        for worker in self._living:
+            worker.condition = conditions.get(worker.node, Condition.UNKNOWN)
+            if worker.condition is Condition.WAITS:
+                worker.waits_until = self._state.now + TURN
+            elif worker.condition in _OF_NO_USE:
+                worker.waits_until = float("-inf")
 
     def stood_still(self, seconds: float) -> None:
         """Take off the seconds in which this process itself did nothing."""
         for worker in self._living:
             worker.seen = min(worker.seen + seconds, self._state.now)
             worker.give_up_at = None
+
+    def _bears(self, worker: Worker) -> bool:
+        """Whether it is known to have waited for a processor, and nobody would be better off without it."""
+        now = self._state.now
+        if now >= worker.waits_until:
+            return False
+        return now - worker.seen < BORNE or not any(self._is_well(each, worker) for each in self._living)
+
+    def _is_well(self, other: Worker, than: Worker) -> bool:
+        heard = other.give_up_at is None and not self.overdue(other)
+        return other is not than and other.takes(than.report.role) and heard
 
     @property
     def _living(self) -> list[Worker]:

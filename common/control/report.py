@@ -177,6 +177,7 @@ class Report:
     host: Text = ""
     neighbourhood: Text = ""  # of processes that can be handed connections (``common.neighbourhood``)
     pid: int = 0
+    mark: Text = ""  # of the process with this number (``common.onlooker``)
     version: Text = ""
     load: Load = field(default_factory=Load)
     draining: bool = False  # it is ending: what it has may move, and it takes nothing new

@@ -43,6 +43,7 @@ from common.errors import ProtocolError
 from common.log import Logger, Quiet, get_logger
 from common.moments import moment
 from common.neighbourhood import neighbourhood
+from common.onlooker import mark
 from common.process import LoadMeter
 from common.reports import split
 from common.wire import Agreement
@@ -111,7 +112,7 @@ class Link:
     ) -> None:
         self.node = node
         self.incarnation = secrets.token_hex(8)
-        self._host, self._neighbourhood = socket.gethostname(), neighbourhood()
+        self._host, self._neighbourhood, self._mark = socket.gethostname(), neighbourhood(), mark(os.getpid())
         self.counters: Counter[str] = Counter()
         self.draining = False  # it is ending: reports say so
         self.succeeds = ""  # incarnation of the process before, if that has given everything to this one
@@ -265,6 +266,7 @@ class Link:
             host=self._host,
             neighbourhood=self._neighbourhood,
             pid=os.getpid(),
+            mark=self._mark,
             version=__version__,
             load=self._load.read(),
             draining=self.draining,

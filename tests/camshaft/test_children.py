@@ -14,6 +14,7 @@ from camshaft.children import Children
 from camshaft.nursery import Child
 from common.demand import Demand, Teller
 from common.heard import FIRST_LOOKS, HUNG_LOOKS
+from common.onlooker import Condition
 
 PATIENCE = 60.0  # seconds
 
@@ -103,6 +104,36 @@ async def test_a_process_that_never_beats_is_killed(monkeypatch: pytest.MonkeyPa
     process, beating, ended = await begun(children, "broker")
     watch = asyncio.create_task(children.watch())
     async with asyncio.timeout(PATIENCE):
+        await ended
+    assert process.signals == [signal.SIGKILL]
+    watch.cancel()
+    os.close(beating)
+
+
+async def test_one_that_gets_no_processor_is_not_killed_for_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_INTERVAL", 0.001)
+    conditions, looked = {7: Condition.WAITS}, asyncio.Event()
+
+    class Onlooker:
+        def __init__(self, pid: int) -> None:
+            self.pid, self.looks = pid, 0
+
+        def look(self, _: float) -> Condition:
+            self.looks += 1
+            if self.looks > 3 * HUNG_LOOKS:
+                looked.set()
+            return conditions[self.pid]
+
+    monkeypatch.setattr(module, "Onlooker", Onlooker)
+    children = Children(lambda _: None)
+    process, beating, ended = await begun(children, "egress-0")
+    os.write(beating, b".")
+    children.hear()
+    watch = asyncio.create_task(children.watch())
+    async with asyncio.timeout(PATIENCE):
+        await looked.wait()
+        assert process.signals == []
+        conditions[7] = Condition.FREE
         await ended
     assert process.signals == [signal.SIGKILL]
     watch.cancel()

@@ -59,3 +59,25 @@ def test_one_listens_to_signals_by_its_second_beat() -> None:
     late = Heard()
     late.beat(2)  # while nobody was listening
     assert late.listens
+
+
+def test_looks_at_which_it_waits_for_a_processor_do_not_count_and_there_is_a_bound() -> None:
+    heard = Heard()
+    heard.beat()
+    for _ in range(FIRST_LOOKS - 1):
+        assert not heard.look(waits=True)
+    assert not any(heard.look() for _ in range(HUNG_LOOKS - 1))
+    assert not heard.look(waits=True)
+    assert heard.look(waits=True)
+    heard.beat()
+    assert not any(heard.look(waits=True) for _ in range(FIRST_LOOKS))
+
+
+def test_it_is_worth_while_to_see_whether_it_waits_once_a_beat_is_missing() -> None:
+    heard = Heard()
+    heard.beat()
+    told = []
+    for _ in range(4):
+        told.append(heard.doubtful)
+        heard.look(waits=heard.doubtful)
+    assert told == [False, False, True, True]

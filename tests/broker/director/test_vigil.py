@@ -3,15 +3,21 @@
 import pytest
 
 from broker.director.commands import WorkerLost
-from broker.director.events import Probed, StoodStill, Undelivered
-from broker.director.vigil import DOUBT, OVERDUE, SECOND_LOOK
+from broker.director.events import Probed, StoodStill, Undelivered, Witnessed
+from broker.director.vigil import BORNE, DOUBT, OVERDUE, SECOND_LOOK, TURN
 from common.control import DEAD_AFTER, Assign, Ping
+from common.onlooker import Condition
 from tests.fakes.stage import Stage, camera, of, sent, stream
 
 
 def gone(stage: Stage, *nodes: str) -> list[str]:
     """Every connection is tried; returns who is given up."""
     return [lost.node for lost in of(WorkerLost, stage(Probed(frozenset(nodes))))]
+
+
+def seen(stage: Stage, condition: Condition, *nodes: str) -> None:
+    """Those of them that are of this machine were looked at."""
+    assert of(WorkerLost, stage(Witnessed(dict.fromkeys(nodes, condition)))) == []
 
 
 def ingests(count: int) -> Stage:
@@ -106,3 +112,77 @@ def test_a_connection_that_is_missed_just_before_we_stood_still_is_missed_anew()
     assert gone(stage, "in-1") == []
     stage.now += SECOND_LOOK
     assert gone(stage, "in-1") == ["in-1"]
+
+
+def test_who_waits_for_a_processor_is_not_given_up_while_it_does_and_then_as_ever() -> None:
+    stage = ingests(4)
+    for _ in range(10):
+        seen(stage, Condition.WAITS, "in-1")
+        assert gone(stage, "in-1") == []
+        stage.now += SECOND_LOOK
+    stage.now += TURN - 2 * SECOND_LOOK  # it has its turn, and connects
+    seen(stage, Condition.FREE, "in-1")
+    assert gone(stage, "in-1") == []
+    stage.now += SECOND_LOOK
+    seen(stage, Condition.FREE, "in-1")
+    assert gone(stage, "in-1") == ["in-1"]
+
+
+@pytest.mark.parametrize("condition", [Condition.DEAD, Condition.STOPPED])
+def test_who_is_dead_or_stopped_has_waited_in_vain(condition: Condition) -> None:
+    stage = ingests(4)
+    seen(stage, Condition.WAITS, "in-1")
+    gone(stage, "in-1")
+    stage.now += SECOND_LOOK
+    seen(stage, condition, "in-1")
+    assert gone(stage, "in-1") == ["in-1"]
+
+
+def test_who_waits_is_given_up_once_viewers_are_better_off_elsewhere() -> None:
+    stage = ingests(4)
+    stage.now += BORNE
+    for node in ("in-0", "in-2", "in-3"):
+        stage.ingest(node)
+    seen(stage, Condition.WAITS, "in-1")
+    assert gone(stage, "in-1") == []
+    stage.now += SECOND_LOOK
+    seen(stage, Condition.WAITS, "in-1")
+    assert gone(stage, "in-1") == ["in-1"]
+
+
+def test_where_nobody_else_of_its_role_is_heard_who_waits_is_kept() -> None:
+    stage = ingests(2)
+    for name in ("out-1", "out-2"):
+        stage.egress(name)
+    for _ in range(int(5 * BORNE / TURN)):
+        stage.now += TURN / 2
+        for name in ("out-1", "out-2"):
+            stage.egress(name)
+        seen(stage, Condition.WAITS, "in-0", "in-1")
+        assert gone(stage, "in-0", "in-1") == []
+        assert of(WorkerLost, stage.tick(TURN / 2)) == []
+
+
+def test_who_is_silent_as_it_waits_does_not_hang_and_who_has_its_turns_and_is_silent_does() -> None:
+    stage = ingests(3)
+    stage.now += DEAD_AFTER
+    for node in ("in-0", "in-2"):
+        stage.ingest(node)
+    seen(stage, Condition.WAITS, "in-1")
+    assert of(WorkerLost, stage.tick()) == []
+    stage.now += TURN
+    seen(stage, Condition.FREE, "in-1")
+    assert [lost.node for lost in of(WorkerLost, stage.tick())] == ["in-1"]
+
+
+@pytest.mark.parametrize("condition", list(Condition))
+def test_one_that_a_message_does_not_reach_has_a_second_look_where_it_may_be_about_to_connect(
+    condition: Condition,
+) -> None:
+    stage = ingests(3)
+    stage.now += OVERDUE
+    for node in ("in-0", "in-2"):
+        stage.ingest(node)
+    seen(stage, condition, "in-1")
+    lost = [each.node for each in of(WorkerLost, stage(Undelivered("in-1", Ping())))]
+    assert lost == ([] if condition in (Condition.WAITS, Condition.FREE) else ["in-1"])
