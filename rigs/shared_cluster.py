@@ -7,6 +7,7 @@ process or counts what is left behind starts one of its own.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import aiohttp
 
 from rigs.cluster import Cluster
 
+_SESSION = re.compile(r'"session": "(\w+)"')
 PATIENCE = 60.0  # seconds until what a test began is over
 
 
@@ -28,16 +30,19 @@ class SharedCluster(Cluster):
     )
     transcode: int | None = None
     _log_begins: int = field(default=0, init=False, repr=False)  # of its text
+    _earlier: frozenset[str] = field(default=frozenset(), init=False, repr=False)  # sessions that it told of before
 
     @property
     def log(self) -> str:
-        """All that the cluster has written since it was lent."""
-        return super().log[self._log_begins :]
+        """All that the cluster has written since it was lent, but for what is told of earlier tests' viewers."""
+        told = super().log[self._log_begins :].splitlines(keepends=True)
+        return "".join(line for line in told if not self._earlier & set(_SESSION.findall(line)))
 
     @asynccontextmanager
     async def lent(self, cameras: Mapping[str, str | Mapping[str, Any]]) -> AsyncIterator[SharedCluster]:
         """The cluster with these cameras; afterwards without them, and without their viewers."""
-        self._log_begins = len(super().log)
+        before = super().log
+        self._log_begins, self._earlier = len(before), frozenset(_SESSION.findall(before))
         async with aiohttp.ClientSession(self.url) as http:
             try:
                 for name, camera in cameras.items():

@@ -52,8 +52,11 @@ async def test_all_of_them_go_on_where_workers_have_keys(cluster: Callable[..., 
     async with Crowd() as crowd, Crowd(Options(tcp=True)) as slow, aiohttp.ClientSession(running.url) as http:
         await crowd.join(way, BY_UDP)
         await slow.join(way, BY_TCP)
+        async with asyncio.timeout(PATIENCE):  # where the stream is, until that one is clearly busier than the other
+            while not all(node["viewers"] for node in await nodes_of(http, "egress")):
+                await crowd.join(way, BY_TCP)
         everybody = [*crowd.members, *slow.members]
-        assert len(everybody) == BY_UDP + BY_TCP
+        assert len(everybody) >= BY_UDP + BY_TCP
         for each in (crowd, slow):
             await each.watching(seconds=PATIENCE)
         # On a path that seems thin the first packet of all is sent twice, and may have come but once by now.
