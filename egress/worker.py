@@ -206,6 +206,11 @@ class Egress:
         """Whether nobody watches."""
         return not self._room.taken
 
+    @property
+    def has_heir(self) -> bool:
+        """See ``common.worker.HandsOver``."""
+        return self.handing.has_heir
+
     def _close(self) -> None:
         self._sweeps.close()
         self.handing.close()

@@ -32,5 +32,9 @@ class Worker(Protocol):
 class HandsOver(Protocol):
     """A worker that may have a successor beside it, on the same machine and of the same name."""
 
+    @property
+    def has_heir(self) -> bool:
+        """Whether the successor is ready."""
+
     async def hand_over(self) -> bool:
         """Give everything to the successor, if one is ready. Whether that has it now, so that nothing is left to do."""

@@ -1,9 +1,9 @@
 """A worker's end in good order: it takes nothing new, what it has is handed over, and it ends when nothing is left.
 
 SIGTERM asks for it, or the broker does (``Drain``). Where a successor is ready on the same machine, that gets all of it
-at once. Else the broker sees it in the worker's reports and moves what it can. It lasts until the worker has nothing
-left, for ``drain.timeout`` at most, and is over at once where a plain event, or ``Stop.at_once``, says that there is no
-time.
+at once, and where it is ready only later, as on a machine that has too much to do, then. Until then the broker sees it
+in the worker's reports and moves what it can. It lasts until the worker has nothing left, for ``drain.timeout`` at
+most, and is over at once where a plain event, or ``Stop.at_once``, says that there is no time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 
-from common.log import get_logger
+from common.log import Logger, get_logger
 from common.process import Stop
 from common.worker import HandsOver, Worker
 from common.worker.link import Link
@@ -31,8 +31,8 @@ async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: fl
     if at_once.is_set() or link.hopeless.is_set():
         return
     log = get_logger(node=link.node)
-    if isinstance(worker, HandsOver) and await _unless(at_once, worker.hand_over()):
-        log.info("handed over to the successor")
+    handing = worker if isinstance(worker, HandsOver) else None
+    if handing is not None and await _handed_over(handing, at_once, log):
         return
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -47,9 +47,19 @@ async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: fl
         if passed >= TOLD_FOR and worker.drained:
             log.info("drained", after=round(passed, 1))
             return
+        if handing is not None and handing.has_heir and await _handed_over(handing, at_once, log):
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_INTERVAL):
                 await at_once.wait()
+
+
+async def _handed_over(worker: HandsOver, at_once: asyncio.Event, log: Logger) -> bool:
+    """Whether its successor has everything."""
+    if not await _unless(at_once, worker.hand_over()):
+        return False
+    log.info("handed over to the successor")
+    return True
 
 
 async def _unless(given_up: asyncio.Event, handing: Coroutine[None, None, bool]) -> bool:

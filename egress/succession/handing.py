@@ -106,6 +106,11 @@ class Handing:
         if self._predecessor is not None:
             self._predecessor.close()
 
+    @property
+    def has_heir(self) -> bool:
+        """See ``common.worker.HandsOver``."""
+        return self._predecessor is not None and self._predecessor.has_heir
+
     async def hand_over(self) -> bool:
         """See ``common.worker.HandsOver``. A successor that dies in the middle is followed by another."""
         for _ in range(TRIES):

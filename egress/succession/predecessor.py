@@ -106,12 +106,17 @@ class Predecessor:
             self._accept_from_now_on()
             await asyncio.Event().wait()
 
+    @property
+    def has_heir(self) -> bool:
+        """Whether a successor is ready."""
+        return self._heir is not None and bool(self._heir.incarnation)
+
     async def invite(self) -> bool:
         """Have the supervisor start a successor, if none is here. Whether one is ready then."""
         if self._heir is None and self._listener is not None:
             await self._one_comes()
-        await self._until(lambda: self._heir is None or bool(self._heir.incarnation), WARM + PATIENCE)
-        return self._heir is not None and bool(self._heir.incarnation)
+        await self._until(lambda: self._heir is None or self.has_heir, WARM + PATIENCE)
+        return self.has_heir
 
     async def _one_comes(self) -> None:
         """Ask for one until it is here, or is not to be expected."""

@@ -42,6 +42,30 @@ async def test_it_ends_when_nothing_is_left_and_takes_nothing_new_meanwhile() ->
         await task
 
 
+class Handing:
+    """A worker that has a successor when a test says so."""
+
+    drained = False
+
+    def __init__(self) -> None:
+        self.has_heir, self.tries = False, 0
+
+    async def hand_over(self) -> bool:
+        self.tries += 1
+        return self.has_heir and self.tries > 2
+
+
+async def test_a_successor_that_is_ready_too_late_is_given_everything_all_the_same() -> None:
+    worker, to, stop = Handing(), link(), Stop()
+    async with asyncio.timeout(PATIENCE), draining(worker, to, stop) as task:
+        stop.ask()
+        await asyncio.sleep(3 * LOOK_INTERVAL)
+        assert (worker.tries, to.draining, task.done()) == (1, True, False)
+        worker.has_heir = True
+        await task
+    assert worker.tries == 3, "one in which nothing came of it as well"
+
+
 async def test_the_broker_may_order_it() -> None:
     worker, to = SimpleNamespace(drained=True), link()
     async with asyncio.timeout(PATIENCE), draining(worker, to, Stop()) as task:
