@@ -7,7 +7,7 @@ Rules:
 * Silence is counted in looks, not in seconds: where who listens stood still as well (the machine was suspended, or
   too busy for anybody), that is one look, and the processes have as long as ever to be heard.
 * One that gets no processor cannot beat, and would not if it were started anew: looks at which it waits for one
-  (``common.onlooker``) count for nothing, up to ``FIRST_LOOKS`` in a row.
+  (``common.onlooker``) count for nothing, up to ``FIRST_LOOKS`` of them.
 * The relay has less to do than any other and is missed by everybody: it beats twice as often, and ``RELAY_HUNG_LOOKS``
   are enough.
 * Until its first beat a process imports and connects, which takes long on a small machine: ``FIRST_LOOKS``.

@@ -26,6 +26,7 @@ from broker.director.events import EndReason
 from broker.director.state import State, Worker
 from common.bucket import TokenBuckets
 from common.control import Report
+from common.onlooker import Condition
 from common.reports import Parts, completed
 
 WARN_INTERVAL = 60.0  # seconds between warnings of one kind …
@@ -84,6 +85,7 @@ class Identities:
             joined, predecessor = True, worker.report.incarnation
             worker = state.workers[report.node] = Worker(report, state.now, predecessor=predecessor)
         worker.report, worker.seen, worker.alive, worker.give_up_at = report, state.now, True, None
+        worker.condition = Condition.UNKNOWN  # nobody has to ask
         worker.heir = ""
         if awaited:
             self._succeeded(worker)

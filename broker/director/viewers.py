@@ -35,6 +35,7 @@ from broker.director.suspects import Suspects, more_than_one
 from common.cameras import SUB, CameraName, split_stream, stream_of
 from common.control import HangUp, NodeName, Refused, Role
 from common.media import Rendition, as_it_came
+from common.onlooker import Condition
 from common.sessions import SessionName
 
 CLEARLY_BUSIER = 0.1
@@ -58,11 +59,13 @@ def egress_for_viewer(
 ) -> Worker | None:
     """The least-loaded egress that has the stream, unless another one has clearly less to do.
 
-    One that says that it is full only where all do, for that may be a second old. One of the neighbourhood ``near``, if
+    One that says that it is full only where all do, for that may be a second old, and one that waits for a processor
+    only where all of them do. One of the neighbourhood ``near``, if
     there is one that has not ``ENOUGH_TO_DO``.
     """
     candidates = sorted((w for w in workers if w.takes(Role.EGRESS)), key=lambda w: (w.busy, w.node))
     candidates = [w for w in candidates if w.node not in refused_by]
+    candidates = [w for w in candidates if w.condition is not Condition.WAITS] or candidates
     candidates = [w for w in candidates if not w.report.full] or candidates
     neighbours = [w for w in candidates if w.report.neighbourhood == near and w.busy < ENOUGH_TO_DO]
     if near and neighbours:

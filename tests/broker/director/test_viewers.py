@@ -1,7 +1,15 @@
 import pytest
 
 from broker.director.commands import OfferAnswered, OfferRefused, Send, SessionEnded
-from broker.director.events import EndReason, EndSession, FromWorker, Undelivered, ViewerLeft, ViewerOffered
+from broker.director.events import (
+    EndReason,
+    EndSession,
+    FromWorker,
+    Undelivered,
+    ViewerLeft,
+    ViewerOffered,
+    Witnessed,
+)
 from broker.director.offers import MAX_PENDING_CHARACTERS, OFFER_TIMEOUT
 from broker.director.state import GRACE
 from broker.director.vigil import DOUBT, OVERDUE
@@ -15,6 +23,7 @@ from common.control import (
     Report,
     Role,
 )
+from common.onlooker import Condition
 from common.sessions import SessionName
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream, viewer
 
@@ -153,6 +162,17 @@ def test_an_egress_that_says_that_it_is_full_is_asked_last(stage: Stage) -> None
     assert sent(stage.offer("s2")) == [("out-1", Offer("s2", "door", "offer of s2", revision=1))], (
         "that may be a second old"
     )
+
+
+def test_an_egress_that_waits_for_a_processor_is_asked_last_until_it_is_heard(stage: Stage) -> None:
+    stage.egress("out-2", cpu=0.9)
+    stage(Witnessed({"out-1": Condition.WAITS}))
+    assert sent(stage.offer("s1"))[0][0] == "out-2"
+    stage(Witnessed({"out-1": Condition.WAITS, "out-2": Condition.WAITS}))
+    assert sent(stage.offer("s2"))[0][0] == "out-1"
+    stage(Witnessed({"out-1": Condition.WAITS}))
+    stage.egress("out-1")
+    assert sent(stage.offer("s3"))[0][0] == "out-1"
 
 
 def test_an_offer_that_could_not_be_delivered_goes_elsewhere(stage: Stage) -> None:
