@@ -39,18 +39,25 @@ async def more(peer: RTCPeerConnection, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("compiled", ["auto", "never"])
-async def test_a_successor_goes_on_and_the_viewer_loses_nothing(processes: Processes, compiled: str) -> None:
+@pytest.mark.parametrize(("compiled", "late"), [("auto", False), ("never", False), ("auto", True)])
+async def test_a_successor_goes_on_and_the_viewer_loses_nothing(
+    processes: Processes, compiled: str, *, late: bool
+) -> None:
+    """Also one that is ready only once the first has begun to drain."""
     broker = processes.broker
     async with one(processes, egress_compiled=compiled), asyncio.TaskGroup() as group:
         async with camera(broker):
             peer = await watch(broker)
             await more(peer, 20)
             first = processes.report.incarnation
+            if late:
+                processes.stops[0].ask()
+                await broker.until(lambda: processes.report.draining)
             processes.start(group, egress_compiled=compiled)
             await until(lambda: processes.log.of("a successor is ready"))
-            await more(peer, 20)
-            processes.stops[0].ask()
+            if not late:
+                await more(peer, 20)
+                processes.stops[0].ask()
             await asyncio.wait_for(processes.tasks[0], PATIENCE)
             leaving = await broker.said(Leaving)
             assert leaving.incarnation == first
