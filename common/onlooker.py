@@ -6,7 +6,8 @@ these goes on by itself, and to give it up makes it worse for everybody: what be
 * A thread waits that could run, and hardly did since the last look: its waits fill ``MOSTLY`` of the time, or it is
   runnable and had less than ``HARDLY`` of it. The kernel counts a wait when it is over
   (Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat").
-* One that spins has its share of a processor, whatever others take, and is not taken for one that waits.
+* One that spins has its share of a processor, whatever others take, and is not taken for one that waits: not beside a
+  few others, and beside many not for longer than until its loop has had ``ENOUGH`` in all.
 * A process is known by its ``mark``: where the marks differ, as in another container, its number is another process's.
 """
 
@@ -23,6 +24,7 @@ from common.neighbourhood import neighbourhood
 PROC = Path("/proc")
 MOSTLY = 0.5  # of the time between two looks
 HARDLY = 0.2  # of it: one that spins beside four others has that
+ENOUGH = 1.0  # seconds of a processor since the first look: a loop that turns would have been heard
 _NUMBERS = Path("/proc/self/ns/pid")  # namespaces(7): a container has process numbers of its own
 _ENDS = frozenset("ZXx")  # proc_pid_stat(5): the states of who has ended …
 _STANDS = frozenset("Tt")  # … and of who was stopped
@@ -72,7 +74,7 @@ def mark(pid: int) -> str:
 
 
 class Onlooker:
-    """Looks at the process ``pid`` again and again. Times are monotonic seconds.
+    """Looks at the process ``pid`` again and again while it is not heard. Times are monotonic seconds.
 
     ``own`` is for the process that it is part of.
     """
@@ -81,6 +83,7 @@ class Onlooker:
         self._place, self._own = proc / str(pid), own
         self._main, self._began = str(pid), ""  # when, which no other process of its number has
         self._seen: dict[str, Seen] = {}  # by thread
+        self._ran: int | None = None  # by its main thread before the first look
 
     def look(self, now: float, *, whole: bool = False) -> Condition:
         """How it is. As it waits is taken who has its main thread wait, or with ``whole`` any of its threads.
@@ -100,7 +103,7 @@ class Onlooker:
         if state in _STANDS:
             return Condition.STOPPED
         try:
-            found = [self._waits(thread, now) for thread in self._threads(whole=whole)]
+            found = [self._waits(thread, now, whole=whole) for thread in self._threads(whole=whole)]
         except (OSError, ValueError, IndexError):
             return Condition.UNKNOWN
         return Condition.WAITS if any(found) else Condition.FREE
@@ -108,7 +111,7 @@ class Onlooker:
     def _threads(self, *, whole: bool) -> Collection[str]:
         return os.listdir(self._place / "task") if whole else [self._main]  # noqa: PTH208 - names are all that is wanted
 
-    def _waits(self, thread: str, now: float) -> bool:
+    def _waits(self, thread: str, now: float, *, whole: bool) -> bool:
         place = self._place / "task" / thread
         try:
             ran, waited, turns = map(int, (place / "schedstat").read_text("ascii").split())
@@ -117,6 +120,10 @@ class Onlooker:
             if thread == self._main:
                 raise
             return False
+        if thread == self._main:
+            self._ran = ran if self._ran is None else self._ran
+            if not whole and ran - self._ran >= 1e9 * ENOUGH:
+                return False
         before = self._seen.get(thread)
         seen = self._seen[thread] = Seen(now, runnable, ran, waited, turns)
         return waits(before, seen, own=self._own)

@@ -49,7 +49,7 @@ class OwnWatch:
             beats = self._beats
             if beats != before:
                 self._heard.beat(beats - before)
-                before = beats
+                before, loop = beats, Onlooker(os.getpid())
             waits = self._heard.doubtful and loop.look(time.monotonic()) is Condition.WAITS
             if self._heard.look(waits=waits):
                 self._hung()

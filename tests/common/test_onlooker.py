@@ -65,6 +65,15 @@ def test_one_that_spins_does_not_wait_whatever_others_take(kernel: Kernel, onloo
         assert onlooker.look(0.2 * look) is (Condition.FREE if look else Condition.WAITS)  # at first nobody can say
 
 
+def test_one_that_spins_beside_many_is_seen_to_once_its_loop_had_enough(kernel: Kernel, onlooker: Onlooker) -> None:
+    found = []
+    for look in range(80):
+        kernel.thread(7, state="R", ran=9_000 + 20 * look, waited=180 * look, turns=7 * look)
+        found.append(onlooker.look(0.2 * look))
+    assert found == [Condition.WAITS] * 50 + [Condition.FREE] * 30
+    assert onlooker.look(20.0, whole=True) is Condition.WAITS, "its other threads are asked for then"
+
+
 def test_of_all_its_threads_it_is_asked_where_any_of_them_counts(kernel: Kernel, onlooker: Onlooker) -> None:
     for look in (0.0, 0.2):
         kernel.thread(8, state="R")
