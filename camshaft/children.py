@@ -16,6 +16,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
+from camshaft.cores import keep_to, let_go
 from camshaft.nursery import Child
 from common.demand import Demand
 from common.heard import HUNG_LOOKS, LOOK_INTERVAL, Heard
@@ -35,6 +36,7 @@ class Children:
         self._running: dict[str, Process | Child] = {}
         self._pulses: dict[str, Heard] = {}  # of what is running
         self._onlookers: dict[int, Onlooker] = {}  # at those of which a beat is missing, by the process's number
+        self._kept: set[int] = set()  # those that keep to a core
         self._hearing: dict[str, int] = {}  # our ends of their pipes
         self._asked: dict[str, int] = {}  # … and of those by which some tell how much they have to do
         self.demands: dict[str, Demand] = {}  # what these have told
@@ -65,14 +67,19 @@ class Children:
         name: str,
         child: Process | Child,
         hearing: int,
-        hung_looks: int = HUNG_LOOKS,
         asked: int | None = None,
+        *,
+        hung_looks: int = HUNG_LOOKS,
+        cpu: int | None = None,
     ) -> int:
         """Wait for the end of a process that has just begun; its exit code.
 
-        ``hearing`` is our end of its pulse, ``hung_looks`` the silence after which it is killed, ``asked`` our end of
-        the pipe for its demand, if it tells that.
+        ``hearing`` is our end of its pulse, ``asked`` our end of the pipe for its demand, if it tells that.
+        ``hung_looks`` is the silence after which it is killed, ``cpu`` the core that it keeps to, if it is to.
         """
+        if cpu is not None:
+            keep_to(child.pid, cpu)
+            self._kept.add(child.pid)
         self._running[name], self._pulses[name], self._hearing[name] = child, Heard(hung_looks), hearing
         self._names[hearing] = name
         self._news.set()
@@ -92,6 +99,7 @@ class Children:
                 asyncio.get_running_loop().remove_reader(asked)
             self.demands.pop(name, None)
             self._onlookers.pop(child.pid, None)
+            self._kept.discard(child.pid)
             for pipe in pipes:
                 os.close(pipe)
 
@@ -153,10 +161,16 @@ class Children:
                 self._tell_to_reload(name)
 
     def _waits(self, name: str, now: float) -> bool:
-        """Whether its loop waits for a processor."""
+        """Whether its loop waits for a processor. One that is kept to a core is let go then: others have that."""
         pid = self._running[name].pid
         onlooker = self._onlookers.setdefault(pid, Onlooker(pid))
-        return onlooker.look(now) is Condition.WAITS
+        if onlooker.look(now) is not Condition.WAITS:
+            return False
+        if pid in self._kept:
+            self._kept.discard(pid)
+            let_go(pid)
+            self._log.info("process gets nothing of the core that it keeps to, and may run on any now", program=name)
+        return True
 
     def _hear_demand(self, pipe: int) -> None:
         """One of them tells something, which is rare, or has closed its end."""

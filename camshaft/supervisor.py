@@ -226,12 +226,11 @@ class Supervisor:
         except OSError as exc:  # no memory, too many processes or files: that passes
             self._log.error("process cannot be started", program=program.name, reason=exc.strerror)
             return process.EXIT_FAILED
-        if program.cpu is not None:
-            _keep_to(child.pid, program.cpu)
         self._log.debug("process started", program=program.name, pid=child.pid)
         if self._stop.is_set():  # it came just now, and this child was not there to be told
             child.terminate()
-        return await self._children.ended(name or program.name, child, hearing, program.hung_looks, asked)
+        pipes, looks = (hearing, asked), program.hung_looks
+        return await self._children.ended(name or program.name, child, *pipes, hung_looks=looks, cpu=program.cpu)
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:
@@ -299,12 +298,6 @@ def _told(code: int) -> str:
         return f"by {signal.Signals(-code).name}"
     except ValueError:
         return f"by signal {-code}"
-
-
-def _keep_to(pid: int, cpu: int) -> None:
-    """Let a process that has just begun, and so its threads to come, run on one core alone."""
-    with suppress(OSError):  # it has ended, or the core was taken from us: it runs anywhere then
-        os.sched_setaffinity(pid, {cpu})
 
 
 def _tell(sentence: str) -> None:

@@ -38,11 +38,13 @@ class Process:
             self.over.set()
 
 
-async def begun(children: Children, name: str, looks: int = HUNG_LOOKS) -> tuple[Process, int, asyncio.Task[int]]:
+async def begun(
+    children: Children, name: str, looks: int = HUNG_LOOKS, *, cpu: int | None = None
+) -> tuple[Process, int, asyncio.Task[int]]:
     """A process, our other end of its pulse, and the task that waits for its end."""
     process = Process()
     (hearing, beating), (asked, telling) = os.pipe(), os.pipe()
-    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing, looks, asked))
+    ended = asyncio.create_task(children.ended(name, cast(Child, process), hearing, asked, hung_looks=looks, cpu=cpu))
     await asyncio.sleep(0)
     Teller(telling).tell(Demand.SOME)
     os.close(telling)
@@ -111,8 +113,11 @@ async def test_a_process_that_never_beats_is_killed(monkeypatch: pytest.MonkeyPa
 
 
 async def test_one_that_gets_no_processor_is_not_killed_for_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And if it has kept to one it may look for another, once."""
     monkeypatch.setattr(module, "LOOK_INTERVAL", 0.001)
-    conditions, looked = {7: Condition.WAITS}, asyncio.Event()
+    conditions, looked, kept = {7: Condition.WAITS}, asyncio.Event(), list[object]()
+    monkeypatch.setattr(module, "keep_to", lambda *kept_to: kept.append(kept_to))
+    monkeypatch.setattr(module, "let_go", kept.append)
 
     class Onlooker:
         def __init__(self, pid: int) -> None:
@@ -126,13 +131,15 @@ async def test_one_that_gets_no_processor_is_not_killed_for_its_silence(monkeypa
 
     monkeypatch.setattr(module, "Onlooker", Onlooker)
     children = Children(lambda _: None)
-    process, beating, ended = await begun(children, "egress-0")
+    process, beating, ended = await begun(children, "egress-0", cpu=1)
     os.write(beating, b".")
     children.hear()
+    assert kept == [(7, 1)]
     watch = asyncio.create_task(children.watch())
     async with asyncio.timeout(PATIENCE):
         await looked.wait()
         assert process.signals == []
+        assert kept == [(7, 1), 7]
         conditions[7] = Condition.FREE
         await ended
     assert process.signals == [signal.SIGKILL]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from camshaft.cores import cores, cpus
+from camshaft.cores import cores, cpus, keep_to, let_go
 
 
 @pytest.fixture
@@ -52,3 +54,21 @@ def test_number_of_cores_where_the_system_does_not_say_which(monkeypatch: pytest
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert (cpus(), cores(tmp_path / "none")) == ([], 4)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not Linux")
+def test_a_process_is_kept_to_a_core_and_let_go_with_all_of_its_threads() -> None:
+    threads = "import threading; threading.Thread(target=input).start(); print(flush=True)"
+    with subprocess.Popen([sys.executable, "-c", threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        keep_to(child.pid, cpus()[-1])
+        child.stdout.readline()
+        both = [int(thread.name) for thread in Path(f"/proc/{child.pid}/task").iterdir()]
+        assert len(both) == 2
+        keep_to(max(both), cpus()[-1])
+        assert [os.sched_getaffinity(each) for each in both] == [{cpus()[-1]}] * 2
+        let_go(child.pid)
+        assert [os.sched_getaffinity(each) for each in both] == [set(cpus())] * 2
+        child.communicate()
+    let_go(child.pid)  # it has ended
+    keep_to(child.pid, cpus()[0])
