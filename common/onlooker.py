@@ -14,7 +14,6 @@ these goes on by itself, and to give it up makes it worse for everybody: what be
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -103,13 +102,13 @@ class Onlooker:
         if state in _STANDS:
             return Condition.STOPPED
         try:
-            found = [self._waits(thread, now, whole=whole) for thread in self._threads(whole=whole)]
+            threads = os.listdir(self._place / "task") if whole else [self._main]  # noqa: PTH208 - names are all it is
+            found = [self._waits(thread, now, whole=whole) for thread in threads]
         except (OSError, ValueError, IndexError):
             return Condition.UNKNOWN
+        if whole:  # those that have ended are gone for good
+            self._seen = {thread: self._seen[thread] for thread in threads if thread in self._seen}
         return Condition.WAITS if any(found) else Condition.FREE
-
-    def _threads(self, *, whole: bool) -> Collection[str]:
-        return os.listdir(self._place / "task") if whole else [self._main]  # noqa: PTH208 - names are all that is wanted
 
     def _waits(self, thread: str, now: float, *, whole: bool) -> bool:
         place = self._place / "task" / thread
