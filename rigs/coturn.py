@@ -28,11 +28,11 @@ def missing() -> str:
 
 @asynccontextmanager
 async def coturn(
-    directory: Path, *, secret: str, host: str, port: int, peer: str, tls: Issued | None = None
+    directory: Path, *, secret: str, host: str, port: int, peer: str, tls: Issued | None = None, user: str = ""
 ) -> AsyncIterator[str]:
     """Relay from ``host:port`` to ``peer`` for those who have a password by ``secret``; yields HOST:PORT.
 
-    With ``tls`` also from TCP port 443, by TLS, as ``docs/networks.md`` has it.
+    It runs as ``user``, if one is named. With ``tls`` also from TCP port 443, by TLS, as ``docs/networks.md`` has it.
     """
     text = RECIPE.read_text("utf-8")
     for before, after in (
@@ -43,6 +43,8 @@ async def coturn(
         assert before in text
         text = text.replace(before, after)
     text += f"pidfile={directory}/turnserver.pid\nuserdb={directory}/turnserver.db\n"
+    if user:
+        text += f"proc-user={user}\n"
     if peer.startswith("127."):
         text += "allow-loopback-peers\n"
     if tls is not None:

@@ -61,10 +61,11 @@ class IceServers:
         servers = tuple(IceServer(*split_ice_server(each)) for each in http.ice_servers)
         return cls(servers, http.turn_secret, http.turn_hours * 3_600)
 
-    def told(self, principal: Principal | None, *, ours: bool, now: float) -> Iterator[IceServer]:
+    def told(self, principal: Principal | None, address: str | None, *, ours: bool, now: float) -> Iterator[IceServer]:
         """The servers to name to somebody who asks from a page of ours or from none (``ours``), or from another site.
 
-        ``principal`` is ``None`` for one who has not signed in. ``now`` is Unix time.
+        ``principal`` is ``None`` for one who has not signed in; ``address`` is what limits of one address count it by,
+        if any do. ``now`` is Unix time.
         """
         for server in self.servers:
             if not server.url.startswith("turn"):
@@ -73,15 +74,20 @@ class IceServers:
                 if ours and principal is not None and principal.may_watch_any:
                     yield server
             elif principal is not None and _may_relay(principal, ours=ours):
-                yield self._for(server.url, principal, now)
+                yield self._for(server.url, principal, address, now)
 
-    def _for(self, url: str, principal: Principal, now: float) -> IceServer:
+    def _for(self, url: str, principal: Principal, address: str | None, now: float) -> IceServer:
         ends = now + self.lifetime
         if principal.expires is not None:
             ends = min(ends, principal.expires)
-        username = f"{int(ends)}:{_plain(principal.label)}"
-        digest = hmac.digest(self.secret.encode(), username.encode(), hashlib.sha1)
-        return IceServer(url, username, b64encode(digest).decode())
+        label = _plain(principal.label)
+        if principal.kind is Kind.OPEN and address is not None:  # else one stranger has the relays of all, by one name
+            label += ":" + self._keyed(address, "sha256").hex()[:16]
+        username = f"{int(ends)}:{label}"
+        return IceServer(url, username, b64encode(self._keyed(username, "sha1")).decode())
+
+    def _keyed(self, text: str, algorithm: str) -> bytes:
+        return hmac.digest(self.secret.encode(), text.encode(), algorithm)
 
 
 def _may_relay(principal: Principal, *, ours: bool) -> bool:

@@ -220,7 +220,8 @@ class Socket:
             case Subscribe():
                 self._subscribe()
             case NameIceServers():
-                told = self._context.ice_servers.told(self.principal, ours=True, now=self._context.desk.now)
+                servers, now = self._context.ice_servers, self._context.desk.now
+                told = servers.told(self.principal, self._address, ours=True, now=now)
                 self.tell("ice_servers", servers=[server.entry for server in told])
             case Ping():
                 self.tell("pong")

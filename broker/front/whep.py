@@ -128,7 +128,8 @@ def _add_links(request: web.Request, response: web.Response, principal: Principa
     """Name the STUN and TURN servers that somebody is told of."""
     context = request.app[CONTEXT]
     ours = context.guard.is_ours(request.headers.get("Origin"), host_of(request), secure=is_secure(request))
-    for server in context.ice_servers.told(principal, ours=ours, now=context.desk.now):
+    address = context.quotas.address(address_of(request))
+    for server in context.ice_servers.told(principal, address, ours=ours, now=context.desk.now):
         response.headers.add("Link", server.link)
 
 

@@ -30,7 +30,7 @@ MONITOR = Principal(Kind.JWT, "prometheus", AccessRole.MONITOR, ("*",))
 
 
 def told(principal: Principal | None, *, ours: bool) -> list[str]:
-    return [server.url for server in SERVERS.told(principal, ours=ours, now=NOW)]
+    return [server.url for server in SERVERS.told(principal, None, ours=ours, now=NOW)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_passwords_are_for_those_who_may_watch(principal: Principal | None, ours
 
 def test_a_password_is_made_as_the_draft_has_it() -> None:
     """The vector: openssl dgst -sha1 -hmac "$SECRET" -binary | base64, of the user name."""
-    made = list(SERVERS.told(WALL, ours=False, now=NOW))[1]
+    made = list(SERVERS.told(WALL, None, ours=False, now=NOW))[1]
     assert made == IceServer(SHARED, "1700003600:token:wall", "oANwYXiSy4Y/EBklpSYYzJGNKIc=")
     assert made.credential not in repr(made)
     assert SECRET not in repr(SERVERS)
@@ -63,16 +63,29 @@ def test_a_password_is_made_as_the_draft_has_it() -> None:
 def test_it_runs_out_no_later_than_the_right() -> None:
     soon = Principal(Kind.JWT, "anna", AccessRole.VIEWER, ("yard",), expires=NOW + 10)
     late = Principal(Kind.JWT, "anna", AccessRole.VIEWER, ("yard",), expires=NOW + 100_000)
-    assert [list(SERVERS.told(each, ours=True, now=NOW))[2].username for each in (soon, late)] == [
+    assert [list(SERVERS.told(each, None, ours=True, now=NOW))[2].username for each in (soon, late)] == [
         "1700000010:jwt:anna",
         "1700003600:jwt:anna",
     ]
 
 
+def test_where_nobody_signs_in_each_address_has_a_name_of_its_own() -> None:
+    """The server's quota is for each name: one stranger would take the relays of all. Only we know whose name it is."""
+    addresses = (None, "192.0.2.7", "192.0.2.7", "192.0.2.8", "2001:db8::/64")
+    made = [list(SERVERS.told(EVERYBODY, address, ours=True, now=NOW))[2].username for address in addresses]
+    users = [each.partition(":")[2] for each in made]
+    assert users[0] == "open"
+    assert users[1] == users[2]
+    assert len(set(users)) == 4
+    assert not [each for each in users if "192" in each or "2001" in each]
+    signed_in = {list(SERVERS.told(WALL, address, ours=True, now=NOW))[2].username for address in addresses}
+    assert signed_in == {"1700003600:token:wall"}, "somebody who has signed in has one name everywhere"
+
+
 @pytest.mark.parametrize("name", ["Ärzte", "a b", 'a"b', "x" * 65, "a\r\nb", "\ud800"])
 def test_a_name_that_not_every_server_takes_has_another_one(name: str) -> None:
     principal = Principal(Kind.USER, name, AccessRole.ADMIN)
-    user = list(SERVERS.told(principal, ours=True, now=NOW))[2].username.partition(":")[2]
+    user = list(SERVERS.told(principal, None, ours=True, now=NOW))[2].username.partition(":")[2]
     assert len(user) == 16
     assert user.isalnum()
 
@@ -128,8 +141,8 @@ async def test_a_real_server_takes_them_until_they_run_out(tmp_path: Path) -> No
         other = IceServers.of(HttpConfig(ice_servers=("turn:t",), turn_secret=SECRET[::-1], turn_hours=1))
         now = time.time()
         for transport in ("udp", "tcp"):
-            await allocated(server, next(servers.told(WALL, ours=True, now=now)), transport)
-        for bad in (servers.told(WALL, ours=True, now=now - 3_700), other.told(WALL, ours=True, now=now)):
+            await allocated(server, next(servers.told(WALL, None, ours=True, now=now)), transport)
+        for bad in (servers.told(WALL, None, ours=True, now=now - 3_700), other.told(WALL, None, ours=True, now=now)):
             with pytest.raises(stun.TransactionFailed, match="401"):
                 await allocated(server, next(bad), "udp")
 
@@ -143,10 +156,11 @@ async def test_a_viewer_that_asks_for_passwords_in_masses_takes_no_relay_from_ot
     async with rig.coturn(tmp_path, secret=SECRET, **here) as server:
         try:
             for number in range(QUOTA):
-                relays += [await relay(server, next(servers.told(WALL, ours=True, now=time.time() + number)))]
+                relays += [await relay(server, next(servers.told(WALL, None, ours=True, now=time.time() + number)))]
             with pytest.raises(stun.TransactionFailed, match="486"):
-                await relay(server, next(servers.told(WALL, ours=True, now=time.time() + QUOTA)))
-            relays.append(await relay(server, next(servers.told(EVERYBODY, ours=True, now=time.time()))))
+                await relay(server, next(servers.told(WALL, None, ours=True, now=time.time() + QUOTA)))
+            for address in (None, "192.0.2.7"):
+                relays.append(await relay(server, next(servers.told(EVERYBODY, address, ours=True, now=time.time()))))
         finally:
             for each in relays:
                 each.close()
@@ -157,7 +171,7 @@ async def test_a_viewer_s_relay_leads_to_an_egress_and_to_nothing_else(tmp_path:
     here = {"host": "127.0.0.1", "port": free_port(), "peer": "127.0.0.1"}
     servers = IceServers.of(HttpConfig(ice_servers=("turn:t",), turn_secret=SECRET, turn_hours=1))
     async with rig.coturn(tmp_path, secret=SECRET, **here) as server:
-        through = await relay(server, next(servers.told(WALL, ours=True, now=time.time())))
+        through = await relay(server, next(servers.told(WALL, None, ours=True, now=time.time())))
         client = through._TurnTransport__inner_protocol  # type: ignore[attr-defined]
         try:
             await client.channel_bind(0x4000, ("127.0.0.1", 9))
