@@ -34,7 +34,8 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
         return
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if directory.stat().st_uid != os.getuid():
+        # Its name, too: in /tmp a link of another user's leads to whatever directory of ours they like.
+        if {directory.lstat().st_uid, directory.stat().st_uid} != {os.getuid()}:
             raise ConfigError(f"{directory} belongs to another user", key="broker.address")
         if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
             raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")

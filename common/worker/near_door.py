@@ -1,7 +1,8 @@
 """The door of a subscriber at which publishers of its machine come in (``common.near``).
 
-Whoever connects must be of our user, and say the call's ticket first: it has heard the call on the bus. Where there are
-no abstract sockets, or workers have keys, which the bus checks and could revoke, nobody is called.
+Whoever connects must be of our user, and say the call's ticket first: it has heard the call on the bus. Others cost
+little: they are let in slowly, say no more than a ticket, and not later than in ``TICKET_TIME``. Where there are no
+abstract sockets, or workers have keys, which the bus checks and could revoke, nobody is called.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from common.worker.pipe import Pipe, uid_of_peer
 CERTAIN_AFTER = 2.5 * RETRY_INTERVAL  # seconds since a publisher told last that it has no connection
 _REFILL = 0.001  # seconds in which a publisher that waited for room in the kernel has filled it again
 _PAUSE = 1.0  # seconds, if no connection can be accepted, as descriptors ran out
+_STRANGER_PAUSE = 0.005  # seconds after one of another user: as many as the kernel keeps at once take 0.7
+TICKET_TIME = 5.0  # seconds for a publisher to show the ticket, which is the first that it does
 
 
 class NearDoor:
@@ -114,8 +117,7 @@ class NearDoor:
         except BlockingIOError:
             return
         except OSError:
-            self._loop.remove_reader(self._socket.fileno())
-            self._loop.call_later(_PAUSE, self._listen)
+            self._pause_listening(_PAUSE)
             return
         try:
             ours = uid_of_peer(connected) == os.geteuid()
@@ -124,12 +126,18 @@ class NearDoor:
         if not ours or len(self._pipes) >= MAX_NEIGHBOURS:
             self._counters["near_strangers"] += 1
             connected.close()
+            self._pause_listening(_STRANGER_PAUSE)
             return
-        pipe = Pipe(connected, longest=MAX_FRAME_BYTES)
+        pipe = Pipe(connected, longest=len(self.call.ticket))
         pipe.on_frame = partial(self._show_ticket, pipe)
         pipe.on_end = partial(self._leave, pipe)
         self._pipes.add(pipe)
         pipe.open()
+        self._loop.call_later(TICKET_TIME, self._is_known, pipe)
+
+    def _pause_listening(self, seconds: float) -> None:
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.call_later(seconds, self._listen)
 
     def _listen(self) -> None:
         if self._socket.fileno() >= 0:
@@ -137,14 +145,22 @@ class NearDoor:
 
     def _show_ticket(self, pipe: Pipe, frame: bytes) -> None:
         if not secrets.compare_digest(frame, self.call.ticket.encode()):
-            self._counters["near_strangers"] += 1
-            pipe.close()
-            self._pipes.discard(pipe)
+            self._turn_away(pipe)
             return
+        pipe.allow(MAX_FRAME_BYTES)
         self._inside.add(pipe)
         if self._pause:
             pipe.rest()
         self._opened(pipe)
+
+    def _is_known(self, pipe: Pipe) -> None:
+        if pipe in self._pipes and pipe not in self._inside:
+            self._turn_away(pipe)
+
+    def _turn_away(self, pipe: Pipe) -> None:
+        self._counters["near_strangers"] += 1
+        pipe.close()
+        self._pipes.discard(pipe)
 
     def _leave(self, pipe: Pipe) -> None:
         self._pipes.discard(pipe)

@@ -42,7 +42,7 @@ class Pipe:
         self.on_end: Callable[[], object] = lambda: None
         self.given_up = False  # the peer stood still, or was too slow
         self._socket, self._fd = connected, connected.fileno()
-        self._longest = longest
+        self.allow(longest)
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._reads = False  # whenever something is there
@@ -50,11 +50,15 @@ class Pipe:
         self._unsent_bytes = 0
         self._waiting: deque[tuple[float, memoryview]] = deque()  # since when: the kernel had no room for it
         self._waiting_bytes = 0
-        self._buffer = bytearray(min(READ_BYTES, longest + _LENGTH.size))
-        self._view = memoryview(self._buffer)
         self._partial = bytearray()  # a frame of which not all is here
         self._whole: deque[bytes] = deque()
         connected.setblocking(False)
+
+    def allow(self, longest: int) -> None:
+        """Take frames of so many bytes at most from now on."""
+        self._longest = longest
+        self._buffer = bytearray(min(READ_BYTES, longest + _LENGTH.size))
+        self._view = memoryview(self._buffer)
 
     @property
     def closed(self) -> bool:

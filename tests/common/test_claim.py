@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -105,6 +106,21 @@ def test_refuses_a_file_and_a_directory_of_another_user(tmp_path: Path, monkeypa
         claimed_directory(Endpoints.parse(f"ipc://{tmp_path}/x")),
     ):
         pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have a link of another user's")
+def test_no_other_user_leads_it_to_a_directory_of_ours(tmp_path: Path) -> None:
+    """Everybody may make ``/tmp/camshaft-0`` before root's broker does."""
+    (ours := tmp_path / "empty").mkdir(mode=0o755)
+    endpoints = Endpoints.parse(f"ipc://{tmp_path}/camshaft-0")
+    (link := tmp_path / "camshaft-0").symlink_to(ours)
+    os.chown(link, 65_534, 65_534, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="belongs to another user"), claimed_directory(endpoints):
+        pass
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o755
+    os.chown(link, 0, 0, follow_symlinks=False)
+    with claimed_directory(endpoints):
+        assert (ours / "lock").exists()
 
 
 def test_tcp_needs_none() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import pytest
@@ -155,3 +156,54 @@ async def test_a_publisher_with_no_descriptor_left_tells_and_tries_again(
     assert unreached == [resting.door.call]
     await resting.until(lambda: resting.door.pipes)
     made.close()
+
+
+@contextmanager
+def knocking(resting: Resting, number: int, said: bytes = b"") -> Iterator[list[socket.socket]]:
+    """Connections that are no publisher's."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(number)]
+        for each in found:
+            each.setblocking(False)
+            each.connect(resting.door.call.address)
+            each.send(said)
+        yield found
+
+
+def is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+async def test_other_users_that_knock_without_end_take_little_of_a_process(
+    resting: Resting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, knocking(resting, 100) as others:
+        patch.setattr(near_door, "uid_of_peer", lambda _socket: -1)
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        assert sum(map(is_closed, others)) < 20, "it has other things to do"
+        await resting.until(lambda: all(map(is_closed, others)))
+    assert await resting.publisher()
+
+
+@pytest.mark.parametrize("said", [b"", (32).to_bytes(4) + b"0123"])
+async def test_who_says_nothing_keeps_no_place(resting: Resting, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    monkeypatch.setattr(near_door, "TICKET_TIME", 0.02)
+    publisher = await resting.publisher()
+    with knocking(resting, 1, said) as silent:
+        await resting.until(lambda: is_closed(silent[0]))
+    assert not publisher.pipe.closed
+    assert len(resting.door.pipes) == 1
+
+
+async def test_who_has_shown_nothing_takes_no_memory(resting: Resting) -> None:
+    """A frame of megabytes may come from a publisher alone."""
+    with knocking(resting, 1, (33).to_bytes(4)) as guesses:
+        await resting.until(lambda: is_closed(guesses[0]))
+    publisher = await resting.publisher()
+    publisher.pipe.send(bytes(3_000_000))
+    resting.pause_over()
+    await resting.until(lambda: resting.come)
