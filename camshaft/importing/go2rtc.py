@@ -16,7 +16,9 @@ from camshaft.importing.found import Camera, Found, mapping, shown, texts
 
 PROGRAM = "go2rtc"
 LEVELS = {"trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "error": "error", "fatal": "error"}
-MAX_LINKS = 4  # from stream to stream: one that names itself never ends
+MAX_LINKS = 4  # from stream to stream: one that names itself never ends …
+MAX_LINKED = 8  # … and streams that one leads to in all: where each names all others there are millions of ways
+MAX_SOURCES = 16  # of one stream that are looked at; people write two or three
 _SUB_NAME = re.compile(r"(?P<main>.+?)[_.-]?(?:sub(?:[_-]?stream)?|low(?:[_-]?res)?|lq|sd)", re.IGNORECASE)
 _MAIN_ENDS = ("", "_main", "-main", "_hd", "-hd", "_hq", "-hq")
 _PULLED = re.compile(r"(?:rtsp[sx]?|https?|rtmps?|srt|udp)://", re.IGNORECASE)
@@ -46,7 +48,7 @@ class Streams:
         self._refused: set[str] = set()  # of which it has been said
         self._raw = {str(name): _raw(value) for name, value in mapping(section).items() if isinstance(name, str | int)}
         for name in self._raw:
-            self.sources[name] = self._read(name, (name,))
+            self.sources[name] = self._read(name, (name,), {name})
         mains = ((name, self._main_of(name)) for name, sources in self.sources.items() if sources)
         self._mains = {name: main for name, main in mains if main is not None}  # by the name of the sub-stream
         self._subs = {main: name for name, main in self._mains.items() if main not in self._mains}
@@ -83,16 +85,17 @@ class Streams:
         mains = [match["main"] + end for end in _MAIN_ENDS] if match else []
         return next((main for main in mains if self.sources.get(main)), None)
 
-    def _read(self, name: str, way: tuple[str, ...]) -> list[Source]:
-        """The sources of a stream that can be taken. ``way`` are the streams that led here."""
+    def _read(self, name: str, way: tuple[str, ...], linked: set[str]) -> list[Source]:
+        """The sources of a stream that can be taken. ``way`` are the streams that led here, ``linked`` all so far."""
         sources: list[Source] = []
-        for text in self._raw.get(name, []):
+        for text in self._raw.get(name, [])[:MAX_SOURCES]:
             inner = text.removeprefix("ffmpeg:")
             plain, *options = _OPTION.split(inner)
             other = stream_of(plain) or plain.partition("?")[0]
             if other in self._raw:
-                if other not in way and len(way) < MAX_LINKS:
-                    sources += self._read(other, (*way, other))
+                if other not in linked and len(way) < MAX_LINKS and len(linked) < MAX_LINKED:
+                    linked.add(other)
+                    sources += self._read(other, (*way, other), linked)
                 continue  # else: converted from itself, which is done here without being asked for
             transport = next((o.partition("=")[2] for o in options if o.startswith("transport=")), "")
             if why := refusal(plain, transport):

@@ -122,6 +122,15 @@ def import_file(data: bytes) -> None:
         assert not isinstance(yaml.load(write(found, "their.yaml"), LOADER), str)
 
 
+def _linked(size: int) -> bytes:
+    """Streams of go2rtc, each of which names all others."""
+    names: list[str] = []
+    while sum(len(name) + 12 for name in names) < size - 20:
+        names.append(f"c{len(names)}")
+    streams = "".join(f"{name}: {'*a' if at else '&a [' + ', '.join(names) + ']'}, " for at, name in enumerate(names))
+    return f"streams: {{{streams}}}".encode()
+
+
 TARGETS = [
     Target(
         "signed-token",
@@ -245,6 +254,7 @@ TARGETS = [
             "paths": repeated(b"  c%d: {source: 'rtsp://a/b'}\n", b"paths:\n"),
             "one name": repeated(b"  'c %d': rtsp://a/b\n", b"streams:\n"),
             "sources": repeated(b"    - rtsp://a/%d\n", b"streams:\n  a:\n"),
+            "links": _linked,
             "subs": repeated(b"_sub", b"streams: {'a", b"': 'rtsp://a'}"),
             "variables": repeated(b"${A:", b"streams: {a: 'rtsp://", b"'}"),
             "digits": repeated(b"1", b"paths: {a: {source: 'rtsp://a', sourceOnDemandCloseAfter: '", b"'}}"),

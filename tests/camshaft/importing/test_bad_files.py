@@ -23,6 +23,15 @@ def test_streams_that_lead_to_themselves_end() -> None:
     assert len(found.left_out) == 3
 
 
+def test_streams_that_all_lead_to_each_other_are_read_in_no_time() -> None:
+    def read(number: int) -> None:
+        names = [f"c{at}" for at in range(number)]
+        found = convert({"streams": {name: [*names, f"rtsp://h/{name}"] for name in names}})
+        assert len(found.left_out) + len(found.cameras) == number
+
+    assert_in_proportion(lambda: read(20), lambda: read(200), 10)
+
+
 @pytest.mark.parametrize(
     "document",
     [None, 5, "text", [], {}, {"http": {}}, {"streams": [1]}, {1: 2}, {"cameras": {"a": {"url": "rtsp://h/"}}}],
