@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from common.camera_url import RTSP, refusal
 from common.cameras import CameraSpec, CameraState, Transport, redact
@@ -38,7 +37,7 @@ from ingest.rtsp.url import RtspUrl
 from ingest.sources.demuxed import Demuxed, demuxed
 from ingest.sources.muxed import muxed
 from ingest.standing import MAX_SHOWN, Standing
-from ingest.starts import Start, Starts
+from ingest.starts import PROCESSES, PROCESSES_AT_ONCE, Start, Starts
 
 LOGIN_POLL = 0.25  # seconds between looks whether another camera's attempt with the same account is over
 
@@ -56,6 +55,7 @@ class Shared:
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     logins: Logins = field(default_factory=Logins)
     starts: Starts = field(default_factory=Starts)
+    processes: Starts = field(default_factory=lambda: Starts(PROCESSES_AT_ONCE))  # of those that demux
     memory: Memory = field(default_factory=Memory, repr=False)
 
 
@@ -76,7 +76,7 @@ class Camera:
         self._attempts = Attempts()
         self._learnt = shared.memory.of(spec)  # it outlives the task, which goes with an on-demand viewer
         self._account: Account | None = None
-        self._start: Start | None = None  # while it is being connected to
+        self._starts: list[tuple[Starts, Start]] = []  # while it is being connected to
         self._connection: Session | None = None
         self._standing = Standing(spec, fence, self._log, time.time())
         self._counters: Counter[str] = Counter()  # of sessions that are over
@@ -152,7 +152,9 @@ class Camera:
                 break
             await asyncio.sleep(LOGIN_POLL)
         try:
-            await self._wait_for_turn(url.host.lower(), url.port)
+            await self._wait_for_turn(self._shared.starts, (url.host.lower(), url.port))
+            if self._learnt.muxed:
+                await self._wait_for_turn(self._shared.processes, PROCESSES)
             await over_any(self._learnt.transports, partial(self._over, url))
         except SuspectedLoginError as exc:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
@@ -172,26 +174,27 @@ class Camera:
             if self._account:
                 logins.end(self._account)
 
-    async def _wait_for_turn(self, host: str, port: int) -> None:
+    async def _wait_for_turn(self, line: Starts, where: tuple[str, int]) -> None:
         """Wait until it may be connected to, and connect then; ``_started`` ends that."""
-        self._start = self._shared.starts.ask((host, port))
+        start = line.ask(where)
+        self._starts.append((line, start))
         while True:
-            wait = self._shared.starts.wait(self._start, asyncio.get_running_loop().time())
+            wait = line.wait(start, asyncio.get_running_loop().time())
             if not wait:
                 return
             await asyncio.sleep(wait)
 
     def _started(self) -> None:
         """Let another camera at that host begin, as this one plays or has failed."""
-        if self._start is not None:
-            self._shared.starts.end(self._start)
-            self._start = None
+        for line, start in self._starts:
+            line.end(start)
+        self._starts.clear()
 
     async def _attempt_source(self) -> float:
         """One attempt at a source that is not RTSP; returns as ``_attempt`` does."""
         open_ = partial(demuxed, self.spec, bitrate=self._shared.bitrate, memory=self._shared.sources.memory)
         try:
-            await self._wait_for_turn(_host_of(self.spec.url), 0)
+            await self._wait_for_turn(self._shared.processes, PROCESSES)
             await self._session(open_)
         except CameraError as exc:
             self._counters["addresses_refused"] += exc.state is CameraState.NOT_ALLOWED
@@ -286,15 +289,6 @@ def _demuxing(
 ) -> Callable[..., AbstractAsyncContextManager[Session]]:
     """The way to a camera that sends a transport stream."""
     return partial(muxed, partial(connect, muxed=True), bitrate=shared.bitrate, memory=shared.sources.memory)
-
-
-def _host_of(url: str) -> str:
-    """The host of a source that is not RTSP; what else it names where it has none, such as a device."""
-    try:
-        where = urlsplit(url)
-    except ValueError:
-        return ""
-    return where.hostname or where.path
 
 
 def _shown(connection: Session) -> CameraState:

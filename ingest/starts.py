@@ -2,7 +2,8 @@
 
 A recorder has a hundred cameras at one address, and takes DESCRIBE and SETUP of each in turn: it gets ``AT_ONCE`` of
 them, in the order in which they were asked for. A start is over when media comes or it has failed, and stands in
-nobody's way for longer than ``LONGEST``: a dead channel would otherwise hold up those that live.
+nobody's way for longer than ``LONGEST``: a dead channel would otherwise hold up those that live. Processes that read
+what is not RTSP stand in one line for all hosts: sixteen that began at once took the cores for half a second.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AT_ONCE = 5  # starts at one host
+PROCESSES_AT_ONCE = 2  # each takes a second of a core to begin, and makes ingest wait while the system makes it
+PROCESSES = "", 0  # instead of a host and port
 LONGEST = 1.0  # seconds after which a start counts no more
 POLL = 0.02  # seconds until it is worth asking again, for each ``AT_ONCE`` that come before
 
@@ -23,9 +26,10 @@ class Start:
 
 
 class Starts:
-    """The starts of a process."""
+    """The starts of a process, ``at_once`` of those that name the same host and port."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._at_once = at_once
         self._hosts: dict[tuple[str, int], list[Start]] = {}  # as they were asked for
 
     def ask(self, host: tuple[str, int]) -> Start:
@@ -41,10 +45,10 @@ class Starts:
             if each is start:
                 break
             before += each.begun is None or now - each.begun < LONGEST
-        if before < AT_ONCE:
+        if before < self._at_once:
             start.begun = now
             return 0.0
-        return POLL * (before // AT_ONCE)
+        return POLL * (before // self._at_once)
 
     def end(self, start: Start) -> None:
         """The start is over; twice is fine."""

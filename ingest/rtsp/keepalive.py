@@ -19,7 +19,7 @@ class Keepalive:
     """See the module's text. The session calls ``begin``, then ``sent`` and ``answered``; ``ended`` when it broke."""
 
     def __init__(self) -> None:
-        self._public: frozenset[str] = frozenset()
+        self._public: tuple[str, ...] = ()  # of ``METHODS``: it is remembered for long, and cameras name any number
         self._harmful: set[str] = set()
         self._refused: set[str] = set()  # in this session
         self._good: set[str] = set()
@@ -38,7 +38,7 @@ class Keepalive:
 
     def begin(self, public: frozenset[str], now: float) -> None:
         """A session plays; ``public`` is what the camera says it understands."""
-        self._public, self._began = public, now
+        self._public, self._began = tuple(method for method in METHODS if method in public), now
         self._refused.clear()
         self._sent_at = None
 

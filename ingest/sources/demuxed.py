@@ -34,6 +34,8 @@ SILENT_AFTER = 20.0  # seconds without a packet: a segment of HLS takes 10
 READ_BYTES = 256 << 10  # at once, of one source before others have their turn
 MAX_DESCRIPTION = 64 << 10  # bytes
 END_GRACE = 1.0  # seconds for a process to go by itself
+# From its start on, which takes most: many at once, or one that costs much to read, take what others leave of a core.
+NICENESS = 10  # one that plays needs 2 % of it
 
 Made = TypeVar("Made", bound="Demuxed")
 
@@ -211,6 +213,8 @@ async def _started(order: Order) -> tuple[asyncio.SubprocessTransport, Process]:
     except OSError as exc:  # no memory, too many processes or files: that passes
         raise CameraError(CameraState.CLOSED, f"no process can be started to read it: {exc.strerror}") from None
     process = Process(transport, protocol, loop)
+    with suppress(OSError):  # it has ended already
+        os.setpriority(os.PRIO_PROCESS, process.pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19))
     assert process.stdin is not None
     process.stdin.write(bytes(order))
     return transport, process

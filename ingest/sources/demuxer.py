@@ -32,7 +32,6 @@ from ingest.sources.wire import PIPED, FrameKind, Order, encode, encode_failure
 
 REPORT_NS = 4_000_000_000  # between sender reports of a track
 _OPEN_FILES = 64  # at once
-_NICENESS = 10  # a source that sends what costs to read takes what others leave of a core; one that plays needs 2 %
 _NO_NEW_PRIVILEGES = 38  # prctl(2)
 
 
@@ -191,7 +190,6 @@ def _confine(memory: int) -> None:
     ):
         with suppress(OSError, ValueError):
             resource.setrlimit(name, (most, most))
-    os.nice(_NICENESS)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 from common.cameras import CameraSpec, Transport
@@ -29,3 +30,11 @@ def test_those_that_were_pulled_last_are_remembered() -> None:
     for number in range(MAX_REMEMBERED):
         memory.of(replace(DOOR, id=f"other-{number}"))
     assert memory.of(DOOR) is not first
+
+
+def test_a_camera_may_name_any_number_of_methods_and_only_those_that_matter_are_remembered() -> None:
+    learnt = Memory().of(DOOR)
+    learnt.keepalive.begin(frozenset({"SET_PARAMETER", *(f"METHOD-{number}" for number in range(1_000))}), 0.0)
+    assert learnt.keepalive.method == "OPTIONS"
+    learnt.keepalive.refused("GET_PARAMETER")
+    assert len(pickle.dumps(learnt)) < 2_000

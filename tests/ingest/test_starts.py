@@ -28,6 +28,14 @@ def test_one_host_has_few_at_once_in_the_order_in_which_they_were_asked_for() ->
     assert begin(starts, asked, 0.3) == [asked[AT_ONCE + 2]]
 
 
+def test_lines_may_be_of_other_lengths() -> None:
+    starts = Starts(2)
+    asked = [starts.ask(RECORDER) for _ in range(5)]
+    assert begin(starts, asked, 0.0) == asked[:2]
+    starts.end(asked[0])
+    assert begin(starts, asked, 0.1) == asked[2:3]
+
+
 def test_what_hangs_holds_up_the_others_for_a_second_and_no_longer() -> None:
     starts = Starts()
     asked = [starts.ask(RECORDER) for _ in range(3 * AT_ONCE)]

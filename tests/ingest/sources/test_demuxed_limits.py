@@ -17,6 +17,7 @@ from common.cameras import CameraSpec, CameraState
 from common.config_limits import SourcesConfig
 from common.control import Assign, Release
 from ingest.sources import demuxed as demuxed_module
+from ingest.starts import PROCESSES_AT_ONCE
 from ingest.worker import Ingest
 from tests.fakes.demuxed import (
     demuxers,
@@ -105,6 +106,37 @@ async def test_another_list_of_kinds_holds_at_once(image: bytes) -> None:
         await until(CameraState.NOT_ALLOWED)
         await until_gone()
         ingest.handle(Release("yard"))  # type: ignore[arg-type]
+
+
+async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_leave() -> None:
+    """Else the cores are theirs for as long as all of them take to begin, and their ingest has no pictures."""
+    link = SimpleNamespace(node="ingest-1", report_soon=lambda: None)
+    publisher = SimpleNamespace(publish=lambda *_: True, forget=lambda _rendition: None, use_key=lambda *_: 0)
+    asked = asyncio.Event()
+
+    async def silent(_request: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    handlers = {f"/{number}": silent for number in range(6)}
+    async with serving(handlers) as address, asyncio.TaskGroup() as group:  # type: ignore[arg-type]
+        ingest = Ingest(link, publisher, group, sources=SourcesConfig(allow=("http",)))  # type: ignore[arg-type]
+        for number in range(6):
+            ingest.handle(Assign(CameraSpec(f"c{number}", f"{address}/{number}")))
+        async with asyncio.timeout(15):
+            while not (begun := demuxers()):  # noqa: ASYNC110  # the system tells nobody
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.3)
+        assert len(demuxers()) <= PROCESSES_AT_ONCE
+        assert all(process.nice() > os.nice(0) for process in begun)
+        async with asyncio.timeout(15):
+            await asked.wait()
+            while len(demuxers()) < 6:  # noqa: ASYNC110  # one that hangs holds up the others for a second
+                await asyncio.sleep(0.05)
+        for number in range(6):
+            ingest.handle(Release(f"c{number}"))
+    await until_gone()
 
 
 async def test_an_address_outside_of_the_networks_is_not_spoken_to() -> None:
