@@ -90,11 +90,11 @@ async def watching(whep: str) -> AsyncIterator[Bystander]:
 @asynccontextmanager
 async def unharmed(
     running: Cluster, camera: str, *, memory: bool = True, shared_gap: float = SHARED_GAP
-) -> AsyncIterator[None]:
+) -> AsyncIterator[set[int]]:
     """While the block runs a viewer of ``camera`` loses nothing; afterwards every process is as it was.
 
     ``memory=False`` leaves out memory, for a block that leaves something behind on purpose; ``shared_gap`` is the ms
-    without a picture that are allowed beside other tests.
+    without a picture that are allowed beside other tests. Yields a set for the ids of processes that the block ends.
     """
     async with watching(running.whep(camera)) as bystander:
         await asyncio.sleep(QUIET)
@@ -104,15 +104,18 @@ async def unharmed(
         if running.transcode is None:  # one that converts ends when nothing has needed it for minutes
             pids.pop("transcode", None)
         before = {pid: size for pid, size in memory_of(running).items() if pid in {*chain(*pids.values())}}
-        yield
+        ended: set[int] = set()
+        yield ended
         seen = await bystander.seen()
         print(f"bystander: {seen}; before that {quiet}")
-        assert lost(pids, running.pids()) == [], "a process was lost"
+        kept = {role: [pid for pid in each if pid not in ended] for role, each in pids.items()}
+        assert lost(kept, running.pids()) == [], "a process was lost"
         assert seen.frames, "no picture came"
         assert seen.lost == 0, "packets were lost"
         shared = "PYTEST_XDIST_WORKER" in os.environ
         allowed = seen.late_ms + (shared_gap + quiet.gap_ms + quiet.late_ms if shared else GAP)
-        grown = await _given_back(running, before) if memory else "-"
+        kept_before = {pid: size for pid, size in before.items() if pid not in ended}
+        grown = await given_back(running, kept_before) if memory else "-"
         print(f"@ {_test()} | {seen.gap_ms:.0f} | {quiet.gap_ms:.0f} | {seen.late_ms:.0f} | {grown}", flush=True)
         assert seen.gap_ms <= allowed, f"{seen.gap_ms} ms without a picture, {allowed} allowed"
 
@@ -127,8 +130,11 @@ def memory_of(running: Cluster) -> dict[int, int]:
     return {pid: psutil.Process(pid).memory_info().rss for pids in running.pids().values() for pid in pids}
 
 
-async def _given_back(running: Cluster, before: dict[int, int]) -> str:
-    """Wait until no process has more memory than it may keep; the one that has grown most, in words."""
+async def given_back(running: Cluster, before: Mapping[int, int]) -> str:
+    """Wait until none of these processes has more memory than it may keep; the one that has grown most, in words.
+
+    ``before`` is what ``memory_of`` said. Raises ``AssertionError``.
+    """
     roles = {pid: role for role, pids in running.pids().items() for pid in pids}
     for _ in range(int(PATIENCE / LOOK)):
         now = memory_of(running)

@@ -12,6 +12,7 @@ import aiohttp
 import psutil
 import pytest
 
+from rigs.bystander import given_back, memory_of
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.load.crowd import Crowd
@@ -91,7 +92,7 @@ async def test_twenty_viewers_on_three_cameras_leave_nothing_behind(
         async with Crowd() as first:  # so that what is made once, at the first viewer, is there
             for name in CAMERAS:
                 await first.join(Whep(running.whep(name)), 2)
-        nodes_before, before = await quiet(http, running), held(running)
+        nodes_before, before, memory = await quiet(http, running), held(running), memory_of(running)
 
         async with Crowd() as steady, Crowd() as crowd:
             crowd.begin()
@@ -123,3 +124,4 @@ async def test_twenty_viewers_on_three_cameras_leave_nothing_behind(
             }:
                 print(f"more descriptors or threads than before: {grown}")
                 await asyncio.sleep(1.0)
+        print("grown most:", await given_back(running, memory))
