@@ -152,9 +152,9 @@ class Camera:
                 break
             await asyncio.sleep(LOGIN_POLL)
         try:
-            await self._wait_for_turn(self._shared.starts, (url.host.lower(), url.port))
+            await _turn(self._shared.starts, (url.host.lower(), url.port), self._starts)
             if self._learnt.muxed:
-                await self._wait_for_turn(self._shared.processes, PROCESSES)
+                await _turn(self._shared.processes, PROCESSES, self._starts)
             await over_any(self._learnt.transports, partial(self._over, url))
         except SuspectedLoginError as exc:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
@@ -174,16 +174,6 @@ class Camera:
             if self._account:
                 logins.end(self._account)
 
-    async def _wait_for_turn(self, line: Starts, where: tuple[str, int]) -> None:
-        """Wait until it may be connected to, and connect then; ``_started`` ends that."""
-        start = line.ask(where)
-        self._starts.append((line, start))
-        while True:
-            wait = line.wait(start, asyncio.get_running_loop().time())
-            if not wait:
-                return
-            await asyncio.sleep(wait)
-
     def _started(self) -> None:
         """Let another camera at that host begin, as this one plays or has failed."""
         for line, start in self._starts:
@@ -194,7 +184,7 @@ class Camera:
         """One attempt at a source that is not RTSP; returns as ``_attempt`` does."""
         open_ = partial(demuxed, self.spec, bitrate=self._shared.bitrate, memory=self._shared.sources.memory)
         try:
-            await self._wait_for_turn(self._shared.processes, PROCESSES)
+            await _turn(self._shared.processes, PROCESSES, self._starts)
             await self._session(open_)
         except CameraError as exc:
             self._counters["addresses_refused"] += exc.state is CameraState.NOT_ALLOWED
@@ -282,6 +272,17 @@ class Camera:
         self._standing.failed(error, delay, time.time())
         self._shared.changed()
         return delay
+
+
+async def _turn(line: Starts, where: tuple[str, int], begun: list[tuple[Starts, Start]]) -> None:
+    """Wait until it may be connected to. Whoever calls ends what stands in ``begun`` then, also if it is given up."""
+    start = line.ask(where)
+    begun.append((line, start))
+    while True:
+        wait = line.wait(start, asyncio.get_running_loop().time())
+        if not wait:
+            return
+        await asyncio.sleep(wait)
 
 
 def _demuxing(
