@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 
 from broker.front.context import Context
@@ -29,6 +30,7 @@ from common.moments import at_moment
 HEAD_TIMEOUT = 10.0  # seconds: a head is a few kilobytes, a handshake two round trips
 STALL_TIMEOUT = 20.0  # seconds in which nothing of an answer was taken
 SWEEP_INTERVAL = 1.0  # seconds
+PIECE = 16 << 10  # bytes that are read at once: of what it cannot read aiohttp's error quotes all, four times as long
 
 
 class Guest(Protocol):
@@ -67,6 +69,7 @@ class Connection(web.RequestHandler):
         self.address: str | None = None
         self.admitted = False
         self.waiting_since: float | None = None
+        self._unreadable = False  # what comes is no HTTP
         self._stalled_since: float | None = None
         self._unsent = 0  # bytes, at the last sweep
 
@@ -87,11 +90,24 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Begin to wait for the rest of a head."""
-        if self.admitted:
-            if self.waiting_since is None and self in self._door.idle:
-                self.waiting_since = self._door.now()
-            super().data_received(data)
+        """Begin to wait for the rest of a head. Nothing is read behind what is no HTTP."""
+        if not self.admitted:
+            return
+        if self.waiting_since is None and self in self._door.idle:
+            self.waiting_since = self._door.now()
+        for at in range(0, max(len(data), 1), PIECE):  # aiohttp itself reads none to go on with what it has
+            if self._unreadable:
+                return
+            super().data_received(data[at : at + PIECE])
+            self._look_for_errors()
+
+    def _look_for_errors(self) -> None:
+        """Let go of what an error's traceback holds: the bytes, and this connection, in a circle."""
+        for message, _ in self._messages:  # aiohttp has no public way to them
+            if not isinstance(message, RawRequestMessage):
+                self._unreadable = True
+                if message.exc is not None:
+                    message.exc.__traceback__ = message.exc.__context__ = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give its place to others."""

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from aiohttp.http_exceptions import HttpProcessingError
 
 from broker.front import connections
 from broker.front.quotas import Counted, over
@@ -62,6 +64,50 @@ async def connected(broker: RunningBroker) -> AsyncIterator[Client]:
         yield Client(reader, writer)
     finally:
         writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        bytes(1 << 20),
+        b"GET /healthz HTTP/1.1\r\n" + b"X-A: %s\r\n" % bytes(100).replace(b"\0", b"a") * 10_000,
+        b"GET /" + b"a" * (1 << 20),
+        GET + bytes(1 << 20),
+    ],
+    ids=["no HTTP", "headers", "a line", "behind a request"],
+)
+async def test_nothing_is_kept_of_what_cannot_be_read(broker: RunningBroker, garbage: bytes) -> None:
+    """aiohttp's errors quote what they met, and hold each other, and the collector comes rarely."""
+    with no_collector():
+        quoted = 0
+        for _ in range(3):
+            async with connected(broker) as client:
+                client.writer.write(garbage)
+                async with asyncio.timeout(PATIENCE):
+                    while not client.closed:
+                        quoted = max(quoted, sum(len(str(error)) for error in parse_errors()))
+                        with contextlib.suppress(ConnectionError):
+                            await client.reader.read(1_000)
+        async with asyncio.timeout(PATIENCE):
+            while parse_errors():  # noqa: ASYNC110 - nobody tells that a connection is over
+                await asyncio.sleep(0.01)
+        assert quoted < 200_000, "and little of it while it is answered"
+
+
+@contextlib.contextmanager
+def no_collector() -> Iterator[None]:
+    """Nothing goes that other things still refer to."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def parse_errors() -> list[HttpProcessingError]:
+    """All that are alive."""
+    return [each for each in gc.get_objects() if isinstance(each, HttpProcessingError)]
 
 
 @pytest.mark.parametrize("start", [b"", b"GET", GET[:-2]])

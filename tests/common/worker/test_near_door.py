@@ -207,3 +207,15 @@ async def test_who_has_shown_nothing_takes_no_memory(resting: Resting) -> None:
     publisher.pipe.send(bytes(3_000_000))
     resting.pause_over()
     await resting.until(lambda: resting.come)
+
+
+async def test_a_door_with_no_descriptor_left_lets_in_later(resting: Resting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_door, "_PAUSE", 0.01)
+    with socket.socket(socket.AF_UNIX) as early:
+        with no_descriptors():
+            early.connect(resting.door.call.address)
+            for _ in range(50):
+                await asyncio.sleep(0.001)
+        early.sendall((32).to_bytes(4) + resting.door.call.ticket.encode())
+        await resting.until(lambda: resting.door.pipes)
+    assert await resting.publisher()
