@@ -94,6 +94,35 @@ async def test_nothing_is_kept_of_what_cannot_be_read(broker: RunningBroker, gar
         assert quoted < 200_000, "and little of it while it is answered"
 
 
+@pytest.mark.parametrize(
+    "failing",
+    [
+        b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 8_000 + b"\r\n\r\n",
+        b"POST /whep/door HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\nContent-Length: 9999\r\n\r\n"
+        + b"a" * 8_000,
+    ],
+    ids=["refused", "not waited for"],
+)
+async def test_what_failed_requests_leave_is_collected_by_its_size(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch, failing: bytes
+) -> None:
+    monkeypatch.setattr(connections, "COLLECT_AFTER", 40_000)
+    with no_collector():
+        before = number_alive()
+        for _ in range(30):
+            async with connected(broker) as client:
+                client.writer.write(failing)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await client.reader.read(100)
+        assert number_alive() - before < 15
+
+
+def number_alive() -> int:
+    """Connections that there are, whether or not anybody still has a use for them."""
+    return sum(isinstance(each, connections.Connection) for each in gc.get_objects())
+
+
 @contextlib.contextmanager
 def no_collector() -> Iterator[None]:
     """Nothing goes that other things still refer to."""
