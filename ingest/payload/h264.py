@@ -82,6 +82,9 @@ SQUARE = 0.01  # so far from a square one a pixel still is
 LEAST_ASPECT = 1 / 3  # of a pixel, and its inverse: what is beyond is a slip
 
 _STAP_A, _FU_A = 24, 28
+# profile-level-id of Baseline, Main and High. Some write another word than their sequence parameter set has: OpenIPC
+# 0033e7, Eufy the set's first bytes (276400). It says what is so; until it comes, viewers are not refused for a slip.
+_PROFILE = re.compile("(?:42|4d|64)[0-9a-f]{4}")
 _FIRST_OF_B = frozenset(byte for byte in range(256) if first_slice_type(byte) in B_SLICES)  # behind a slice's header
 _KEYFRAME = int(Flags.KEYFRAME)
 
@@ -118,7 +121,7 @@ def announced_track(parameters: Mapping[str, str]) -> Track:
     if sps := ParameterSets(parameters.get("sprop-parameter-sets", "")).active:
         return replace(_track(sps), convert=sps.convert)
     profile = parameters.get("profile-level-id", "").lower()
-    return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, profile if re.fullmatch("[0-9a-f]{6}", profile) else "")
+    return Track(Kind.VIDEO, "H264", CLOCK_RATE, 1, profile if _PROFILE.fullmatch(profile) else "")
 
 
 def _shape(sps: SequenceParameterSet) -> str:

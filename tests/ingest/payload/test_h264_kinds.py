@@ -21,6 +21,14 @@ def test_profile_comes_from_the_session_description_and_is_corrected_by_the_stre
     assert Stream(SPROP, **{"profile-level-id": "nonsense"}).track.track.profile == PARAMETER_SETS[0][1:4].hex()
 
 
+@pytest.mark.parametrize("announced", ["0033e7", "276400", "000000", "7a001e", "58a01e"])
+def test_a_profile_that_no_browser_decodes_is_not_believed_before_it_comes(announced: str) -> None:
+    stream = Stream(**{"profile-level-id": announced})
+    assert (stream.track.track.profile, stream.track.track.convert) == ("", "")
+    stream.feed(packetise(UNITS))
+    assert stream.track.track.profile == PARAMETER_SETS[0][1:4].hex()
+
+
 @pytest.mark.parametrize(
     ("profile", "pixels", "named"),
     [("high10", "yuv420p10le", "High 10"), ("high422", "yuv422p", "4:2:2"), ("high444", "yuv444p", "4:4:4")],
