@@ -2,13 +2,14 @@
 
 Cameras and intercoms send packets from 1 ms (AES67) to 4 kB, which only fragments of IP carry. Each is taken apart
 between two samples of all channels, and our timestamps are counted; the camera's say when the count has to jump over a
-gap. Samples stay as they are: signed, most significant byte first, channels in turn.
+gap. Samples go on as RFC 3551 has them: signed, most significant byte first, channels in turn.
 """
 
 from __future__ import annotations
 
 from common.media import MAX_PAYLOAD, Track
 from common.payload.output import Output
+from ingest.payload.byte_order import ByteOrder
 from ingest.payload.standalone import Standalone
 
 PACKET_MS = 20  # RFC 3551 4.2
@@ -18,9 +19,10 @@ MAX_DEVIATION_MS = 100  # a timestamp may be ahead of the count where no packet 
 class L16(Standalone):
     """One camera's track."""
 
-    def __init__(self, track: Track, output: Output) -> None:
+    def __init__(self, track: Track, output: Output, order: ByteOrder) -> None:
         super().__init__(track)
         self._output = output
+        self._order = order
         self._sample = 2 * track.channels  # bytes, of all channels
         self._chunk = min(track.clock_rate * PACKET_MS // 1000, MAX_PAYLOAD // self._sample)  # samples in a packet
         self._most = track.clock_rate * MAX_DEVIATION_MS // 1000
@@ -45,7 +47,7 @@ class L16(Standalone):
         most, self._gap = 0 if self._gap else self._most, False
         if self._timestamp is None or timestamp - self._timestamp - len(self._rest) // self._sample > most:
             self._rest, self._timestamp = b"", timestamp
-        samples = self._rest + packet[start:end]
+        samples = self._rest + self._order.in_network_order(packet[start:end])
         size = self._chunk * self._sample
         whole = len(samples) // size
         for number in range(whole):

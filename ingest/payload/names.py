@@ -31,8 +31,12 @@ _ALIASES = {
     **dict.fromkeys(("AAC", "AAC-HBR", "AAC-LC", "MP4A", "MPEG4-AAC", "MPEG-4-GENERIC"), "MPEG4-GENERIC"),
     **dict.fromkeys(("G711U", "G711-U", "G711MU", "G711-ULAW", "G711-MULAW", "PCM-ULAW", "PCM-MULAW"), "PCMU"),
     **dict.fromkeys(("ULAW", "U-LAW", "MULAW", "MU-LAW"), "PCMU"),
+    **dict.fromkeys(("PCM", "PCML", "L16LE", "S16LE", "PCM-S16LE"), "L16"),
     **dict.fromkeys(("G711A", "G711-A", "G711-ALAW", "PCM-ALAW", "ALAW", "A-LAW"), "PCMA"),
 }
+
+# Of these, names of samples with the least significant byte first.
+_LITTLE = frozenset(name for name, meant in _ALIASES.items() if meant == "L16")
 
 # Names that makers and containers have for the two ("H264+", "SMART265", "avc1"); what comes is looked at all the same.
 _MEANT = re.compile(r"(H264|\b264|SMART264|\bAVC[13]?\b)|H265|SMART265|HEVC|\bHEV1|\bHVC1")
@@ -90,10 +94,19 @@ UNKNOWN = {
 
 def registered(section: MediaSection, format_: Format) -> str:
     """The registered name, in upper case."""
-    codec = format_.codec.upper().replace(".", "").replace("_", "-").strip('"')
+    codec = _plain(format_)
     if not codec and section.kind == Kind.VIDEO and format_.payload_type in DYNAMIC:
         return "H264"  # AJA Helo says no more than the number; whether it is H.264 is seen when it comes
     codec = codec.removeprefix("X-")  # RFC 6648 2: of the time before it was registered
     if section.kind == Kind.VIDEO and (meant := _MEANT.search(codec)):
         return "H264" if meant[1] else "H265"
     return _ALIASES.get(codec, codec)
+
+
+def is_little(format_: Format) -> bool:
+    """Whether the name says of samples that their least significant byte comes first."""
+    return _plain(format_).removeprefix("X-") in _LITTLE
+
+
+def _plain(format_: Format) -> str:
+    return format_.codec.upper().replace(".", "").replace("_", "-").strip('"')

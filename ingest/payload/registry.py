@@ -15,13 +15,14 @@ from common.errors import CameraError
 from common.media import CLOCK_RATES, Kind, Track
 from common.payload.output import Output
 from ingest.payload import aac, g711, h264, h265, opus, speech, vpx
+from ingest.payload.byte_order import ByteOrder
 from ingest.payload.frames import Frames
 from ingest.payload.h263 import repack_h263
 from ingest.payload.jpeg import WHOLE, Jpeg, repack_whole
 from ingest.payload.l16 import L16
 from ingest.payload.mpeg2 import repack_mpeg2
 from ingest.payload.mpeg4 import repack_mpeg4
-from ingest.payload.names import CONVERTED, MUXED, REMEDIES, UNKNOWN, registered
+from ingest.payload.names import CONVERTED, MUXED, REMEDIES, UNKNOWN, is_little, registered
 from ingest.payload.redundant import CORRECTION, RED
 from ingest.payload.resample import MAX_RATE, can_resample
 from ingest.payload.sound import Sound
@@ -196,8 +197,11 @@ def make(choice: Choice, output: Output) -> PayloadFormat:
             return g711.G711(codec, output, rate=_g711_rate(choice.format), channels=choice.format.channels)
         case "G722" as codec:  # eight bits are two samples, but the clock counts as if they were one
             return g711.G711(codec, output)
-        case "L16" if choice.track.carried in CLOCK_RATES:
-            return L16(choice.track, output)
+        case "L16":
+            order = ByteOrder(choice.track.channels, little=is_little(choice.format))
+            if choice.track.carried in CLOCK_RATES:
+                return L16(choice.track, output, order)
+            return Sound(choice.track, output, order=order)
         case codec if codec in speech.TICKS:
             return speech.Speech(choice.track, choice.format.parameters, output)
         case codec:

@@ -6,6 +6,7 @@ import pytest
 
 from common.media import MAX_PAYLOAD, Batch, Kind, Track
 from common.payload.output import Output
+from ingest.payload.byte_order import ByteOrder
 from ingest.payload.l16 import L16
 from tests.fakes.clocks import ArrivalClock
 
@@ -13,7 +14,7 @@ from tests.fakes.clocks import ArrivalClock
 def l16(rate: int = 16_000, channels: int = 1) -> tuple[L16, Output]:
     track = Track(Kind.AUDIO, "L16", rate, channels)
     output = Output(Kind.AUDIO, track.carried, ArrivalClock(), epoch=1)
-    return L16(track, output), output
+    return L16(track, output, ByteOrder(channels)), output
 
 
 def samples(first: int, count: int) -> bytes:

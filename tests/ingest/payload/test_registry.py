@@ -103,6 +103,11 @@ def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = 
             converted(Kind.AUDIO, "L16", 16_000, name="uncompressed sound (L16)"),
             L16,
         ),
+        (
+            "audio 0 RTP/AVP 11\na=rtpmap:11 PCM/48000",
+            converted(Kind.AUDIO, "L16", 48_000, name="uncompressed sound (L16)"),
+            L16,
+        ),
         ("audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000", converted(Kind.AUDIO, "G726-32", 8_000, name="G.726"), Sound),
         ("audio 0 RTP/AVP 14", converted(Kind.AUDIO, "MPA", 90_000, name="MPEG audio (MP2 or MP3)"), Sound),
         (

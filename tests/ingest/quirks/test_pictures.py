@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
+from itertools import pairwise
+from math import sin
 
 import pytest
 
 from common.cameras import CameraState, Transport
 from ingest.payload import keyframes
 from ingest.payload.aac import Configuration
-from rigs.camera import FakeCamera, h264_track, pcmu_track
+from rigs.camera import FakeCamera, FakeTrack, h264_track, pcmu_track
 from rigs.video import Packet, encode, kind
 from tests.fakes.quirks import UNITS, media, plays
 from tests.fakes.viewer import Pulled
@@ -96,6 +99,19 @@ async def test_aac_that_is_announced_as_g711_is_said() -> None:
     async with FakeCamera([h264_track(), sound]) as fake, Pulled(fake.url) as pulled:
         await pulled.until(lambda: any("comes as AAC" in track.warning for track in pulled.camera.report.tracks))
         await pulled.until(lambda: len(pulled.of("video")) > 10)
+
+
+@pytest.mark.parametrize("name", ["PCM", "L16"])
+async def test_samples_with_their_bytes_the_other_way_round_are_turned(name: str) -> None:
+    tone = [int(9_000 * sin(n / 9)) for n in range(16_000)]
+    units = [[Packet(struct.pack("<640h", *tone[at : at + 640]), 0, False)] for at in range(0, 16_000, 640)]
+    sdp = f"m=audio 0 RTP/AVP 97\na=rtpmap:97 {name}/16000\n"
+    sound = FakeTrack(sdp, units, payload_type=97, ssrc=0x5678, ticks=640, control="trackID=2")
+    async with FakeCamera([h264_track(), sound]) as fake, Pulled(fake.url) as pulled:
+        await pulled.until(lambda: len(pulled.of("audio")) > 40)
+        heard = b"".join(batch.payloads[0] for batch in pulled.of("audio")[10:30])
+    steps = [abs(one - next) for one, next in pairwise(struct.unpack(f">{len(heard) // 2}h", heard))]
+    assert sum(steps) / len(steps) < 1_000
 
 
 async def test_b_frames_are_named() -> None:
