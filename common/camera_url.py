@@ -38,17 +38,20 @@ _SCHEME = re.compile(rf"{_NAMES}(?: ?[:;.,] ?([/\\]{{1,4}}) ?| ?([/\\]{{1,4}})[ 
 _JSON = re.compile(r"[a-z+]{4,11}:\\/\\/", re.IGNORECASE)  # as a string stands there, slashes escaped
 _INSIDE = {"rtsph": "rtsp", "rtsp+http": "rtsp"}  # of HTTP: how GStreamer, MediaMTX and others spell it
 _INSIDE |= dict.fromkeys(("rtspsh", "rtsp+https", "rtsps+http", "rtsps+https"), "rtsps")
-_SOURCE = re.compile(r"(https?|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
+_SOURCE = re.compile(r"(https?|httpx|rtmps?|srt|udp):[/\\]{1,4}|(file|device):[/\\]{1,4}", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):(?://|(?=[?.\w]))", re.IGNORECASE)
 _FILE = re.compile(r"/|~|[a-z]:[\\/]|\\\\|[^@:]+[.](?:mp4|mkv|avi|mov|ts|jpe?g|png)\Z", re.IGNORECASE)
-_WEB = re.compile(r"https?://", re.IGNORECASE)
-_SECOND = re.compile(r"[;,|+\s]rtsps?://", re.IGNORECASE)
+_AGAIN = re.compile(r"(?:https?|rtsps?)://", re.IGNORECASE)
+_SECOND = re.compile(r"[;,|+\s](?:[\w.-]{1,64}=)?rtsps?://", re.IGNORECASE)
 _ONE = "must be one address; a second one is that of the sub-stream (streams.sub.url)"
+_ALONE = "must be rtsp://host[:port][/path] alone, without spaces (write %20); user:password@ may stand before host"
 _HOST = re.compile(r"[^/?#\s]")
 _END_OF_HOST = re.compile(r"[/?#]")
-# ffmpeg:rtsp://, vlc://rtsp://, mjpeg:http://
+# ffmpeg:rtsp://, vlc://rtsp://, RTSP: rtsp://, mjpeg:http://
 _OF_ANOTHER = re.compile(
-    r"[a-z][a-z0-9+.-]{0,15}:(?://)?(?=rtsps?://)|(?!rtsp)[a-z][a-z0-9+.-]{0,15}:(?://)?(?=https?://)", re.IGNORECASE
+    r"(?:[a-z][a-z0-9+.-]{0,15}:(?://)?|rtsp(?: url)? ?: +)(?=rtsps?://)|"
+    r"(?!rtsp)[a-z][a-z0-9+.-]{0,15}:(?://)?(?=https?://)",
+    re.IGNORECASE,
 )
 _BEHIND = ",;"  # of a list
 _ESCAPES = ("\\n", "\\r", "\\t")  # of a text in a program
@@ -150,7 +153,7 @@ def read_pasted(text: str) -> PastedUrl:
     if _WIDE_SCHEME.match(text):
         text = text.translate(_WIDE)
     if found := _SOURCE.match(text):
-        return PastedUrl(_source(found, text[found.end() :]), unverified=False)
+        return _source(found, text[found.end() :])
     found = _SCHEME.match(text)
     if not found:
         raise ValueError(_no_scheme(text))
@@ -160,15 +163,18 @@ def read_pasted(text: str) -> PastedUrl:
     if _SECOND.search(rest[rest.rfind("@") + 1 :]):
         raise ValueError(_ONE)
     if not _HOST.match(rest) or any(c.isspace() or not c.isprintable() for c in rest):
-        raise ValueError(
-            "must be rtsp://host[:port][/path] alone, without spaces (write %20); user:password@ may stand before host"
-        )
+        raise ValueError(_ALONE)
     if _SLASH_LOGIN.match(rest):
         raise ValueError("a colon stands between user name and password; in a path write @ as %40")
     start = rest.rfind("@") + 1
+    if "/" not in rest[:start] and rest[start:].lower().startswith(f"{scheme}://"):  # a login before a whole address
+        rest = rest[:start] + rest[start + len(f"{scheme}://") :]
     path = _SHELL.sub("", rest[start:].replace("\\u0026", "&").replace("&amp;", "&")).replace("\\", "/")
     host = _END_OF_HOST.split(path, maxsplit=1)[0]
-    path = unicodedata.normalize("NFKC", host) + path[len(host) :]  # East Asian keyboards have digits of their own
+    plain = unicodedata.normalize("NFKC", host)  # East Asian keyboards have digits of their own
+    if " " in plain:  # an accent that stands alone
+        raise ValueError(_ALONE)
+    path = plain + path[len(host) :]
     _check(rest[: start - 1] if start else "", path)
     path = _ENABLE_SRTP.sub(lambda match: match[1] if match[2] else "", path)
     if "/" not in rest[:start]:  # else it may be the end of a path
@@ -201,8 +207,8 @@ def _check(credentials: str, path: str) -> None:
         raise ValueError("the host is a placeholder; put the camera's own name or address in")
     if _PLACEHOLDER.fullmatch(user) or user == _HIDDEN or _PLACEHOLDER.fullmatch(password) or _DOTS.fullmatch(password):
         raise ValueError("user name or password is a placeholder; put the camera's own in")
-    if web := _WEB.match(path):
-        raise ValueError(f"must have the host behind rtsp://; leave {web[0].lower()} out")
+    if "/" not in credentials and (again := _AGAIN.match(path)):
+        raise ValueError(f"must have the host behind rtsp://; leave {again[0].lower()} out")
     if _PLACE_IN_PATH.search(path, len(host)):
         raise ValueError("the path holds a placeholder; put in what the camera's manual or its own page says")
     if _SECOND.search(path):
@@ -241,14 +247,16 @@ def _plain_ipv4(path: str) -> str:
     return ".".join(str(int(each)) for each in numbers) + path[found.end() :]
 
 
-def _source(found: re.Match[str], rest: str) -> str:
+def _source(found: re.Match[str], rest: str) -> PastedUrl:
     scheme = (found[1] or found[2]).lower()
     if _ONVIF.search(rest):
         raise ValueError(_SPELLINGS["onvif"])
     if not rest or any(c.isspace() or not c.isprintable() for c in rest):
         what = "host[:port][/path]" if found[1] else "/path"
         raise ValueError(f"must be {scheme}://{what} without spaces (write %20)")
-    return f"{scheme}://{rest}" if found[1] else f"{scheme}:///{rest}"
+    if scheme == "httpx":  # go2rtc's spelling
+        return PastedUrl(f"https://{rest}", unverified=True)
+    return PastedUrl(f"{scheme}://{rest}" if found[1] else f"{scheme}:///{rest}", unverified=False)
 
 
 def _no_scheme(text: str) -> str:

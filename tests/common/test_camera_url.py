@@ -53,6 +53,8 @@ URL = "rtsp://192.0.2.7:554/live"
         f"ffmpeg:{URL}",
         f"vlc://{URL}",
         f"http://{URL}",
+        f"RTSP: {URL}",
+        f"rtsp url: {URL}",
         "rtsp%3A%2F%2F192.0.2.7:554%2Flive",
         "rtsp\uff1a\uff0f\uff0f192.0.2.7\uff1a554\uff0flive",
         f"\u200e{URL}\u202c",
@@ -130,6 +132,8 @@ def test_what_can_only_mean_one_thing_is_put_right(text: str) -> None:
         ("udp+rtp://192.0.2.7:5000", "RTP without RTSP"),
         ("rtsp://http://192.0.2.7/live", "leave http:// out"),
         ("rtsp://admin:pw@https://192.0.2.7/live", "leave https:// out"),
+        ("rtsp://admin:pw@rtsps://192.0.2.7/live", "leave rtsps:// out"),
+        ("rtsp://192.0.2.7/stream1;back=rtsp://192.0.2.7/stream2", "one address; a second one is that of"),
         ("rtsp://192.0.2.7/stream1;rtsp://192.0.2.7/stream2", "one address; a second one is that of the sub-stream"),
         ("rtsp://192.0.2.7/stream1,rtsp://192.0.2.7/stream2", "one address; a second one is that of the sub-stream"),
     ],
@@ -224,6 +228,12 @@ def test_a_password_stays_as_it_is(password: str) -> None:
     assert read_pasted(url).url == url
 
 
+def test_a_login_before_a_whole_address_is_its_login() -> None:
+    assert read_pasted("rtsp://admin:p@ss@rtsp://192.0.2.7/live").url == "rtsp://admin:p@ss@192.0.2.7/live"
+    assert read_pasted("rtsps://admin:pw@RTSPS://192.0.2.7/live").url == "rtsps://admin:pw@192.0.2.7/live"
+    assert read_pasted("rtsp://192.0.2.7/a@rtsp://door/").url == "rtsp://192.0.2.7/a@rtsp://door/"
+
+
 def test_some_quotes_around_each_other_are_taken_off_and_not_thousands() -> None:
     assert read_pasted("\"'`rtsp://door/`'\"").url == "rtsp://door/"
     with pytest.raises(ValueError, match="the address alone"):
@@ -285,6 +295,7 @@ def test_rtspx_is_rtsps_without_verification(tls: dict[str, object]) -> None:
         ("file:", "must start with"),
         ("file:///", "must be file:///path without spaces"),
         ("rtsp://", "rtsp://host"),
+        ("rtsp://\u00a8secret/", "without spaces"),
         ("rtsp:///?secret", "rtsp://host"),
         ("rtsp://192.0.2.7/my secret", "%20"),
         ("rtsp://192.0.2.7/\x00secret", "rtsp://host"),
