@@ -97,7 +97,8 @@ class _Reduced:
         port, _, rest = rest.partition(" ")
         protocol, _, formats = rest.partition(" ")
         if kind in _MEDIA:  # what is no payload type stands for nothing
-            rest = f"{protocol.upper()} {' '.join(each for each in formats.split(' ') if not each or each.isdecimal())}"
+            formats = " ".join(each for each in formats.split(" ") if not each or each.isdecimal())
+        rest = f"{protocol.upper()} {formats}"
         self._keep(f"{kind} {'9' if port.isdecimal() and port.strip('0') else port} {rest}", "m")
         for payload_type in formats.split() if kind == "m=audio" else ():
             if payload_type in _STATIC:

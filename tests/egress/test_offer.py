@@ -80,6 +80,12 @@ def test_each_section_has_lines_of_its_own() -> None:
     assert [bool(media.rtp.codecs) for media in offer.media] == [True] * 3
 
 
+@pytest.mark.parametrize("other", ["image 0 udptl t38", "message 9 tcp/msrp *", "text 0 rtp/avp 98"])
+def test_a_section_of_another_kind_is_passed_over(other: str) -> None:
+    offer = BROWSER.offer(video_section("0")) + f"m={other}\r\n"
+    assert [section.mid for section in negotiate(offer, [H264]).sections] == ["0"]
+
+
 @pytest.mark.parametrize(
     ("offer", "problem"),
     [
