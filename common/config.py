@@ -10,7 +10,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -19,9 +19,11 @@ from common.config_access import AuthConfig, JwtConfig, OidcConfig
 from common.config_cameras import CameraConfig
 from common.config_limits import LimitsConfig, SourcesConfig
 from common.config_types import (
+    IN_ANY_CASE,
     Advertise,
     BasePath,
     CameraId,
+    FilePath,
     Hosts,
     IceServers,
     Listen,
@@ -75,10 +77,10 @@ class HttpConfig(Section):
         description="Secret shared with the TURN servers: it gives each viewer a password of its own, which runs out.",
     )
     turn_hours: float = Field(12.0, ge=0.25, le=720, description="Hours after which such a password runs out.")
-    tls_cert: Path | None = Field(
+    tls_cert: FilePath | None = Field(
         None, description="PEM file of the certificate and those that lead to its authority: the page is https then."
     )
-    tls_key: Path | None = Field(
+    tls_key: FilePath | None = Field(
         None, description="PEM file of the certificate's key; by default it is in the file of the certificate."
     )
     redirect_from: ListenOrNot = Field(
@@ -140,7 +142,7 @@ class BrokerConfig(Section):
         default_factory=default_broker_address,
         description="ipc:///DIRECTORY on one machine, tcp://HOST:PORT (PORT and the next three) on several.",
     )
-    relay: Literal["auto", "inside", "apart"] = Field(
+    relay: Annotated[Literal["auto", "inside", "apart"], IN_ANY_CASE] = Field(
         "auto",
         description=(
             "Media is relayed `inside` the broker's process, or `apart`, by `camshaft relay` on its machine; "
@@ -171,7 +173,7 @@ class ClusterConfig(Section):
         repr=False,
         description="A worker's token, in place of the secret; made on the broker's machine: `camshaft token worker`.",
     )
-    key_file: Path | None = Field(
+    key_file: FilePath | None = Field(
         None,
         description="File for the key that a worker gets for its token; by default it gets a new one at each start.",
     )
@@ -192,7 +194,7 @@ class EgressConfig(Section):
         le=256,
         description="Egress processes to start; default one, and more up to one per core while these have much to do.",
     )
-    compiled: Literal["auto", "always", "never"] = Field(
+    compiled: Annotated[Literal["auto", "always", "never"], IN_ANY_CASE] = Field(
         "auto",
         description="Use the compiled send loop: auto (where it was built), always (or do not start), never.",
     )
@@ -210,7 +212,7 @@ class TranscodeConfig(Section):
     max_height: Whole = Field(
         0, ge=0, le=8_192, description="Lines of a converted picture; a higher one is made smaller. 0: as it comes."
     )
-    encoder: Literal["auto", "software"] = Field(
+    encoder: Annotated[Literal["auto", "software"], IN_ANY_CASE] = Field(
         "auto",
         description="What encodes pictures: hardware where a trial at the start shows that it serves, or software.",
     )
@@ -236,8 +238,8 @@ class DrainConfig(Section):
 class StoreConfig(Section):
     """Where cameras that were added at run time are kept."""
 
-    path: Path = Field(Path("camshaft.db"), description="SQLite file for cameras added at run time.")
-    key_file: Path | None = Field(
+    path: FilePath = Field(Path("camshaft.db"), description="SQLite file for cameras added at run time.")
+    key_file: FilePath | None = Field(
         None,
         description="File with the key that seals passwords there; by default one that is made beside it.",
     )
@@ -246,8 +248,12 @@ class StoreConfig(Section):
 class LogConfig(Section):
     """Logs, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
-    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON lines.")
+    level: Annotated[Literal["debug", "info", "warning", "error"], IN_ANY_CASE] = Field(
+        "info", description="Least severity that is written."
+    )
+    format: Annotated[Literal["auto", "text", "json"], IN_ANY_CASE] = Field(
+        "auto", description="auto: text on a terminal, else JSON lines."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The part of the configuration that says who may do what: tokens, groups, signed tokens, a provider of sign-in."""
 
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -10,8 +9,10 @@ from pydantic import (
 
 from common.access import AccessRole
 from common.config_types import (
+    IN_ANY_CASE,
     Digest,
     Expiry,
+    FilePath,
     JwtAlgorithm,
     JwtAlgorithms,
     JwtSecret,
@@ -50,7 +51,7 @@ class TokenConfig(GroupConfig):
 class AuthConfig(Section):
     """The right to reach the front door. ``auth: none``, ``CAMSHAFT_AUTH=none`` and ``--auth none`` say its mode."""
 
-    mode: Literal["auto", "required", "none"] = Field(
+    mode: Annotated[Literal["auto", "required", "none"], IN_ANY_CASE] = Field(
         "auto",
         description="Who must show who they are: auto (everybody, unless we listen on the loopback alone, know "
         "of no proxy in front, and there is no token, user, key, proxy or provider to know them by), "
@@ -91,7 +92,7 @@ class JwtConfig(Section):
     secret: JwtSecret = Field(
         "", repr=False, description="Secret that tokens are signed with (HS256), 32 characters or more."
     )
-    key_file: Path | None = Field(None, description="PEM file with the public key that tokens are signed with.")
+    key_file: FilePath | None = Field(None, description="PEM file with the public key that tokens are signed with.")
     jwks: WebAddress = Field(
         "", description="https:// address of the keys (JWK Set, RFC 7517); asked again when a token names a new one."
     )

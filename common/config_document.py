@@ -72,7 +72,7 @@ class Document:
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
             where = self._line(mark) if mark else self._file
-            raise ConfigError(f"not valid YAML: {_in_words(exc.problem or '')}", where=where) from None
+            raise ConfigError(f"not valid YAML: {in_words(exc.problem or '')}", where=where) from None
         except yaml.YAMLError:
             raise ConfigError("not valid YAML", where=self._file) from None
         except ValueError:  # of its constructors, such as for 2001-99-99, and of Python for 5,000 digits
@@ -187,5 +187,6 @@ class Document:
         return f"{self._file}, line {mark.line + 1}"
 
 
-def _in_words(problem: str) -> str:
+def in_words(problem: str) -> str:
+    """The parser's finding in words for people who write such a file by hand."""
     return next((words for part, words in _WORDS if part in problem), problem)

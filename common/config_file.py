@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from common.camera_url import SCHEMES
 from common.config import CAMERA_VARIABLE, DEMO_VARIABLE, Config, Origin
 from common.config_access import AuthConfig
 from common.config_cameras import CameraConfig
@@ -31,6 +32,8 @@ _VARIABLES = tuple(
     for leaf in leaves()
     for variable in leaf.variables
 )
+# Of a comma or semicolon in an address no other address follows.
+_BETWEEN = re.compile(rf"\s+|[,;](?=(?:[\w.-]{{1,64}}=)?(?:{'|'.join(SCHEMES)})://)", re.IGNORECASE)
 _NAMED_URL = re.compile(r"([^=:/@?]*)=([\"'<]?\w+:.*)")
 
 
@@ -102,12 +105,12 @@ def secret_files(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def cameras_of(value: str) -> Iterator[tuple[str, str]]:
-    """Name and URL of each ``[NAME=]URL`` in ``CAMSHAFT_CAMERA``; several are separated by spaces.
+    """Name and URL of each ``[NAME=]URL`` in ``CAMSHAFT_CAMERA``; several are separated by spaces, or as lists are.
 
     Cameras without a name are called ``camera``, ``camera-2``, ``camera-3``.
     """
     unnamed = 0
-    for word in value.split():
+    for word in filter(None, _BETWEEN.split(_unquoted(value))):
         if match := _NAMED_URL.fullmatch(word):
             yield match[1], match[2]
         else:
@@ -117,7 +120,7 @@ def cameras_of(value: str) -> Iterator[tuple[str, str]]:
 
 def _variable(name: str, environ: Mapping[str, str], *, secret: bool) -> tuple[str, str]:
     """The value of a variable, or of the file that another one names, and which of the two it is."""
-    text = environ.get(name, "")
+    text = environ.get(name, "") if secret else _unquoted(environ.get(name, ""))
     if is_service_link(name, text):
         text = ""
     file = environ.get(in_file(name), "") if secret else ""
@@ -126,3 +129,10 @@ def _variable(name: str, environ: Mapping[str, str], *, secret: bool) -> tuple[s
     if text:
         raise ConfigError(f"{name} is given as well; leave one of the two out", where=in_file(name))
     return read_secret(Path(file), in_file(name)), in_file(name)
+
+
+def _unquoted(text: str) -> str:
+    """The text without the quotes and line ends that ``docker run --env-file`` and compose files leave at its ends."""
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]
+    return text[1:-1].strip() if quoted else text

@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -107,6 +108,10 @@ def _no_flag_but_number(value: object) -> object:
     return value
 
 
+def _in_lower_case(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 def _several(value: object) -> object:
     if isinstance(value, str):  # one, where a list may stand
         return [part.strip() for part in value.split(",") if part.strip()]
@@ -118,9 +123,11 @@ def _several(value: object) -> object:
 def _host(value: str) -> str:
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(value))
+    with contextlib.suppress(UnicodeError):
+        value = value if value.isascii() else value.encode("idna").decode()  # as browsers ask for it
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
         raise ValueError("must be a name alone, such as cameras.example.org, without https:// and without a port")
-    return value
+    return value.rstrip(".")
 
 
 def _address(value: str) -> str:
@@ -155,18 +162,27 @@ def _ice_server(value: str) -> str:
 
 
 def _advertised(value: str) -> str:
-    stun = split_stun_server(value) is not None
-    if not stun and not _is_address(value) and not _NAME.fullmatch(value):
-        raise ValueError("must be an address or a name alone, without https:// and without a port, or stun:HOST[:PORT]")
+    if stun := split_stun_server(value):
+        if stun[0].isdigit():  # go2rtc's word for its own port
+            raise ValueError("names no server: must be stun:HOST[:PORT], such as stun:stun.example.org")
+        return value
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        if _NAME.fullmatch(value):
+            return value
+        what = "an address or a name alone, without https:// and without a port, or stun:HOST[:PORT]"
+        raise ValueError(f"must be {what}") from None
+    if address.is_unspecified:
+        raise ValueError(f"{value} is nobody's address; leave it out, or write one that viewers reach")
     return value
 
 
-def _is_address(value: str) -> bool:
+def _path(value: Path) -> Path:
     try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError("names a home directory that is not known here; write the whole path") from None
 
 
 def _switch_or_port(value: object) -> object:
@@ -223,6 +239,9 @@ def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+IN_ANY_CASE = BeforeValidator(_in_lower_case)
+"""Reads a word of which a few are allowed in any case: INFO, None."""
+
 JwtAlgorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 SwitchOrPort = Annotated[
     str, BeforeValidator(_switch_or_port), WithJsonSchema({"type": "string", "pattern": "^(on|off|[0-9]{1,5})$"})
@@ -248,6 +267,7 @@ Label = Annotated[
     Field(max_length=MAX_LABEL),
     WithJsonSchema({"type": "string", "pattern": f"^[^{_NO_LINE}]*$", "maxLength": MAX_LABEL}),
 ]
+FilePath = Annotated[Path, AfterValidator(_path)]
 BasePath = Annotated[str, AfterValidator(_base_path)]
 Listen = Annotated[str, AfterValidator(_listen)]
 ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]

@@ -89,6 +89,31 @@ def test_list_variable_is_split_at_commas() -> None:
     assert config.media.advertise == ("192.0.2.1", "host")
 
 
+@pytest.mark.parametrize("written", ["{}", '"{}"', "'{}'", " {} ", "{}\r", '"{}"\r\n'])
+def test_a_variable_is_read_as_files_of_variables_leave_it(write: Writer, written: str) -> None:
+    environ = {"CAMSHAFT_HTTP_LISTEN": ":1", "CAMSHAFT_AUTH": "none", "CAMSHAFT_BROKER_DIRECT": "false"}
+    config = write.load("", {name: written.format(value) for name, value in environ.items()})
+    assert (config.http.listen, config.auth.mode, config.broker.direct) == (":1", "none", False)
+
+
+def test_a_secret_in_a_variable_is_left_as_it_is(write: Writer) -> None:
+    secret = '"of everybody in the cluster" '
+    assert write.load("", {"CAMSHAFT_CLUSTER_SECRET": secret}).cluster.secret == secret
+
+
+@pytest.mark.parametrize("level", ["INFO", "Info", "info"])
+def test_a_word_of_a_few_may_be_written_in_any_case(write: Writer, level: str) -> None:
+    assert write.load("", {"CAMSHAFT_LOG_LEVEL": level}).log.level == "info"
+    assert write.load(f"log: {{level: {level}}}\nauth: None").auth.mode == "none"
+
+
+def test_a_path_may_begin_at_home(write: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert write.load("store: {path: ~/cams.db}").store.path == Path("/home/me/cams.db")
+    with pytest.raises(ConfigError, match="write the whole path"):
+        write.load("store: {path: ~nobody-at-all/cams.db}")
+
+
 def test_empty_variable_counts_as_not_set(write: Writer) -> None:
     config = write.load("media: {port: 7}", {"CAMSHAFT_MEDIA_PORT": "", "CAMSHAFT_CAMERA": ""})
     assert config.media.port == 7
@@ -138,6 +163,13 @@ def test_ice_servers(write: Writer, server: str, parts: tuple[str, str, str]) ->
     assert not parts[2] or server not in redact(f"x {server} y")
 
 
+def test_a_name_of_the_server_is_held_as_browsers_ask_for_it(write: Writer) -> None:
+    assert write.load("http: {hosts: [küche.example, cams.example.org.]}").http.hosts == (
+        "xn--kche-0ra.example",
+        "cams.example.org",
+    )
+
+
 def test_published_names_and_addresses(write: Writer) -> None:
     assert write.load("", {"CAMSHAFT_HTTP_HOSTS": "Cam.example.org, ::1"}).http.hosts == ("Cam.example.org", "::1")
 
@@ -159,6 +191,8 @@ def test_variable_cannot_hide_a_section_of_the_wrong_type(write: Writer) -> None
             [("camera", "rtsp://x/"), ("yard", "rtsps://y/"), ("camera-2", "rtsp://z/")],
         ),
         ("", []),
+        ("a=rtsp://x/,b=rtsp://y/;rtsp://z/", [("a", "rtsp://x/"), ("b", "rtsp://y/"), ("camera", "rtsp://z/")]),
+        ('"a=rtsp://x/?c=1,2;d=3 b=http://y/"', [("a", "rtsp://x/?c=1,2;d=3"), ("b", "http://y/")]),
     ],
 )
 def test_camera_variable_holds_urls_with_or_without_name(value: str, cameras: list[tuple[str, str]]) -> None:
