@@ -11,10 +11,11 @@ import yaml
 
 from camshaft.table import tell
 from common import process
+from common.config_document import in_words
 from common.errors import ConfigError, unreadable
 
 MAX_BYTES = 8 << 20  # ten thousand cameras; a larger file is none that people write
-_PROGRAMS = ("go2rtc", "mediamtx", "frigate")
+_PROGRAMS = ("go2rtc", "mediamtx", "frigate", "homeassistant")
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,11 +29,23 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _elsewhere(loader: _Loader, suffix: str, node: yaml.Node) -> object:
+    """A value with a tag of the program's own: text as it is written, ``!secret NAME``."""
+    if isinstance(node, yaml.ScalarNode):
+        return f"!{suffix} {loader.construct_scalar(node)}"
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True) if isinstance(node, yaml.MappingNode) else None
+
+
+_Loader.add_multi_constructor("!", _elsewhere)
+
+
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "program", type=click.Choice(_PROGRAMS), help="The file's program; default: by its looks.")
 def import_command(file: Path, program: str | None) -> None:
-    """Print a camshaft.yaml with the cameras of FILE: a go2rtc.yaml, a mediamtx.yml, or Frigate's config.yml.
+    """Print a camshaft.yaml with the cameras of FILE: of go2rtc, MediaMTX, Frigate or Home Assistant.
 
     What cannot be taken is named on standard error, with the reason. Passwords are printed as they are in FILE. Exit
     code 0: there is a camera in it; 1: there is none; 2: FILE cannot be read.
@@ -42,6 +55,8 @@ def import_command(file: Path, program: str | None) -> None:
     found = convert(_read(file), program or "", str(file))
     click.echo(write(found, file.name), nl=False)
     tell((f"left out: {line}" for line in found.left_out), err=True)
+    if found.variables:
+        click.echo(f"set these variables before the start: {', '.join(found.variables)}", err=True)
     count = len(found.cameras)
     click.echo(f"{count} {'camera' if count == 1 else 'cameras'} of {found.program} taken", err=True)
     sys.exit(process.EXIT_OK if found.cameras else process.EXIT_FAILED)
@@ -63,6 +78,6 @@ def _read(file: Path) -> Any:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"not valid YAML: {exc.problem}", where=f"{where}{line}") from None
+        raise ConfigError(f"not valid YAML: {in_words(exc.problem or '')}", where=f"{where}{line}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError("not valid YAML", where=where) from None

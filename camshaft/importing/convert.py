@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from camshaft.importing import frigate, go2rtc, mediamtx
+from camshaft.importing import frigate, go2rtc, homeassistant, mediamtx
 from camshaft.importing.found import Camera, Found, shown
 from common.config import Config
 from common.errors import ConfigError
+
+_PUT = "put what that holds in its place"
 
 READERS: Mapping[str, Callable[[Mapping[Any, Any]], Found]] = {
     "go2rtc": go2rtc.read,
     "mediamtx": mediamtx.read,
     "frigate": frigate.read,
+    "homeassistant": homeassistant.read,
 }
 
 
@@ -24,13 +27,27 @@ def convert(document: object, program: str = "", where: str = "") -> Found:
 
     Raises ``ConfigError`` for a document that is none of these.
     """
+    if homeassistant.is_list(document):
+        document = {"camera": document}
     if not isinstance(document, Mapping):
         raise ConfigError("holds no keys and values, so it is no file of go2rtc, MediaMTX or Frigate", where=where)
+    elsewhere = [f"{key}: {shown(text)} stands in another file; {_PUT}" for key, text in _elsewhere(document)]
     program = program or _program(document)
+    if not program and elsewhere:
+        raise ConfigError(elsewhere[0], where=where)
     if not program:
-        known = "streams (go2rtc), paths (MediaMTX) nor cameras with ffmpeg (Frigate)"
+        known = "streams (go2rtc), paths (MediaMTX), cameras with ffmpeg (Frigate) nor camera (Home Assistant)"
         raise ConfigError(f"has neither {known}; say what it is: --from", where=where)
-    return READERS[program](document)
+    found = READERS[program](document)
+    found.left_out += elsewhere
+    return found
+
+
+def _elsewhere(document: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Keys of cameras whose value is a tag of another file: ``!include FILE``."""
+    for key in ("streams", "paths", "cameras", "camera"):
+        if isinstance(text := document.get(key), str) and text.startswith("!"):
+            yield key, text
 
 
 def write(found: Found, name: str) -> str:
@@ -60,6 +77,8 @@ def _yaml(document: dict[str, Any]) -> list[str]:
 
 def _program(document: Mapping[Any, Any]) -> str:
     """The name of the program that has such files."""
+    if homeassistant.is_one(document):
+        return "homeassistant"
     cameras = document.get("cameras")
     if isinstance(document.get("go2rtc"), Mapping) or (
         isinstance(cameras, Mapping) and any(isinstance(c, Mapping) and "ffmpeg" in c for c in cameras.values())

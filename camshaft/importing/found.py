@@ -41,6 +41,12 @@ class Found:
     left_out: list[str] = field(default_factory=list)
     _names: dict[str, int] = field(default_factory=dict)  # that cameras have, and how often each was wanted
 
+    @property
+    def variables(self) -> list[str]:
+        """Variables that have to be set for what was taken."""
+        addresses = (address for camera in self.cameras for address in (camera.url, camera.sub) if address is not None)
+        return list(dict.fromkeys(name for address in addresses for name in address.wants))
+
     def leave(self, what: str, why: str) -> None:
         """``what`` is not taken."""
         self.left_out.append(f"{shown(what)}: {why}")
@@ -107,6 +113,12 @@ def texts(value: object) -> Iterator[str]:
 def mapping(value: object) -> Mapping[Any, Any]:
     """The value if it holds keys and values, else nothing."""
     return value if isinstance(value, Mapping) else {}
+
+
+def switched(value: object) -> bool | None:
+    """A switch as YAML has it, or as text; ``None`` for what is none."""
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    return words.get(value.strip().lower()) if isinstance(value, str) else value if isinstance(value, bool) else None
 
 
 def _unfit(camera: Camera, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from camshaft.importing import go2rtc
 from camshaft.importing.address import Address
-from camshaft.importing.found import Camera, Found, mapping, shown, texts
+from camshaft.importing.found import Camera, Found, mapping, shown, switched, texts
 
 PROGRAM = "Frigate"
 
@@ -20,13 +20,15 @@ def read(document: Mapping[Any, Any]) -> Found:
     """The cameras of a Frigate's ``config.yml``."""
     found = Found(PROGRAM)
     inside = mapping(document.get("go2rtc"))
-    streams = go2rtc.Streams(inside.get("streams"), found)
+    set_here = mapping(document.get("environment_vars")).items()
+    known = {str(name): str(value) for name, value in set_here if isinstance(value, str | int)}
+    streams = go2rtc.Streams(inside.get("streams"), found, known)
     for name, camera in mapping(document.get("cameras")).items():
         if isinstance(name, str | int):
             _take(str(name), mapping(camera), streams, found)
     streams.take_rest()
     go2rtc.settings(inside, found)
-    found.leave_keys(document, ("cameras", "go2rtc"))
+    found.leave_keys(document, ("cameras", "go2rtc", "environment_vars"))
     return found
 
 
@@ -36,7 +38,7 @@ def _take(name: str, section: Mapping[Any, Any], streams: go2rtc.Streams, found:
     main = next((address for address, roles in inputs if "record" in roles), None)
     detecting = next((address for address, roles in inputs if "detect" in roles), None)
     main = main or next(iter(live), None) or next((address for address, _ in inputs), None)
-    if section.get("enabled") is False:
+    if switched(section.get("enabled")) is False:
         found.leave(name, "is switched off there (enabled: false)")
     elif main is None:
         found.leave(name, "has no input that can be taken")
@@ -71,7 +73,7 @@ def _inputs(
         elif why := go2rtc.refusal(path.strip()):
             found.leave(name, why)
         else:
-            yield Address.of(path.strip()), roles
+            yield Address.of(path.strip(), streams.known), roles
 
 
 def _live(name: str, section: Mapping[Any, Any], streams: go2rtc.Streams) -> Iterator[Address]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from camshaft.importing.address import Address
@@ -21,7 +22,7 @@ MAX_LINKED = 8  # … and streams that one leads to in all: where each names all
 MAX_SOURCES = 16  # of one stream that are looked at; people write two or three
 _SUB_NAME = re.compile(r"(?P<main>.+?)[_.-]?(?:sub(?:[_-]?stream)?|low(?:[_-]?res)?|lq|sd)", re.IGNORECASE)
 _MAIN_ENDS = ("", "_main", "-main", "_hd", "-hd", "_hq", "-hq")
-_PULLED = re.compile(r"(?:rtsp[sx]?|https?|rtmps?|srt|udp)://", re.IGNORECASE)
+_PULLED = re.compile(r"(?:rtsp[sx]?|http[sx]?|rtmps?|srt|udp)://", re.IGNORECASE)
 _OPTION = re.compile(r"#(?=[a-z_]+(?:[=#]|\Z))")  # behind an address; another # may be a password's
 _DEVICE = re.compile(r"/dev/|device(?:\?|$)")
 _LOST = ("header", "rotate", "raw", "drawtext")  # options without which the picture is another one, or none
@@ -39,10 +40,11 @@ class Source:
 
 
 class Streams:
-    """The streams of a file, and which of them have been taken."""
+    """The streams of a file, and which of them have been taken. ``known``: variables that the file sets itself."""
 
-    def __init__(self, section: object, found: Found) -> None:
+    def __init__(self, section: object, found: Found, known: Mapping[str, str] = MappingProxyType({})) -> None:
         self._found = found
+        self.known = known
         self.sources: dict[str, list[Source]] = {}
         self.used: set[str] = set()
         self._refused: set[str] = set()  # of which it has been said
@@ -105,7 +107,7 @@ class Streams:
             else:
                 if lost := [key for key in _LOST if any(option.startswith(f"{key}=") for option in options)]:
                     self._found.leave(f"{name}, {', '.join(lost)}", "no option of a camera here")
-                sources.append(Source(Address.of(plain), transport if transport in ("tcp", "udp") else ""))
+                sources.append(Source(Address.of(plain, self.known), transport if transport in ("tcp", "udp") else ""))
         return sources
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from camshaft.importing.address import Address
-from camshaft.importing.found import Camera, Found, mapping, shown, texts
+from camshaft.importing.found import Camera, Found, mapping, shown, switched, texts
 from common.address import split_ice_server
 from common.config_file import parse_camera
 from common.config_types import MIN_SECRET
@@ -70,7 +70,7 @@ def _take_options(camera: Camera, path: Mapping[Any, Any]) -> None:
         camera.settings["transport"] = transport
     elif transport not in (None, "automatic"):
         camera.comments.append(f"transport {shown(str(transport)) if isinstance(transport, str) else '?'} not taken")
-    if path.get("sourceOnDemand") is True or path.get("sourceOnDemand") == "yes":
+    if switched(path.get("sourceOnDemand")):
         camera.settings["on_demand"] = True
         kept = _seconds(path.get("sourceOnDemandCloseAfter"))
         if kept is not None:

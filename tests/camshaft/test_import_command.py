@@ -45,6 +45,20 @@ def test_a_camera_is_called_as_it_is_written() -> None:
     assert set(load(Path("camshaft.yaml"), environ={}).cameras) == {*names[:-1], "camera", "y"}
 
 
+def test_variables_that_are_to_be_set_are_named() -> None:
+    Path("go2rtc.yaml").write_text("streams:\n  a: rtsp://${USER}:${PW}@h/\n  b: rtsp://${USER}:${X:1}@h/\n")
+    assert "set these variables before the start: USER, PW\n" in run("go2rtc.yaml").output
+
+
+def test_a_tag_of_the_program_s_costs_no_other_camera() -> None:
+    Path("go2rtc.yaml").write_text("streams:\n  a: !secret cam_a\n  b: [rtsp://h/b, !x [y]]\nlog: !x {level: info}\n")
+    output = run("go2rtc.yaml").output
+    assert "left out: a: a source of the kind !secret cam_a" in output
+    assert "1 camera of go2rtc taken" in output
+    Path("frigate.yml").write_text("cameras: !include cameras.yml\n")
+    assert "cameras: !include cameras.yml stands in another file" in run("frigate.yml").output
+
+
 def test_a_file_without_a_camera_exits_with_1() -> None:
     Path("mediamtx.yml").write_text("paths:\n  all_others:\n")
     result = run("mediamtx.yml")

@@ -46,6 +46,7 @@ KEYS = st.sampled_from(
         "streams", "paths", "cameras", "go2rtc", "ffmpeg", "inputs", "path", "roles", "live", "enabled", "url",
         "webrtc", "candidates", "listen", "log", "level", "source", "sourceOnDemand", "sourceOnDemandCloseAfter",
         "username", "sourceFingerprint", "rtspTransport", "webrtcICEServers2", "password", "pathDefaults",
+        "camera", "platform", "stream_source", "input", "options", "entries", "data", "domain", "environment_vars",
         "webrtcAdditionalHosts", "webrtcLocalUDPAddress", "logLevel", "a", "a_sub",
     ]
 )  # fmt: skip
@@ -53,7 +54,7 @@ TEXTS = st.sampled_from(
     [
         "rtsp://h/", "rtsp://u:${P:x}@h/sub", "rtsp://127.0.0.1:8554/a", "ffmpeg:a#x", "{FRIGATE_X}", "${", "$$",
         "turn:h", "stun:h", "exec:x", ":1", "info", "record", "detect", "yes", "rtsps://h/\n# x: 1", "http://h/",
-        "10s", "\x00",
+        "10s", "\x00", "generic", "ffmpeg",
     ]
 ) | st.text(max_size=8)  # fmt: skip
 ANYTHING = st.recursive(

@@ -1,0 +1,83 @@
+"""Home Assistant: cameras of its ``configuration.yaml``, and those of ``.storage/core.config_entries``, where it keeps
+what was set up on its pages.
+
+Of its ways to have a camera those name an address that can be pulled: ``generic``, ``ffmpeg`` and ``mjpeg``. The others
+speak the maker's own protocol.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from camshaft.importing.address import Address
+from camshaft.importing.found import Camera, Found, mapping, shown, switched, texts
+
+PROGRAM = "Home Assistant"
+_ENTRIES = "core.config_entries"
+_KEYS = {"generic": "stream_source", "ffmpeg": "input", "mjpeg": "mjpeg_url"}
+_OF_CAMERAS = re.compile("onvif|axis|amcrest|foscam|reolink|unifiprotect|hikvision|dahua|tplink|ring|nest|blink|tuya")
+_ADDRESS = re.compile(r"[a-z+]{3,10}://[^\s\"']+", re.IGNORECASE)
+_TRANSPORT = re.compile(r"-rtsp_transport\s+(tcp|udp)\b")
+
+
+def is_one(document: Mapping[Any, Any]) -> bool:
+    """Whether a file looks like one of Home Assistant's."""
+    named = "default_config" in document or "homeassistant" in document
+    return named or document.get("key") == _ENTRIES or is_list(document.get("camera"))
+
+
+def is_list(document: object) -> bool:
+    """Whether it is a list of platforms, such as ``cameras.yaml`` holds."""
+    return isinstance(document, list) and any("platform" in mapping(each) for each in document)
+
+
+def read(document: Mapping[Any, Any]) -> Found:
+    """The cameras of a ``configuration.yaml``, or of ``core.config_entries``."""
+    found = Found(PROGRAM)
+    cameras = document.get("camera")
+    for section in cameras if isinstance(cameras, list) else [cameras]:
+        platform = mapping(section).get("platform")
+        if isinstance(platform, str):
+            _take(platform, mapping(section).get("name"), mapping(section), found)
+    for entry in _entries(document):
+        domain, options = entry.get("domain"), {**mapping(entry.get("data")), **mapping(entry.get("options"))}
+        if isinstance(domain, str) and (domain in _KEYS or _OF_CAMERAS.search(domain)):
+            _take(domain, entry.get("title"), options, found)
+    return found
+
+
+def _entries(document: Mapping[Any, Any]) -> Iterator[Mapping[Any, Any]]:
+    entries = mapping(document.get("data")).get("entries")
+    return map(mapping, entries if isinstance(entries, list) else [])
+
+
+def _take(platform: str, title: object, options: Mapping[Any, Any], found: Found) -> None:
+    name = title.strip() if isinstance(title, str) and title.strip() else platform
+    source = next(texts(options.get(_KEYS.get(platform, ""))), "")
+    address = _ADDRESS.search(source)
+    if platform not in _KEYS:
+        found.leave(name, f"{shown(platform)} has no address here; the camera's own page shows its rtsp:// address")
+    elif address is None:
+        found.leave(name, f"{shown(source)} holds no address" if source else f"has no {_KEYS[platform]}")
+    else:
+        camera = Camera(name, Address.of(_with_login(address[0] if platform == "ffmpeg" else source, options)))
+        transport = _TRANSPORT.search(source)
+        said = transport[1] if transport else options.get("rtsp_transport")
+        if said in ("tcp", "udp"):
+            camera.settings["transport"] = said
+        if switched(options.get("verify_ssl")) is False:
+            camera.settings["tls"] = {"verify": False}
+        found.add(camera)
+
+
+def _with_login(url: str, options: Mapping[Any, Any]) -> str:
+    """The address with user and password, which may be kept beside it."""
+    user, password = options.get("username"), options.get("password")
+    scheme, found, rest = url.partition("://")
+    if not found or "@" in rest or not isinstance(user, str) or not user:
+        return url
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if isinstance(password, str) else "")
+    return f"{scheme}://{login}@{rest}"
