@@ -59,6 +59,8 @@ class Successions:
             return
         try:
             parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+            if parent.is_dir() and not os.access(parent, os.W_OK | os.X_OK):  # of whom su has made another user
+                parent = Path(tempfile.gettempdir())
             _tidy(parent)
             self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -45,8 +45,15 @@ DEMO_VARIABLE = f"{ENV_PREFIX}DEMO"  # the simulated camera, from serve to its b
 def default_broker_address() -> str:
     """``ipc`` in a directory that only this user can enter, the same for every process of the user."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    directory = Path(runtime) / "camshaft" if runtime else Path(tempfile.gettempdir()) / f"camshaft-{os.getuid()}"
-    return f"ipc://{directory}"
+    if not runtime or not _may_write_below(Path(runtime)):
+        return f"ipc://{Path(tempfile.gettempdir()) / f'camshaft-{os.getuid()}'}"
+    return f"ipc://{Path(runtime) / 'camshaft'}"
+
+
+def _may_write_below(directory: Path) -> bool:
+    """Whether this user may, also by making it: ``su`` leaves the variable as it was for somebody else."""
+    there = next(each for each in (directory, *directory.absolute().parents) if os.path.exists(each))  # noqa: PTH110 - never raises
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 class HttpConfig(Section):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from common.address import is_loopback
+from common.address import is_loopback, reachable_host
 from common.cameras import CameraState
 from common.errors import CameraError
 
@@ -22,7 +22,7 @@ def unreached(error: OSError, host: str, port: int, waited: float) -> CameraErro
     """The error for a TCP connection that failed, after ``waited`` seconds if nothing was heard."""
     where = f"{host} port {port}"
     if isinstance(error, ConnectionRefusedError):
-        own = f": {_OWN}" if is_loopback(host) else ""
+        own = f": {_OWN}" if is_loopback(reachable_host(host)) else ""
         return CameraError(CameraState.CONNECTION_REFUSED, f"{where}{own}")
     if isinstance(error, TimeoutError):
         return CameraError(CameraState.UNREACHABLE, f"{where} did not answer within {round(waited, 1):g} s; {_SILENT}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -38,10 +39,12 @@ def test_one_token_has_the_rights_of_one_name() -> None:
         AuthConfig.model_validate({"tokens": {"wall": wall, "root": root}})
 
 
-def test_broker_address_is_private_to_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
-    assert default_broker_address() == "ipc:///run/user/7/camshaft"
+def test_broker_address_is_private_to_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{tmp_path}/7")
+    assert default_broker_address() == f"ipc://{tmp_path}/7/camshaft"
     monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert default_broker_address().endswith(f"/camshaft-{os.getuid()}")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/dev/null/7")  # as where it is somebody else's
     assert default_broker_address().endswith(f"/camshaft-{os.getuid()}")
 
 

@@ -38,7 +38,7 @@ def test_a_server_without_a_way_does_not_suspect_the_camera_s_power() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "own"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("10.0.0.9", False)]
+    ("host", "own"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", True), ("10.0.0.9", False)]
 )
 def test_the_loopback_is_said_to_be_this_server(host: str, own: bool) -> None:
     """In a container it is the container, which those who type it do not mean."""
