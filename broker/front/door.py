@@ -18,6 +18,13 @@ from common.log import get_logger
 
 log = get_logger()
 
+# Where a browser puts a page beside its own window (Fetch Metadata, Sec-Fetch-Dest).
+_FRAMES = {"iframe", "frame", "embed", "object"}
+_FRAMED = (
+    "Nobody can sign in inside of another page: sign in at this server's own address first, if that page is of the "
+    "same site, or put ?token=TOKEN behind the address of the frame (camshaft token new NAME makes one)."
+)
+
 
 def application(context: Context) -> web.Application:
     """All routes, and what every request passes on its way."""
@@ -52,6 +59,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RequestError as exc:
         note(request, exc)
         if exc.code == "not_signed_in" and request.match_info.handler in PAGES:
+            if request.headers.get("Sec-Fetch-Dest", "document") in _FRAMES:
+                raise RequestError(401, exc.code, _FRAMED) from None
             return pages.to_sign_in(request)
         raise
     response = await handler(request)

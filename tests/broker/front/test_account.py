@@ -90,6 +90,10 @@ async def test_who_signs_in_is_known_until_it_signs_out(broker: RunningBroker) -
         assert (page.status, page.headers["Location"]) == (303, "../sign-in?next=watch%2Fyard")
         page = await ben.get("/watch/yard?stream=sub&x=%26", allow_redirects=False)
         assert page.headers["Location"] == "../sign-in?next=watch%2Fyard%3Fstream%3Dsub%26x%3D%2526"
+        framed = {"Accept": "text/html", "Sec-Fetch-Dest": "iframe"}  # where the form may not be shown
+        page = await ben.get("/watch/yard", headers=framed, allow_redirects=False)
+        assert page.status == 401
+        assert "?token=TOKEN behind the address of the frame" in await page.text()
         assert (await ben.get("/sign-in")).status == 200
         answer = await sign_in(ben)
         assert answer.status == 204
