@@ -251,18 +251,20 @@ class TrackReceiver:
         The first packet of one that began anew is held until the second shows it. One that goes on with the numbers of
         this source is of it: some cameras give each packet, or each picture, an SSRC of its own.
         """
-        if self.source.ssrc is None or int.from_bytes(packet[2:4]) == self._order.expected:
-            self.source.ssrc = ssrc
+        sequence = int.from_bytes(packet[2:4])
+        if self.source.ssrc is None or sequence == self._order.expected:
+            self.source.begin(ssrc, sequence)
             return True
-        first = self.source.take_over(ssrc, self.packets, (packet, arrival_ns))
-        if first is None:
+        waited = self.source.take_over(ssrc, self.packets, (packet, arrival_ns))
+        if waited is None:
             self._dropped += 1
             return False
         self._order.reset()
         self.unpacking.restart(self._order.received, self._order.lost)
         self._tracks.new_source(self, False)
-        self._dropped -= 1
-        self.receive(*first)
+        for each in waited:
+            self._dropped -= 1
+            self.receive(*each)
         return True
 
 

@@ -9,29 +9,67 @@ from __future__ import annotations
 ADOPT_FIRST = 2  # packets in a row of a payload type that was not expected, before any of the expected one came …
 ADOPT_LATER = 64  # … and after that: they may be a correction or an enhancement of the others
 
+AROUND = 512  # sequence numbers, from the announced one on, of which the first that comes may be any
+LOYAL_NS = 200_000_000  # without a packet of the announced source, before another one takes over
+
 Waiting = tuple[bytes, int]
 """A packet, and when it arrived."""
 
 
 class KnownSource:
-    """The source of one track's packets; another one takes over when two of its packets come in a row."""
+    """The source of one track's packets; another one takes over when two of its packets come in a row.
+
+    Where the camera has said by what its packets are known, they are the track's from the first one on, and others take
+    over when none of them comes any more.
+    """
 
     def __init__(self) -> None:
         self.ssrc: int | None = None  # None before the first packet
+        self._first = 0  # sequence number of its first packet
+        self._announced: tuple[int | None, int | None] = None, None  # SSRC, and the sequence number of its first packet
         self._retired: int | None = None  # the one before
         self._stranger: tuple[int, int, Waiting] | None = None  # another one, after so many packets; its packet
 
-    def take_over(self, ssrc: int, packets: int, waiting: Waiting) -> Waiting | None:
+    def announce(self, ssrc: int | None, sequence: int | None) -> None:
+        """The camera says which SSRC its packets have, and which sequence number the first; ``None`` if it does not."""
+        self._announced = ssrc, sequence
+
+    def begin(self, ssrc: int, sequence: int) -> None:
+        """The track's packets are those of that SSRC from the one with that sequence number on."""
+        if self.ssrc is None:
+            self._first = sequence
+        self.ssrc = ssrc
+
+    def take_over(self, ssrc: int, packets: int, waiting: Waiting) -> list[Waiting] | None:
         """A packet of the source ``ssrc`` came after ``packets`` of ``ssrc`` the attribute.
 
-        The packet that came just before it, if the two agree: theirs is the track's source from now on. ``None`` if it
-        waits for the next, or is one of the old source that took its time.
+        If that is the track's source from now on: the packets that came before and waited for it, one at most. ``None``
+        if this one waits for the next, or is one of the old source that took its time.
         """
+        sequence = int.from_bytes(waiting[0][2:4])
         before, self._stranger = self._stranger, (ssrc, packets, waiting)
+        if self._is_announced(ssrc, sequence, packets):
+            return self._take(ssrc, sequence, [])
         if ssrc == self._retired or before is None or before[:2] != (ssrc, packets):
             return None
-        self._retired, self.ssrc, self._stranger = self.ssrc, ssrc, None
-        return before[2]
+        if self._fits(self.ssrc, self._first) and waiting[1] - before[2][1] < LOYAL_NS:
+            self._stranger = before
+            return None
+        return self._take(ssrc, int.from_bytes(before[2][0][2:4]), [before[2]])
+
+    def _take(self, ssrc: int, first: int, waiting: list[Waiting]) -> list[Waiting]:
+        self._retired, self.ssrc, self._first, self._stranger = self.ssrc, ssrc, first, None
+        return waiting
+
+    def _is_announced(self, ssrc: int, sequence: int, packets: int) -> bool:
+        soon = packets < AROUND or self._announced[0] is not None
+        return soon and self._fits(ssrc, sequence) and not self._fits(self.ssrc, self._first)
+
+    def _fits(self, ssrc: int | None, sequence: int) -> bool:
+        announced, first = self._announced
+        if announced is not None:
+            return ssrc == announced
+        return first is not None and (sequence - first) & 0xFFFF < AROUND
 
 
 class OtherType:

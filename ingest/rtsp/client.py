@@ -230,6 +230,7 @@ class Connection(asyncio.BufferedProtocol):
                 case Punch():
                     self._media.open(self._session.setups, self.peer, self._publishing.flush, self._interleaved)
                 case Playing():
+                    self._media.announce(self._session.announced)
                     self._silence.begin(self._loop.time())
                     if not self._playing.done():
                         self._playing.set_result(None)

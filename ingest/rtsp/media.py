@@ -21,6 +21,7 @@ from ingest.rtp.stream import CameraStream
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.networks import Networks
+from ingest.rtsp.rtp_info import Announced, of_track
 from ingest.rtsp.setup import Setup
 from ingest.rtsp.transport import Pair
 from ingest.rtsp.udp import UdpPort, bind_pair
@@ -124,6 +125,14 @@ class SessionMedia:
                     take_picture, channel = partial(receiver.take_picture, rtp), rtp
         interleaved.open(routes, take_picture, channel)
         interleaved.stray = None if self.udp else self._stray
+
+    def announce(self, entries: Sequence[Announced]) -> None:
+        """The camera plays, and has said by what its packets are known."""
+        receivers = self.stream.receivers
+        for index, (setup, receiver) in enumerate(zip(self._setups, receivers, strict=True)):
+            entry = of_track(entries, setup.section.control, index, len(receivers))
+            ssrc = entry.ssrc if entry else None
+            receiver.source.announce(setup.spec.ssrc if ssrc is None else ssrc, entry.sequence if entry else None)
 
     def _stray(self, channel: int, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
         """Packets came on a channel that was not agreed on: they are of the track that has their payload type, if none

@@ -27,6 +27,8 @@ from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.plays import Plays, Way
 from ingest.rtsp.remedies import unanswered
 from ingest.rtsp.requests import Requests
+from ingest.rtsp.rtp_info import Announced
+from ingest.rtsp.rtp_info import parse as parse_rtp_info
 from ingest.rtsp.setup import Setup, agreed, channels_for, refused
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
@@ -134,6 +136,7 @@ class RtspSession:
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
     server: str = field(default="", init=False)  # what the camera calls itself
+    announced: tuple[Announced, ...] = field(default=(), init=False)  # by what the packets that play are known
     _login: Login = field(init=False, repr=False)
     _requests: Requests = field(init=False, repr=False)
     _base: RtspUrl = field(init=False)  # of the whole: for PLAY, keepalive and TEARDOWN
@@ -306,6 +309,7 @@ class RtspSession:
         if not self._plays.begun:
             self._expect_success(response)
         self._requests.learn(response.headers)
+        self.announced += parse_rtp_info(response.headers.get("RTP-Info"))
         self._move(SessionEvent.ANSWERED)
         self.keepalive.begin(self._public, now)
         self._reply_due = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 
 import pytest
 
@@ -10,8 +11,9 @@ from common.cameras import Transport
 from ingest.rtsp import media
 from ingest.rtsp.message import InterleavedFrame, Request, Response
 from rigs.camera import Answer, FakeCamera, h264_track, pcmu_track
-from rigs.video import Packet, units_of
-from tests.fakes.quirks import WANTED, plays, with_header
+from rigs.rtp import rtp
+from rigs.video import Packet, encode, packetise, units_of
+from tests.fakes.quirks import WANTED, changed, plays, with_header
 from tests.fakes.viewer import Pulled
 
 
@@ -160,6 +162,21 @@ async def test_numbers_that_start_again_are_followed() -> None:
         before = len(pulled.units())
         await pulled.watch(before + 30)
         assert pulled.camera.report.reconnects == 0
+
+
+@pytest.mark.parametrize("said", ["ssrc=00001234", "seq=16385"])
+async def test_packets_of_an_earlier_session_are_told_apart(said: str) -> None:
+    of_another = [packet for unit in encode(20, width=640, height=480) for packet in packetise([unit])]
+    numbers = count(1_000)
+
+    def mangle(packet: bytes) -> list[bytes]:
+        number = next(numbers)
+        other = of_another[number % len(of_another)]
+        ghost = rtp(other.payload, number, number * 900, ssrc=99, marker=other.marker)
+        return [ghost, packet[:2] + bytes((packet[2] ^ 0x40,)) + packet[3:]]
+
+    named = changed("PLAY", lambda answer: with_header(answer, "RTP-Info", f"url=trackID=1;{said}"))
+    await plays(FakeCamera(mangle=mangle, rewrite=named))
 
 
 @pytest.mark.parametrize("of", ["packets", "pictures"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ingest.rtp.strays import ADOPT_FIRST, ADOPT_LATER, KnownSource, OtherType
+import pytest
+
+from ingest.rtp.strays import ADOPT_FIRST, ADOPT_LATER, AROUND, LOYAL_NS, KnownSource, OtherType
 
 OLD, NEW, THIRD = 1, 2, 3
 
@@ -21,7 +23,7 @@ def test_two_packets_in_a_row_make_a_new_source_and_the_first_of_them_is_not_los
     sources = source()
     assert sources.take_over(NEW, 9, packet(1)) is None
     assert sources.ssrc == OLD
-    assert sources.take_over(NEW, 9, packet(2)) == packet(1)
+    assert sources.take_over(NEW, 9, packet(2)) == [packet(1)]
     assert sources.ssrc == NEW
 
 
@@ -40,6 +42,28 @@ def test_the_source_before_does_not_come_back() -> None:
         sources.take_over(NEW, 9, packet(number))
     assert [sources.take_over(OLD, 9, packet(number)) for number in (3, 4, 5)] == [None] * 3
     assert sources.ssrc == NEW
+
+
+def numbered(sequence: int, arrival_ns: int = 0) -> tuple[bytes, int]:
+    return b"\x80\x60" + sequence.to_bytes(2), arrival_ns
+
+
+@pytest.mark.parametrize(("ssrc", "sequence"), [(NEW, None), (None, 500), (NEW, 7)])
+def test_the_announced_source_is_taken_at_once_and_kept_while_it_comes(ssrc: int | None, sequence: int | None) -> None:
+    sources = KnownSource()
+    sources.begin(OLD, 40_000)
+    sources.announce(ssrc, sequence)
+    assert sources.take_over(NEW, 3, numbered(500 + AROUND - 1)) == []
+    assert sources.ssrc == NEW
+    assert [sources.take_over(THIRD, 9, numbered(number, number)) for number in range(70)] == [None] * 70
+    assert sources.take_over(THIRD, 9, numbered(70, LOYAL_NS)) == [numbered(0)], "none of the announced one comes"
+
+
+def test_what_is_announced_and_does_not_come_changes_nothing() -> None:
+    sources = KnownSource()
+    sources.begin(OLD, 40_000)
+    sources.announce(THIRD, 9)
+    assert [sources.take_over(NEW, 3, numbered(number)) for number in (500, 501)] == [None, [numbered(500)]]
 
 
 def row(other: OtherType, payload_type: int, count: int, *, packets: int, sequence: int = 65_530) -> list[bool]:
