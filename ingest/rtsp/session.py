@@ -194,6 +194,8 @@ class RtspSession:
         if message.status == 401:
             if self.state is SessionState.PLAYING:
                 return []  # the keepalive was refused; as long as media comes, that is enough
+            if self.state is SessionState.OPTIONS and not auth.sent:  # DESCRIBE may be open, or say how to log in
+                return self._describe(now)
             raise self._login.refusal(challenges)
         if self.state in _AWAITING:
             rejection = self._requests.rejected(message, self.server)

@@ -77,3 +77,15 @@ async def test_forbidden_without_a_password_asks_for_one() -> None:
         pulled.camera._attempts = Attempts(lambda: 0.0)
         report = await pulled.reached(CameraState.REJECTED)
         assert "user name and password" in report.detail
+
+
+@pytest.mark.parametrize("login", [True, False])
+async def test_a_login_that_options_does_not_explain_is_asked_of_describe(login: bool) -> None:
+    challenges = [Challenge.digest("IP Camera")] if login else []
+
+    def rewrite(request: Request, response: Response) -> Answer:
+        return Response(401, "Unauthorized") if request.method == "OPTIONS" else response
+
+    fake = FakeCamera(challenges=challenges, username="admin", password="right", rewrite=rewrite)
+    async with fake, Pulled(fake.url.replace("://", "://admin:right@") if login else fake.url) as pulled:
+        await pulled.reached(CameraState.PLAYING)
