@@ -95,6 +95,8 @@ def _unknown(at: Keys) -> str:
     model = _model_at(at[:-1])
     if theirs := foreign(at):
         return f"unknown key: {theirs}"
+    if not str(at[-1]).isprintable():
+        return "unknown key: a blank in it is of another kind, as web pages have; type the blanks of this line anew"
     if model is None:
         return "unknown key"
     similar = get_close_matches(str(at[-1])[:MAX_KEY], model.model_fields, n=1, cutoff=_SIMILAR)

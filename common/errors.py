@@ -133,4 +133,6 @@ def unreadable(error: OSError) -> str:
     if isinstance(error, PermissionError):
         remedy = "give it and its directories to a group of that user's (under systemd: SupplementaryGroups=)"
         return f"cannot be read: {error.strerror} for user {os.geteuid()}; {remedy}"
+    if isinstance(error, IsADirectoryError):
+        return "cannot be read: it is a directory; Docker makes one where the file that is to be mounted is missing"
     return f"cannot be read: {error.strerror}"

@@ -63,6 +63,7 @@ MISTAKES = [
     ("media: {advertise: ['stun:a b']}", 1, "media.advertise.0", ["stun:HOST"]),
     ("media: {advertise: 'https://cams.example/'}", 1, "media.advertise.0", ["without https:// and without a port"]),
     ("media: {advertise: ['192.0.2.7:8189']}", 1, "media.advertise.0", ["without https:// and without a port"]),
+    ("cameras:\n\u00a0 a: {url: rtsp://h/}", 2, "\u00a0 a", ["of another kind", "type the blanks"]),
     ("media: {advertise: 'stun:8555'}", 1, "media.advertise.0", ["names no server", "stun:stun.example.org"]),
     ("media: {advertise: ['::']}", 1, "media.advertise.0", ["nobody's address"]),
     ("media: {advertise: 1.2}", 1, "media.advertise", ["such as [192.0.2.7,"]),

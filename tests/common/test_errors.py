@@ -15,6 +15,10 @@ def test_what_the_system_says_of_a_file_is_passed_on() -> None:
     assert unreadable(OSError(errno.ENOENT, "No such file or directory")) == "cannot be read: No such file or directory"
 
 
+def test_a_directory_in_place_of_a_file_is_said_to_be_docker_s() -> None:
+    assert "Docker makes one" in unreadable(IsADirectoryError(errno.EISDIR, "Is a directory"))
+
+
 def test_a_right_that_is_missing_is_said_with_whose_it_is_and_how_it_is_given() -> None:
     sentence = unreadable(PermissionError(errno.EACCES, "Permission denied"))
     assert sentence.startswith(f"cannot be read: Permission denied for user {os.geteuid()}")
