@@ -41,9 +41,10 @@ class Proxies:
         for hop in reversed(forwarded_for.split(",")[-MAX_HOPS:]):
             address = _WITH_PORT.sub(r"\1\2", hop.strip()).strip("[]")
             try:
-                address = str(ipaddress.ip_address(address))
+                found = ipaddress.ip_address(address)
             except ValueError:
                 return peer  # no address: what stands left of it says nothing
+            address = str(getattr(found, "ipv4_mapped", None) or found)  # of a proxy that has one socket for both
             if not self.trust(address):
                 return address
         return peer
