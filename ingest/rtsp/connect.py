@@ -11,6 +11,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ from ingest.unreached import unreached, unresolved
 CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS included
 
 _NO_TLS = "the camera does not speak TLS on this port; write rtsp:// instead of rtsps://, or take its port for TLS"
+_OF_TIME = {9, 10}  # X509_V_ERR: not yet valid, or not any more
 _SELF_SIGNED = {18, 19, 20, 21}  # X509_V_ERR: self-signed, or issued by an authority that nobody knows here
 
 
@@ -198,12 +200,20 @@ def _of_certificate(transport: asyncio.Transport) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
+def not_verified(error: ssl.SSLCertVerificationError) -> str:
+    """The reason why a camera's certificate was not verified: the end of a sentence, or its beginning."""
+    if error.verify_code in _SELF_SIGNED:
+        return "no known authority has signed the camera's certificate"
+    reason = error.verify_message or str(error.reason)
+    if error.verify_code in _OF_TIME:  # a computer without a battery begins in another year
+        return f"{reason}, as this server's clock says {datetime.now(UTC):%d %B %Y}"
+    return reason
+
+
 def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError:
     """The error for TLS that did not come about on a connection that is there."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _SELF_SIGNED:
-            return CertificateError("no known authority has signed the camera's certificate")
-        return CertificateError(error.verify_message or error.reason)
+        return CertificateError(not_verified(error))
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "").replace("_", " ").lower()
         hint = {"wrong version number": _NO_TLS, "record layer failure": _NO_TLS}.get(

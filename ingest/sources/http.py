@@ -19,7 +19,7 @@ from common.cameras import CameraState, TlsSpec
 from common.errors import CameraError
 from ingest.quoting import quoted
 from ingest.rtsp.auth import Authenticator, Pin
-from ingest.rtsp.connect import CertificateError, allowed, tls_context
+from ingest.rtsp.connect import CertificateError, allowed, not_verified, tls_context
 from ingest.rtsp.networks import Networks
 from ingest.sources.url import SourceUrl
 from ingest.unreached import unreached, unresolved
@@ -145,7 +145,7 @@ class Http:
             except ssl.SSLCertVerificationError as exc:
                 sock.close()
                 shown = self._fingerprint(address, url)
-                raise CertificateError(exc.verify_message or str(exc.reason), shown) from None
+                raise CertificateError(not_verified(exc), shown) from None
             except (OSError, ValueError) as exc:  # ssl.SSLError among them
                 sock.close()
                 raise _no_tls(exc, url.port) from None

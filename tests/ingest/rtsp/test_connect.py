@@ -18,7 +18,7 @@ from common.cameras import CameraSpec, CameraState, TlsSpec
 from common.errors import CameraError
 from ingest.probe import probe
 from ingest.rtsp import silence
-from ingest.rtsp.connect import tls_context
+from ingest.rtsp.connect import not_verified, tls_context
 from rigs.camera import FakeCamera
 from rigs.video import encode
 from tests.fakes.viewer import Pulled, Viewer, error_of, playing
@@ -136,6 +136,13 @@ async def test_self_signed_certificates_are_refused(certificate: tuple[ssl.SSLCo
         assert camera.requests == []
     assert error.state is CameraState.TLS_FAILED
     assert f"tls.fingerprint, {certificate[1].replace(':', '').lower()}," in error.detail
+
+
+@pytest.mark.parametrize(("code", "words"), [(9, "certificate is not yet valid"), (10, "certificate has expired")])
+def test_a_certificate_of_another_time_names_this_server_s_clock(code: int, words: str) -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = code, words
+    assert not_verified(error).startswith(f"{words}, as this server's clock says ")
 
 
 async def test_self_signed_certificates_can_be_allowed(certificate: tuple[ssl.SSLContext, str]) -> None:
