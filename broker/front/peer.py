@@ -91,7 +91,10 @@ def prefix_of(request: web.Request) -> str:
 
 
 def path_of(request: web.Request) -> str:
-    """The path that was asked for, without ours, whether or not a proxy has taken that off. Percent-encoded."""
+    """The path that was asked for, without ours, whether or not a proxy has taken that off. Percent-encoded.
+
+    It begins with one slash, also where the address that somebody wrote down for us ended with one.
+    """
     path = request.rel_url.raw_path
     base = request.app[BASE_PATH]
-    return path.removeprefix(base) if base and path.startswith(f"{base}/") else path
+    return f"/{(path.removeprefix(base) if base and path.startswith(f'{base}/') else path).lstrip('/')}"

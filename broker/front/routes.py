@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import product
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -116,10 +117,12 @@ def add_routes(app: web.Application) -> None:
     base = app[BASE_PATH]
     for path in dict.fromkeys(route.path for route in ROUTES):
         routes = [route for route in ROUTES if route.path == path]
-        # Several players add a slash to WHEP's addresses, and a redirect would fail a browser's preflight.
-        for end in ("", "/") if path.startswith(WHEP) else ("",):
+        # Several players add a slash to WHEP's addresses, or to ours before them, and a redirect would fail a browser's
+        # preflight.
+        more = ("", "/") if path.startswith(WHEP) else ("",)
+        for end, slash in product(more, more):
             for before in dict.fromkeys(("", base)):  # proxies leave our path where it is, or take it off
-                _add(app, f"{before}{path}{end}", routes)
+                _add(app, f"{before}{slash}{path}{end}", routes)
     if base:
         _add(app, base, [Route(hdrs.METH_GET, base, pages.to_base, Right.ANYBODY)])
 
