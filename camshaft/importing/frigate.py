@@ -62,7 +62,7 @@ def _inputs(
         path, roles = mapping(each).get("path"), list(texts(mapping(each).get("roles")))
         if not isinstance(path, str):
             continue
-        if (inside := go2rtc.stream_of(path.strip())) in streams.sources:
+        if (inside := go2rtc.stream_of(path.strip(), streams.sources)) in streams.sources:
             streams.used.add(inside)
             for source in streams.sources[inside][:1]:
                 yield source.address, roles

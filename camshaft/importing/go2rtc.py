@@ -7,7 +7,7 @@ and its sub-stream a second one whose address says so, or another stream that is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +27,7 @@ _OPTION = re.compile(r"#(?=[a-z_]+(?:[=#]|\Z))")  # behind an address; another #
 _DEVICE = re.compile(r"/dev/|device(?:\?|$)")
 _LOST = ("header", "rotate", "raw", "drawtext")  # options without which the picture is another one, or none
 _ITSELF = re.compile(r"rtsp://(?:[^@/]*@)?(?:127\.0\.0\.1|localhost|\[::1\]):8554/(?P<name>[^?#/]+)", re.IGNORECASE)
+_AT_ITS_PORT = re.compile(r"rtsp://(?:[^@/]*@)?[^@/]+:8554/(?P<name>[^?#/]+)", re.IGNORECASE)
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>\d{1,5}))?")
 _LISTEN = re.compile(r"[^/]*:(?P<port>\d{1,5})(?:/udp)?")
 
@@ -154,10 +155,15 @@ def _raw(value: object) -> list[str]:
     return list(texts(value))
 
 
-def stream_of(address: str) -> str:
-    """The stream of go2rtc that an address leads to; empty if it leads to something else."""
-    match = _ITSELF.match(address)
-    return match["name"] if match else ""
+def stream_of(address: str, known: Collection[str] = ()) -> str:
+    """The stream of go2rtc that an address leads to; empty if it leads to something else.
+
+    One of the ``known`` names at its port is that stream, whatever name or address the machine is given there.
+    """
+    if match := _ITSELF.match(address):
+        return match["name"]
+    match = _AT_ITS_PORT.match(address)
+    return match["name"] if match and match["name"] in known else ""
 
 
 def refusal(plain: str, transport: str = "") -> str:

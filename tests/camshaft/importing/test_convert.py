@@ -293,6 +293,21 @@ cameras:
     assert "yard is a stream of Frigate itself" in found.left_out[0]
 
 
+@pytest.mark.parametrize("host", ["192.168.1.9", "frigate", "u:p@nvr.lan", "localhost"])
+def test_an_input_at_frigate_s_own_go2rtc_stands_for_the_source_there(host: str, tmp_path: Path) -> None:
+    text = f"""
+go2rtc: {{streams: {{yard: "rtsp://10.0.0.3/main"}}}}
+cameras:
+  yard: {{ffmpeg: {{inputs: [{{path: "rtsp://{host}:8554/yard?mp4", roles: [record]}}]}}}}
+  gate: {{ffmpeg: {{inputs: [{{path: "rtsp://10.0.0.7:8554/gate", roles: [record]}}]}}}}
+"""
+    config, _, _ = taken(text, tmp_path)
+    assert {name: camera.url for name, camera in config.cameras.items()} == {
+        "yard": "rtsp://10.0.0.3/main",
+        "gate": "rtsp://10.0.0.7:8554/gate",
+    }
+
+
 def test_frigate_shows_the_stream_that_it_is_told_to(tmp_path: Path) -> None:
     text = """
 go2rtc: {streams: {big: "rtsp://h/big", small: "rtsp://h/sub", own: "rtsp://h/own"}}
