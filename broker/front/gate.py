@@ -15,7 +15,7 @@ from broker.access.desk import Credentials
 from broker.access.principal import Principal
 from broker.front.context import CONTEXT, Context
 from broker.front.cookies import cookie_of
-from broker.front.peer import address_of, host_of, is_secure, path_of, trusted
+from broker.front.peer import INGRESS_PATH, address_of, host_of, is_secure, path_of, trusted
 from common.cameras import CameraName
 from common.errors import RequestError
 from common.sessions import SessionName
@@ -27,7 +27,7 @@ _SCHEME = "bearer "
 _SESSIONS = "/whep/"
 _OF_PROXIES = (
     *(hdrs.FORWARDED, hdrs.VIA, hdrs.X_FORWARDED_FOR, hdrs.X_FORWARDED_HOST, hdrs.X_FORWARDED_PROTO),
-    *("X-Forwarded-Prefix", "X-Real-IP"),
+    *("X-Forwarded-Prefix", "X-Real-IP", INGRESS_PATH),
 )
 _PRINCIPAL = web.RequestKey("principal", Principal)
 

@@ -50,6 +50,7 @@ class Proxies:
         return peer
 
 
+INGRESS_PATH = "X-Ingress-Path"  # Home Assistant's word for X-Forwarded-Prefix, to its add-ons
 PROXIES = web.AppKey("proxies", Proxies)
 BASE_PATH = web.AppKey("base_path", str)  # of ours, below which a proxy leaves the path of a request as it is
 
@@ -87,7 +88,8 @@ def prefix_of(request: web.Request) -> str:
     """
     if configured := request.app[BASE_PATH]:
         return configured
-    return base_path(request.headers.get("X-Forwarded-Prefix", "")) or ""
+    said = request.headers.get("X-Forwarded-Prefix") or request.headers.get(INGRESS_PATH)
+    return base_path(said or "") or ""
 
 
 def path_of(request: web.Request) -> str:

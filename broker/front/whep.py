@@ -26,7 +26,7 @@ from broker.front.bodies import read_text
 from broker.front.context import CONTEXT
 from broker.front.gate import TOKEN, check_still, known, principal_of
 from broker.front.offers import ask, parse_wish
-from broker.front.peer import address_of, host_of, is_secure, path_of, prefix_of
+from broker.front.peer import INGRESS_PATH, address_of, host_of, is_secure, path_of, prefix_of
 from broker.front.sdpfrag import Ours, Patch, check_fragment, credentials_of, purpose, read_fragment
 from broker.front.whep_events import link
 from common.cameras import CameraName, split_stream
@@ -36,7 +36,12 @@ from common.sessions import SessionName
 SDP, SDPFRAG = "application/sdp", "application/trickle-ice-sdpfrag"
 
 _EXPOSED = "Location, ETag, Link, Accept-Patch, Retry-After"
-_OF_PROXIES = ("forwarded", "x-forwarded-", "x-real-ip")  # beginnings of headers that no page may send
+_OF_PROXIES = (
+    "forwarded",
+    "x-forwarded-",
+    "x-real-ip",
+    INGRESS_PATH.lower(),
+)  # beginnings of headers that no page may send
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}+(?:, ?[A-Za-z0-9-]{1,64}+){0,31}")
 
 

@@ -49,13 +49,28 @@ async def test_an_offer_is_answered(broker: RunningBroker, egress: FakeEgress) -
 
 
 @pytest.mark.parametrize(
-    ("prefix", "before"),
-    [("/cams", "/cams"), ("/a/b.c/", "/a/b.c"), ("/", ""), ("cams", ""), ("//evil.example", ""), ("/a b", "")],
+    ("name", "prefix", "before"),
+    [
+        ("X-Ingress-Path", "/api/hassio_ingress/aB-3_x", "/api/hassio_ingress/aB-3_x"),
+        *(
+            ("X-Forwarded-Prefix", prefix, before)
+            for prefix, before in {
+                "/cams": "/cams",
+                "/a/b.c/": "/a/b.c",
+                "/": "",
+                "cams": "",
+                "//evil.example": "",
+                "/a b": "",
+            }.items()
+        ),
+    ],
 )
-async def test_the_location_lies_below_the_path_that_a_proxy_names(tmp_path: Path, prefix: str, before: str) -> None:
+async def test_the_location_lies_below_the_path_that_a_proxy_names(
+    tmp_path: Path, name: str, prefix: str, before: str
+) -> None:
     async with broker_in(tmp_path, cameras=CAMERAS, auth="none") as broker, FakeEgress(broker.endpoints, "out-1"):
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
-        headers = {"Content-Type": SDP, "X-Forwarded-Prefix": prefix}
+        headers = {"Content-Type": SDP, name: prefix}
         response = await broker.http.post("/whep/door", data=OFFER, headers=headers)
         assert response.headers["Location"].rpartition("/")[0] == f"{before}/whep/door"
 
@@ -221,7 +236,13 @@ async def test_a_preflight_allows_the_headers_that_players_add(broker: RunningBr
     assert response.status == 204
     allowed = response.headers["Access-Control-Allow-Headers"].lower().replace(" ", "").split(",")
     assert {"content-type", "if-match", "authorization", "x-player-version"} <= set(allowed)
-    for others in ("x" * 7_000 + ", é\u2028", "x-player,X-Forwarded-Host", "x-forwarded-prefix", "Forwarded"):
+    for others in (
+        "x" * 7_000 + ", é\u2028",
+        "x-player,X-Forwarded-Host",
+        "x-forwarded-prefix",
+        "Forwarded",
+        "x-ingress-path",
+    ):
         refused = {"Access-Control-Request-Headers": others}
         response = await broker.http.options("/whep/door", headers=asked | refused)
         assert response.headers["Access-Control-Allow-Headers"] == "Content-Type, If-Match, Authorization"
