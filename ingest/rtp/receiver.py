@@ -251,9 +251,7 @@ class TrackReceiver:
         The first packet of one that began anew is held until the second shows it. One that goes on with the numbers of
         this source is of it: some cameras give each packet, or each picture, an SSRC of its own.
         """
-        sequence = int.from_bytes(packet[2:4])
-        if self.source.ssrc is None or sequence == self._order.expected:
-            self.source.begin(ssrc, sequence)
+        if self.source.begins(ssrc, int.from_bytes(packet[2:4]), self._order.expected):
             return True
         waited = self.source.take_over(ssrc, self.packets, (packet, arrival_ns))
         if waited is None:

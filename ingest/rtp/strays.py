@@ -34,11 +34,14 @@ class KnownSource:
         """The camera says which SSRC its packets have, and which sequence number the first; ``None`` if it does not."""
         self._announced = ssrc, sequence
 
-    def begin(self, ssrc: int, sequence: int) -> None:
-        """The track's packets are those of that SSRC from the one with that sequence number on."""
+    def begins(self, ssrc: int, sequence: int, expected: int) -> bool:
+        """Take that SSRC for the track's if none came before, or its packet is the expected one. Returns whether."""
         if self.ssrc is None:
             self._first = sequence
+        elif sequence != expected:
+            return False
         self.ssrc = ssrc
+        return True
 
     def take_over(self, ssrc: int, packets: int, waiting: Waiting) -> list[Waiting] | None:
         """A packet of the source ``ssrc`` came after ``packets`` of ``ssrc`` the attribute.

@@ -229,8 +229,8 @@ class Connection(asyncio.BufferedProtocol):
                     self._do(self._session.bound(ports, self._loop.time()))
                 case Punch():
                     self._media.open(self._session.setups, self.peer, self._publishing.flush, self._interleaved)
-                case Playing():
-                    self._media.announce(self._session.announced)
+                case Playing(announced):
+                    self._media.announce(announced)
                     self._silence.begin(self._loop.time())
                     if not self._playing.done():
                         self._playing.set_result(None)

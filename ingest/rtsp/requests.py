@@ -8,6 +8,7 @@ from ingest.quoting import quoted
 from ingest.rtsp.login import Login
 from ingest.rtsp.message import Headers, Request, Response
 from ingest.rtsp.remedies import remedy
+from ingest.rtsp.rtp_info import Announced, parse
 from ingest.rtsp.url import RtspUrl
 
 USER_AGENT = "camshaft"  # TP-Link cameras answer 401 for ever to requests without one
@@ -23,6 +24,7 @@ class Requests:
         self.timeout = DEFAULT_SESSION_TIMEOUT  # seconds that the camera keeps the session without a request
         self.session_id: str | None = None  # the first that was given: PLAY and all that follows carry it
         self._other_id: str | None = None  # the last one that was different
+        self.announced: tuple[Announced, ...] = ()  # by what packets are known, as the last answer has it
         self._login = login
         self._under_way: Request | None = None  # without CSeq and Authorization
         self._sequence = 0
@@ -100,7 +102,8 @@ class Requests:
 
     def learn(self, headers: Headers) -> None:
         """RFC 2326 12.37: ``Session: id;timeout=60``. H264DVR 1.0 gives each SETUP an id of its own and plays by the
-        first."""
+        first. RFC 2326 12.33: ``RTP-Info``."""
+        self.announced = parse(headers.get("RTP-Info"))
         identifier, *parameters = (headers.get("Session") or "").split(";")
         identifier = identifier.strip()
         if self.session_id is None:

@@ -28,7 +28,6 @@ from ingest.rtsp.plays import Plays, Way
 from ingest.rtsp.remedies import unanswered
 from ingest.rtsp.requests import Requests
 from ingest.rtsp.rtp_info import Announced
-from ingest.rtsp.rtp_info import parse as parse_rtp_info
 from ingest.rtsp.setup import Setup, agreed, channels_for, refused
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
@@ -111,6 +110,8 @@ class Punch:
 class Playing:
     """PLAY was answered."""
 
+    announced: tuple[Announced, ...] = ()  # by what the packets that play are known
+
 
 Action = Send | BindPorts | Punch | Playing
 
@@ -136,7 +137,6 @@ class RtspSession:
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
     server: str = field(default="", init=False)  # what the camera calls itself
-    announced: tuple[Announced, ...] = field(default=(), init=False)  # by what the packets that play are known
     _login: Login = field(init=False, repr=False)
     _requests: Requests = field(init=False, repr=False)
     _base: RtspUrl = field(init=False)  # of the whole: for PLAY, keepalive and TEARDOWN
@@ -191,11 +191,9 @@ class RtspSession:
         if self.state is SessionState.TEARDOWN:
             self._move(SessionEvent.ANSWERED)
             return []
-        if message.status == 401:
+        if message.status == 401 and (auth.sent or self.state is not SessionState.OPTIONS):  # else DESCRIBE may be open
             if self.state is SessionState.PLAYING:
                 return []  # the keepalive was refused; as long as media comes, that is enough
-            if self.state is SessionState.OPTIONS and not auth.sent:  # DESCRIBE may be open, or say how to log in
-                return self._describe(now)
             raise self._login.refusal(challenges)
         if self.state in _AWAITING:
             rejection = self._requests.rejected(message, self.server)
@@ -311,12 +309,11 @@ class RtspSession:
         if not self._plays.begun:
             self._expect_success(response)
         self._requests.learn(response.headers)
-        self.announced += parse_rtp_info(response.headers.get("RTP-Info"))
         self._move(SessionEvent.ANSWERED)
         self.keepalive.begin(self._public, now)
         self._reply_due = None
         self._keepalive_due = now + self._requests.keepalive_interval
-        return [Playing()]
+        return [Playing(self._requests.announced)]
 
     def _play(self, way: Way, now: float) -> list[Action]:
         if not self._plays.one_by_one:

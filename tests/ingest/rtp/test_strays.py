@@ -51,7 +51,7 @@ def numbered(sequence: int, arrival_ns: int = 0) -> tuple[bytes, int]:
 @pytest.mark.parametrize(("ssrc", "sequence"), [(NEW, None), (None, 500), (NEW, 7)])
 def test_the_announced_source_is_taken_at_once_and_kept_while_it_comes(ssrc: int | None, sequence: int | None) -> None:
     sources = KnownSource()
-    sources.begin(OLD, 40_000)
+    assert sources.begins(OLD, 40_000, -1)
     sources.announce(ssrc, sequence)
     assert sources.take_over(NEW, 3, numbered(500 + AROUND - 1)) == []
     assert sources.ssrc == NEW
@@ -61,7 +61,7 @@ def test_the_announced_source_is_taken_at_once_and_kept_while_it_comes(ssrc: int
 
 def test_what_is_announced_and_does_not_come_changes_nothing() -> None:
     sources = KnownSource()
-    sources.begin(OLD, 40_000)
+    assert sources.begins(OLD, 40_000, -1)
     sources.announce(THIRD, 9)
     assert [sources.take_over(NEW, 3, numbered(number)) for number in (500, 501)] == [None, [numbered(500)]]
 
