@@ -21,7 +21,7 @@ Rules:
 * What is read is bounded and validated as if a stranger had sent it. Only a process is spoken to that our supervisor
   has started.
 
-``states`` are the words, ``parting`` says them of a session, ``resuming`` makes a session of them, ``advance`` knows
-what was said before, ``places`` finds the next packet; ``telling`` says all of it; ``channel`` is the socket between
-both, ``predecessor`` and ``successor`` are the two ends.
+``states`` is what is told of a session: ``parting`` makes it of one, ``resuming`` a session of it, ``advance`` knows
+what was said before, ``places`` finds the next packet. ``words`` are all that is said, and ``telling`` says them;
+``channel`` is the socket between both, ``predecessor`` and ``successor`` are the two ends.
 """

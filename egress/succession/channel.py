@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from common.errors import ProtocolError
-from egress.succession.states import MAX_MESSAGE, MAX_SOCKETS, Message, decode, encode
+from egress.succession.words import MAX_MESSAGE, MAX_SOCKETS, Message, decode, encode
 
 PATIENCE = 5.0  # seconds for the next word, where the other one has only to say it
 MAX_DESCRIPTORS = 2 * MAX_SOCKETS  # of one message

@@ -20,8 +20,9 @@ from egress.succession.channel import GoneError
 from egress.succession.held import HeldOffers
 from egress.succession.predecessor import Predecessor
 from egress.succession.resuming import Here, begin, complete, discarded, prepared
-from egress.succession.states import MAX_NAMES, VERSION, Prelude, SessionState, SourceState
+from egress.succession.states import MAX_NAMES, SessionState
 from egress.succession.successor import Session, Successor, Taken
+from egress.succession.words import VERSION, Prelude, SourceState
 from egress.together import catch_up_together
 from egress.viewer import Viewer
 from egress.viewers import Viewers

@@ -24,7 +24,7 @@ from common.errors import ProtocolError
 from common.log import get_logger
 from common.succession import ask
 from egress.media.streams import Streams
-from egress.succession import states
+from egress.succession import words
 from egress.succession.channel import PATIENCE, Channel, GoneError, listen
 from egress.succession.parting import Stopped, stop
 from egress.succession.telling import WARM, Telling
@@ -71,7 +71,7 @@ class Predecessor:
         self,
         path: Path,
         node: NodeName,
-        about: Callable[[], states.Prelude],
+        about: Callable[[], words.Prelude],
         streams: Streams,
         ports: Ports,
         viewers: Viewers,
@@ -146,7 +146,7 @@ class Predecessor:
             paused, since = True, asyncio.get_running_loop().time()
             moved = await self._telling.all(heir.channel, stopped, advance, since)
             self._unlisten()
-            await heir.channel.send(states.Go())
+            await heir.channel.send(words.Go())
             given = True
         except (GoneError, ProtocolError, TimeoutError) as exc:
             log.warning("the successor did not take over, and this goes on", reason=str(exc) or "it did not answer")
@@ -226,7 +226,7 @@ class Predecessor:
             self._heir = heir
             self._news.set()
             await self._telling.feeds(channel)
-            heir.incarnation = (await channel.hear(states.Ready, WARM)).incarnation
+            heir.incarnation = (await channel.hear(words.Ready, WARM)).incarnation
             self._news.set()
             log.info("a successor is ready")
             await channel.over.wait()
@@ -242,11 +242,11 @@ class Predecessor:
         """Hear who it is, and whether it takes sessions in advance. Raises ``ProtocolError`` if it is none."""
         self._callers += 1
         try:
-            hello = await channel.hear(states.Hello)
+            hello = await channel.hear(words.Hello)
         finally:
             self._callers -= 1
-        if hello.version != states.VERSION:
-            raise ProtocolError(f"it speaks version {hello.version}, and this {states.VERSION}")
+        if hello.version != words.VERSION:
+            raise ProtocolError(f"it speaks version {hello.version}, and this {words.VERSION}")
         if hello.node != self._node:
             raise ProtocolError(f"it is to be {hello.node[:100]!r}, and this is {self._node!r}")
         if self._heir is not None:

@@ -17,7 +17,7 @@ from common.log import get_logger
 from common.media import Kind, Rendition, camera_of
 from egress.media.feed import Feed, Source
 from egress.media.streams import Streams
-from egress.succession import states
+from egress.succession import states, words
 from egress.succession.advance import changed
 from egress.succession.channel import Channel, GoneError, close_all, connect
 from egress.succession.places import Place, Witness, place, reached, warm
@@ -76,7 +76,7 @@ class Met:
 class Successor:
     """Made by ``meet``."""
 
-    def __init__(self, channel: Channel, prelude: states.Prelude) -> None:
+    def __init__(self, channel: Channel, prelude: words.Prelude) -> None:
         self.prelude = prelude
         self.sources = {kind: Source(ssrc, rtx, origin) for kind, ssrc, rtx, origin in prelude.sources}
         self._channel = channel
@@ -96,7 +96,7 @@ class Successor:
         Raises ``GoneError`` or ``ProtocolError`` if it stops in the middle of that: nothing is ours then.
         """
         await self._read_along(streams, self.prelude.feeds)
-        await self._channel.send(states.Ready(len(self._witnesses), incarnation))
+        await self._channel.send(words.Ready(len(self._witnesses), incarnation))
         ready()
         taken = Taken()
         try:
@@ -119,7 +119,7 @@ class Successor:
             message, sockets = await self._channel.receive()
         except ProtocolError:
             told = taken.sessions if taken.udp else taken.ahead
-            if bool(self._now) != bool(taken.udp) or len(told) >= states.MAX_SESSIONS:
+            if bool(self._now) != bool(taken.udp) or len(told) >= words.MAX_SESSIONS:
                 raise
             told.append(None)  # a session, if the count is right at last
             return False
@@ -128,7 +128,7 @@ class Successor:
                 not taken.udp
                 and not self._now
                 and not sockets
-                and isinstance(message, states.SessionState | states.Ahead)
+                and isinstance(message, states.SessionState | words.Ahead)
             ):
                 await self._prepare(message, taken, incarnation, prepare)
                 return False
@@ -138,30 +138,30 @@ class Successor:
             raise
 
     async def _believe(
-        self, message: states.Message, sockets: list[socket.socket], taken: Taken, streams: Streams, incarnation: str
+        self, message: words.Message, sockets: list[socket.socket], taken: Taken, streams: Streams, incarnation: str
     ) -> bool:
         """Take a word that was read. Raises ``ProtocolError`` if it is not the time for it."""
         match message:
-            case states.Prelude(feeds=feeds) if not self._now and not sockets:
+            case words.Prelude(feeds=feeds) if not self._now and not sockets:
                 await self._read_along(streams, feeds)
-                await self._channel.send(states.Ready(len(self._witnesses), incarnation))
-            case states.FeedState() if not sockets and len(self._now) < states.MAX_FEEDS:
+                await self._channel.send(words.Ready(len(self._witnesses), incarnation))
+            case states.FeedState() if not sockets and len(self._now) < words.MAX_FEEDS:
                 self._now[message.rendition, message.kind] = message
                 streams.renew({camera_of(Rendition(message.rendition)): message.revision})
-            case states.Sockets(udp, tcp) if udp + tcp == len(sockets) and not taken.udp:
+            case words.Sockets(udp, tcp) if udp + tcp == len(sockets) and not taken.udp:
                 _check(sockets[:udp], socket.SOCK_DGRAM)
                 _check(sockets[udp:], socket.SOCK_STREAM, listens=True)
                 taken.udp, taken.tcp = sockets[:udp], sockets[udp:]
-            case states.ConnectionState() if len(sockets) == 1 and len(taken.connections) < states.MAX_CONNECTIONS:
+            case states.ConnectionState() if len(sockets) == 1 and len(taken.connections) < words.MAX_CONNECTIONS:
                 _check(sockets, socket.SOCK_STREAM)
                 taken.connections.append((message, sockets[0]))
-            case states.SessionState() if taken.udp and not sockets and len(taken.sessions) < states.MAX_SESSIONS:
+            case states.SessionState() if taken.udp and not sockets and len(taken.sessions) < words.MAX_SESSIONS:
                 taken.sessions.append(Session(message))
-            case states.SessionChanges(changes) if (
-                taken.udp and not sockets and len(taken.sessions) + len(changes) <= states.MAX_SESSIONS
+            case words.SessionChanges(changes) if (
+                taken.udp and not sockets and len(taken.sessions) + len(changes) <= words.MAX_SESSIONS
             ):
                 taken.sessions += [_brought_up_to_date(taken.ahead, each) for each in changes]
-            case states.Told(feeds, sessions, since) if (
+            case words.Told(feeds, sessions, since) if (
                 taken.udp and not sockets and (feeds, sessions) == (len(self._now), len(taken.sessions))
             ):
                 taken.since = since
@@ -171,14 +171,14 @@ class Successor:
         return False
 
     async def _prepare(
-        self, message: states.SessionState | states.Ahead, taken: Taken, incarnation: str, prepare: Prepare
+        self, message: states.SessionState | words.Ahead, taken: Taken, incarnation: str, prepare: Prepare
     ) -> None:
         """Take a word of those that come in advance. Raises ``ProtocolError`` if it is not the time for it."""
-        if isinstance(message, states.Ahead):
+        if isinstance(message, words.Ahead):
             if message.sessions != len(taken.ahead):
                 raise ProtocolError("not as many as were told in advance")
-            await self._channel.send(states.Ready(len(self._witnesses), incarnation))
-        elif len(taken.ahead) >= states.MAX_SESSIONS:
+            await self._channel.send(words.Ready(len(self._witnesses), incarnation))
+        elif len(taken.ahead) >= words.MAX_SESSIONS:
             raise ProtocolError("more sessions than there can be")
         else:
             viewer = prepare(message)
@@ -186,12 +186,12 @@ class Successor:
 
     async def go(self, sessions: int, without: Iterable[int]) -> None:
         """Say that so many sessions were taken, and which were not; and wait for the word that all is ours."""
-        await self._channel.send(states.Taken(sessions, tuple(without)))
+        await self._channel.send(words.Taken(sessions, tuple(without)))
         try:
-            await self._channel.hear(states.Go)
+            await self._channel.hear(words.Go)
         except TimeoutError:  # one of us stood still: it is decided here and now whether that was said
             self._channel.shut()
-            await self._channel.hear(states.Go)
+            await self._channel.hear(words.Go)
 
     async def places(self) -> dict[_Track, Place | None]:
         """The way to the predecessor's packets, as soon as those that it had have come."""
@@ -237,7 +237,7 @@ class Successor:
         key = state.rendition, state.kind
         if key in self._witnesses:
             return
-        if len(self._witnesses) >= states.MAX_FEEDS:
+        if len(self._witnesses) >= words.MAX_FEEDS:
             raise ProtocolError("more tracks than there can be")
         rendition = Rendition(state.rendition)
         streams.renew({camera_of(rendition): state.revision})
@@ -273,8 +273,8 @@ async def meet(path: Path, node: str) -> Met:
     if channel is None:
         return Met()
     try:
-        await channel.send(states.Hello(states.VERSION, node, ahead=True))
-        prelude = await channel.hear(states.Prelude)
+        await channel.send(words.Hello(words.VERSION, node, ahead=True))
+        prelude = await channel.hear(words.Prelude)
         return Met(channel.process, Successor(channel, _first(prelude, node)))
     except (GoneError, ProtocolError, TimeoutError) as exc:
         log.warning("the predecessor does not speak with its successor", reason=str(exc) or "it did not answer")
@@ -282,8 +282,8 @@ async def meet(path: Path, node: str) -> Met:
         return Met(channel.process)
 
 
-def _first(prelude: states.Prelude, node: str) -> states.Prelude:
-    if (prelude.version, prelude.node) != (states.VERSION, node):
+def _first(prelude: words.Prelude, node: str) -> words.Prelude:
+    if (prelude.version, prelude.node) != (words.VERSION, node):
         raise ProtocolError("it is not what is to be replaced")
     return prelude
 

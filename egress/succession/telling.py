@@ -13,7 +13,7 @@ from common.errors import ProtocolError
 from common.log import get_logger
 from common.media import Kind
 from egress.media.streams import Streams
-from egress.succession import states
+from egress.succession import states, words
 from egress.succession.advance import Advance
 from egress.succession.channel import PATIENCE, Channel
 from egress.succession.parting import Stopped, feed_state, movable, state_of
@@ -31,7 +31,7 @@ log = get_logger()
 class Telling:
     """``about`` makes what a successor is told first; the rest is what there is to tell of."""
 
-    def __init__(self, about: Callable[[], states.Prelude], streams: Streams, ports: Ports, viewers: Viewers) -> None:
+    def __init__(self, about: Callable[[], words.Prelude], streams: Streams, ports: Ports, viewers: Viewers) -> None:
         self._about = about
         self._streams, self._ports, self._viewers = streams, ports, viewers
 
@@ -55,7 +55,7 @@ class Telling:
         if channel.unheard:
             raise ProtocolError("it speaks unasked")
         await self.feeds(channel)
-        await channel.hear(states.Ready, WARM)
+        await channel.hear(words.Ready, WARM)
         advance = Advance()
         if not ahead:
             return advance
@@ -67,8 +67,8 @@ class Telling:
                     await asyncio.sleep(0)
                 if movable(viewer) and await _said(channel, state := state_of(viewer)):
                     advance.add(state)
-            await channel.send(states.Ahead(len(advance)))
-        await channel.hear(states.Ready, within)
+            await channel.send(words.Ahead(len(advance)))
+        await channel.hear(words.Ready, within)
         return advance
 
     async def all(
@@ -82,8 +82,8 @@ class Telling:
         async with asyncio.timeout(within):
             feeds = await self._places(channel)
             told = await _sessions(channel, stopped, advance)
-            await channel.send(states.Told(feeds, len(told), since))
-        answer = await channel.hear(states.Taken, within)
+            await channel.send(words.Told(feeds, len(told), since))
+        answer = await channel.hear(words.Taken, within)
         without = set(answer.without)
         moved = {session for place, session in enumerate(told) if place not in without}
         if answer.count != len(moved) or (told and not moved):
@@ -99,7 +99,7 @@ class Telling:
             await channel.send(feed)
         udp = [each.socket for each in self._ports.udp.sockets]
         tcp = list(self._ports.tcp.listeners) if self._ports.tcp is not None else []
-        await channel.send(states.Sockets(len(udp), len(tcp)), [*udp, *tcp])
+        await channel.send(words.Sockets(len(udp), len(tcp)), [*udp, *tcp])
         for remote, sock, read, unsent in self._ports.paused:
             address = remote.host, remote.port, remote.connection
             await channel.send(states.ConnectionState(address, read, unsent), [sock])
@@ -124,7 +124,7 @@ async def _sessions(channel: Channel, stopped: Sequence[Stopped], advance: Advan
     for each in stopped:
         session, word = each.viewer.session, advance.since(state_of(each.viewer))
         large = isinstance(word, states.SessionState) or word.ice is not None  # its viewer has a say in how large
-        if waiting and (large or len(waiting) == states.MAX_CHANGES):
+        if waiting and (large or len(waiting) == words.MAX_CHANGES):
             told += await _changed(channel, waiting)
             waiting.clear()
         if isinstance(word, states.SessionState):
@@ -140,14 +140,14 @@ async def _sessions(channel: Channel, stopped: Sequence[Stopped], advance: Advan
 
 async def _changed(channel: Channel, changes: Mapping[str, states.SessionChange]) -> list[str]:
     """Say what has changed of these sessions. Returns those of which it can be said; others are left behind."""
-    if await _said(channel, states.SessionChanges(tuple(changes.values())), quietly=len(changes) > 1):
+    if await _said(channel, words.SessionChanges(tuple(changes.values())), quietly=len(changes) > 1):
         return [*changes]
     if len(changes) == 1:
         return []
     return [told for session, change in changes.items() for told in await _changed(channel, {session: change})]
 
 
-async def _said(channel: Channel, word: states.SessionState | states.SessionChanges, *, quietly: bool = False) -> bool:
+async def _said(channel: Channel, word: states.SessionState | words.SessionChanges, *, quietly: bool = False) -> bool:
     """Say something of a session, or of some. ``False`` if it cannot be said: one alone is left behind then."""
     try:
         await channel.send(word)

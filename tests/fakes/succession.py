@@ -8,7 +8,7 @@ from typing import TypeVar
 from common.media import Batch, Kind, Rendition
 from egress.media.stream import Stream
 from egress.sender import Sender
-from egress.succession import parting, resuming, states
+from egress.succession import parting, resuming, states, words
 from egress.succession.advance import Advance, changed
 from egress.succession.places import Place, Witness, place
 from egress.viewer import Viewer
@@ -18,7 +18,7 @@ from tests.fakes.target import FakeTarget
 
 GOP = 10  # pictures
 
-Word = TypeVar("Word", bound=states.Message)
+Word = TypeVar("Word", bound=words.Message)
 
 
 class Successor:
@@ -80,7 +80,7 @@ class Successor:
         if isinstance(word, states.SessionState):
             return state, self.made(_heard(word))
         before, viewer = self._ahead
-        now = changed(before, _heard(states.SessionChanges((word,))).changes[0])
+        now = changed(before, _heard(words.SessionChanges((word,))).changes[0])
         assert now == state
         resuming.complete(viewer, now, self._way, self.session.now, before)
         return now, viewer
@@ -104,7 +104,7 @@ class Successor:
 
 
 def _heard(word: Word) -> Word:
-    decoded = states.decode(states.encode(word))
+    decoded = words.decode(words.encode(word))
     assert decoded == word
     assert isinstance(decoded, type(word))
     return decoded

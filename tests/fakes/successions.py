@@ -16,7 +16,8 @@ from common.succession import SUCCESSION
 from egress import worker
 from egress.succession import beginning, handing, predecessor, successor, telling
 from egress.succession.channel import Channel, connect
-from egress.succession.states import VERSION, FeedState, Hello, Message, Prelude, Ready, Told
+from egress.succession.states import FeedState
+from egress.succession.words import VERSION, Hello, Message, Prelude, Ready, Told
 from tests.fakes.bus import FakeBroker
 from tests.fakes.egress_worker import NODE, NUMBERS
 from tests.fakes.log import Recorder

@@ -26,7 +26,7 @@ from common.succession import SUCCESSION
 from egress import worker
 from egress.succession import predecessor, telling
 from egress.succession.channel import Channel, listen
-from egress.succession.states import decode
+from egress.succession.words import decode
 from tests.fakes.bus import FakeBroker
 from tests.fakes.egress_worker import NODE
 

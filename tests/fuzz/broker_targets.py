@@ -47,8 +47,8 @@ from common.config_cameras import CameraConfig
 from common.config_limits import LimitsConfig
 from common.errors import ProtocolError, RequestError
 from common.histogram import Histogram, Measure
+from tests.fuzz.camera_address_targets import URL_WORDS
 from tests.fuzz.common_targets import TO_BROKER
-from tests.fuzz.rtsp_targets import URL_WORDS
 from tests.fuzz.target import Program, Target, repeated, string
 
 CAMERAS = {

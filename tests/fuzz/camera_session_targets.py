@@ -17,8 +17,9 @@ from ingest.rtsp.parser import Parser
 from ingest.rtsp.session import BindPorts, Playing, Punch, RtspSession
 from ingest.rtsp.session import Send as Say
 from ingest.sdp import MediaSection, SessionDescription
+from tests.fuzz.camera_address_targets import URL
 from tests.fuzz.media_targets import PPS, SPS
-from tests.fuzz.rtsp_targets import DESCRIPTION, OK, RTSP_WORDS, UNAUTHORISED, URL
+from tests.fuzz.rtsp_targets import DESCRIPTION, OK, RTSP_WORDS, UNAUTHORISED
 from tests.fuzz.target import SESSION, Program, Target, repeated, string
 
 CANNED = (200, 301, 302, 401, 404, 454, 455, 457, 461, 500, 100, 551)

@@ -11,7 +11,7 @@ from egress.formats import Format
 from egress.media.feed import Source
 from egress.media.stream import Stream
 from egress.sender import Sender
-from egress.succession import resuming, states
+from egress.succession import resuming, states, words
 from egress.succession.places import Place
 from tests.fakes.session import IDENTITY
 from tests.fakes.target import FakeTarget
@@ -108,8 +108,8 @@ class _Renditions:
 
 def take(data: bytes) -> None:
     """One message; a session is made of one that is whole, and its numbers go on."""
-    message = states.decode(data)
-    assert states.decode(states.encode(message)) == message
+    message = words.decode(data)
+    assert words.decode(words.encode(message)) == message
     if isinstance(message, states.FeedState):
         resuming.resume_feed(Stream("door", lambda: None, sources=SOURCES).feeds[message.kind], message)
     if isinstance(message, states.SessionState):
@@ -146,21 +146,21 @@ TARGETS = [
         take,
         tuple(
             map(
-                states.encode,
+                words.encode,
                 (
                     SESSION_STATE,
                     PLAIN,
                     FEED,
-                    states.Hello(1, "egress-0"),
-                    states.Prelude(1, "egress-0", "incarnation", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 4),  # type: ignore[arg-type]
+                    words.Hello(1, "egress-0"),
+                    words.Prelude(1, "egress-0", "incarnation", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 4),  # type: ignore[arg-type]
                     states.ConnectionState(("192.0.2.1", 5000, 7), b"\0\x14abc", b"rest"),
-                    states.Sockets(2, 2),
-                    states.Told(4, 1, 99.0),
-                    states.Ready(1, "inc"),
-                    states.Taken(2, (0, 3)),
-                    states.Go(),
-                    states.Ahead(7),
-                    states.SessionChanges((CHANGE,)),
+                    words.Sockets(2, 2),
+                    words.Told(4, 1, 99.0),
+                    words.Ready(1, "inc"),
+                    words.Taken(2, (0, 3)),
+                    words.Go(),
+                    words.Ahead(7),
+                    words.SessionChanges((CHANGE,)),
                 ),
             )
         ),
@@ -171,7 +171,7 @@ TARGETS = [
             "pairs": lambda size: _grown(size, "pairs"),
             "formats": lambda size: _grown(size, "formats"),
         },
-        bound=states.MAX_MESSAGE,
+        bound=words.MAX_MESSAGE,
         slow=SESSION,
     )
 ]
@@ -181,7 +181,7 @@ def _grown(size: int, what: str) -> bytes:
     """A session with many more pairs, or formats, than any may have."""
     if what == "pairs":
         more = replace(SESSION_STATE.ice, pairs=(_PAIR,) * (size // 200))
-        return states.encode(replace(SESSION_STATE, ice=more))
+        return words.encode(replace(SESSION_STATE, ice=more))
     video, audio = SESSION_STATE.sections
     formats = partial(replace, video)(formats=video.formats * (size // 60))
-    return states.encode(replace(SESSION_STATE, sections=(formats, audio)))
+    return words.encode(replace(SESSION_STATE, sections=(formats, audio)))

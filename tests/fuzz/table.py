@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.fuzz import (
     access_targets,
     broker_targets,
+    camera_address_targets,
     camera_session_targets,
     codec_targets,
     common_targets,
@@ -27,6 +28,7 @@ CORPUS = Path(__file__).with_name("corpus")
 
 _MODULES = (
     rtsp_targets,
+    camera_address_targets,
     media_targets,
     codec_targets,
     source_targets,

@@ -8,7 +8,8 @@ import pytest
 
 from egress.path.capacity import TRAINS_KEPT
 from egress.succession.advance import Advance, changed
-from egress.succession.states import MAX_CHANGES, SessionChange, SessionChanges, SessionState, decode, encode
+from egress.succession.states import SessionChange, SessionState
+from egress.succession.words import MAX_CHANGES, SessionChanges, decode, encode
 from egress.wire.ice import MAX_PATHS, MAX_SPENT
 from tests.fuzz.succession_targets import CHANGE, SESSION_STATE
 

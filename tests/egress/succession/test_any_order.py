@@ -19,7 +19,7 @@ from common.errors import ProtocolError
 from common.media import Kind, Rendition
 from egress.media.stream import Stream
 from egress.media.streams import Streams
-from egress.succession import states, successor
+from egress.succession import states, successor, words
 from egress.succession.channel import Channel, GoneError
 from egress.succession.resuming import Here, prepared
 from egress.succession.successor import Session, Successor, Taken
@@ -28,11 +28,11 @@ from egress.wire.dtls import Identity
 from tests.fakes.descriptors import descriptors
 from tests.fuzz.succession_targets import FEED, SESSION_STATE, SOURCES
 
-PRELUDE = states.Prelude(states.VERSION, "egress-0", "first", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 0)  # type: ignore[arg-type]
+PRELUDE = words.Prelude(words.VERSION, "egress-0", "first", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 0)  # type: ignore[arg-type]
 CONNECTION = states.ConnectionState(("192.0.2.1", 5000, 7), b"", b"")
 CHANGE = states.SessionChange(0, None, (), (), None, None, None, None, (0, 0, 0), watched=False)
 SILENT = replace(SESSION_STATE.srtp, sent=(), heard=())
-WORDS: list[bytes | states.Message] = [
+WORDS: list[bytes | words.Message] = [
     PRELUDE,
     replace(PRELUDE, feeds=1),
     FEED,
@@ -40,29 +40,29 @@ WORDS: list[bytes | states.Message] = [
     SESSION_STATE,
     replace(SESSION_STATE, session="t" * 38),
     CONNECTION,
-    states.Sockets(1, 0),
-    states.Sockets(1, 1),
-    states.Told(0, 0, 1.0),
-    states.Told(1, 1, 1.0),
-    states.Told(1, 2, 1.0),
-    states.Hello(states.VERSION, "egress-0"),
-    states.Ready(1, "second"),
-    states.Taken(1),
-    states.Go(),
-    states.Ahead(1),
-    states.SessionChanges((CHANGE,)),
-    states.SessionChanges((CHANGE, replace(CHANGE, place=1))),
+    words.Sockets(1, 0),
+    words.Sockets(1, 1),
+    words.Told(0, 0, 1.0),
+    words.Told(1, 1, 1.0),
+    words.Told(1, 2, 1.0),
+    words.Hello(words.VERSION, "egress-0"),
+    words.Ready(1, "second"),
+    words.Taken(1),
+    words.Go(),
+    words.Ahead(1),
+    words.SessionChanges((CHANGE,)),
+    words.SessionChanges((CHANGE, replace(CHANGE, place=1))),
     b"no word",
 ]
 KINDS = ["udp", "tcp", "listening", "unix", "file"]
-said = st.lists(st.tuples(st.sampled_from(WORDS), st.lists(st.sampled_from(KINDS))))
-WHOLE: list[tuple[bytes | states.Message, list[str]]] = [
+speeches = st.lists(st.tuples(st.sampled_from(WORDS), st.lists(st.sampled_from(KINDS))))
+WHOLE: list[tuple[bytes | words.Message, list[str]]] = [
     (FEED, []),
-    (states.Sockets(1, 1), ["udp", "listening"]),
+    (words.Sockets(1, 1), ["udp", "listening"]),
     (CONNECTION, ["tcp"]),
     (SESSION_STATE, []),
     (b"no word", []),
-    (states.Told(1, 2, 1.0), []),
+    (words.Told(1, 2, 1.0), []),
 ]
 
 
@@ -98,7 +98,7 @@ def opened(kind: str) -> int:
 
 
 async def followed(
-    words: Sequence[tuple[bytes | states.Message, Sequence[str]]],
+    said: Sequence[tuple[bytes | words.Message, Sequence[str]]],
     prepare: Callable[[Any], Any] = lambda _: None,
     renditions: Renditions | None = None,
 ) -> Taken | None:
@@ -112,9 +112,9 @@ async def followed(
     theirs.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_recv(theirs, 100)  # that it is ready
-        for word, kinds in words:
+        for word, kinds in said:
             descriptors = [opened(kind) for kind in kinds[:8]]
-            data = word if isinstance(word, bytes) else states.encode(word)
+            data = word if isinstance(word, bytes) else words.encode(word)
             while not following.done():
                 try:
                     socket.send_fds(theirs, [data], descriptors)
@@ -140,13 +140,13 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(successor, "WARM_WITHIN", 0.0)
 
 
-@given(said)
-def test_only_the_whole_is_believed_and_nothing_is_left_open(words: list[Any]) -> None:
+@given(speeches)
+def test_only_the_whole_is_believed_and_nothing_is_left_open(said: list[Any]) -> None:
     with asyncio.Runner() as runner:
         runner.run(asyncio.sleep(0))
         before = descriptors()
         try:
-            taken = runner.run(followed(words))
+            taken = runner.run(followed(said))
         except (GoneError, ProtocolError):
             taken = None
         if taken is not None:
@@ -156,11 +156,11 @@ def test_only_the_whole_is_believed_and_nothing_is_left_open(words: list[Any]) -
 
 
 @pytest.mark.parametrize("told", [[FEED], [FEED, replace(FEED, kind=Kind.AUDIO)]])
-def test_what_is_read_along_is_given_back(told: list[states.Message]) -> None:
+def test_what_is_read_along_is_given_back(told: list[words.Message]) -> None:
     """Else its camera would be pulled for as long as the process lives, whether or not anybody watches."""
-    words = [(replace(PRELUDE, feeds=len(told)), list[str]()), *((each, list[str]()) for each in told)]
+    said = [(replace(PRELUDE, feeds=len(told)), list[str]()), *((each, list[str]()) for each in told)]
     with suppress(GoneError):
-        asyncio.run(followed(words))  # which asks what is held
+        asyncio.run(followed(said))  # which asks what is held
 
 
 def test_what_was_made_in_advance_is_given_back_where_the_predecessor_ends_by_itself() -> None:
@@ -187,16 +187,16 @@ def test_the_whole_is_taken() -> None:
 def test_what_was_told_in_advance_is_brought_up_to_date_once_and_what_could_not_be_made_is_nobodys() -> None:
     made = object()
     later = [replace(CHANGE, place=place, round_trip=0.5) for place in (0, 1, 0)]
-    words = [
+    said = [
         (SESSION_STATE, []),
         (b"no word", []),
         (replace(SESSION_STATE, session="ended since"), []),
-        (states.Ahead(3), []),
+        (words.Ahead(3), []),
         *WHOLE[:3],
-        (states.SessionChanges(tuple(later)), []),
-        (states.Told(1, 3, 1.0), []),
+        (words.SessionChanges(tuple(later)), []),
+        (words.Told(1, 3, 1.0), []),
     ]
-    taken = asyncio.run(followed(words, lambda _: made))
+    taken = asyncio.run(followed(said, lambda _: made))
     assert taken is not None
     first = Session(
         replace(SESSION_STATE, round_trip=0.5, bandwidth=None, counts=(0, 0, 0), srtp=SILENT), SESSION_STATE, made
@@ -209,14 +209,14 @@ def test_what_was_told_in_advance_is_brought_up_to_date_once_and_what_could_not_
 def test_a_change_that_cannot_be_read_leaves_all_others_alone() -> None:
     made = object()
     odd = replace(CHANGE, place=1, bandwidth=-1)
-    words = [
+    said = [
         *[(replace(SESSION_STATE, session=f"s{number}"), list[str]()) for number in range(3)],
-        (states.Ahead(3), []),
+        (words.Ahead(3), []),
         *WHOLE[:3],
-        (states.SessionChanges((CHANGE, odd, replace(CHANGE, place=2))), []),
-        (states.Told(1, 3, 1.0), []),
+        (words.SessionChanges((CHANGE, odd, replace(CHANGE, place=2))), []),
+        (words.Told(1, 3, 1.0), []),
     ]
-    taken = asyncio.run(followed(words, lambda _: made))
+    taken = asyncio.run(followed(said, lambda _: made))
     assert taken is not None
     assert [each and each.state.session for each in taken.sessions] == ["s0", None, "s2"]
     assert [each and each.state.session for each in taken.ahead] == [None, "s1", None], "which is given back"
@@ -226,15 +226,15 @@ def test_a_change_that_cannot_be_read_leaves_all_others_alone() -> None:
 @pytest.mark.parametrize("count", [0, 2])
 def test_another_number_of_them_is_not_believed(count: int) -> None:
     with pytest.raises(ProtocolError):
-        asyncio.run(followed([(SESSION_STATE, []), (states.Ahead(count), [])]))
+        asyncio.run(followed([(SESSION_STATE, []), (words.Ahead(count), [])]))
 
 
 @pytest.mark.parametrize("count", [1, 50, 500])
 def test_as_many_sessions_are_taken_as_there_are(count: int) -> None:
     """They are more than the socket holds, and than are read at once."""
     sessions = [replace(SESSION_STATE, session=f"session {number}") for number in range(count)]
-    words = [*WHOLE[:3], *((each, list[str]()) for each in sessions), (states.Told(1, count, 1.0), list[str]())]
-    taken = asyncio.run(followed(words))
+    said = [*WHOLE[:3], *((each, list[str]()) for each in sessions), (words.Told(1, count, 1.0), list[str]())]
+    taken = asyncio.run(followed(said))
     assert taken is not None
     assert taken.sessions == [*map(Session, sessions)]
     taken.close()
@@ -245,14 +245,14 @@ def test_as_many_sessions_are_taken_as_there_are(count: int) -> None:
 def test_a_whole_that_is_another_is_not_taken(place: int, what: str) -> None:
     word, kinds = WHOLE[place]
     others = {"left out": [], "twice": [(word, kinds)] * 2, "with other sockets": [(word, [*kinds, "unix"])]}[what]
-    words = [*WHOLE[:place], *others, *WHOLE[place + 1 :]]
+    said = [*WHOLE[:place], *others, *WHOLE[place + 1 :]]
     if what == "twice" and word in (FEED, CONNECTION):
         pytest.skip("as if it were said once: the newest counts, or a connection is nobody's")
     if what == "left out" and word == CONNECTION:
         pytest.skip("its viewer is left behind alone")
     if what == "with other sockets" and word == b"no word":
         pytest.skip("it is no word in any case, and they are closed")
-    if what == "twice" and isinstance(word, states.Told):
+    if what == "twice" and isinstance(word, words.Told):
         pytest.skip("what comes behind the whole is no part of it")
     with pytest.raises((GoneError, ProtocolError)):
-        asyncio.run(followed(words))
+        asyncio.run(followed(said))

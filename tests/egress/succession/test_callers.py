@@ -14,7 +14,7 @@ import pytest
 from egress.succession import channel as channel_module
 from egress.succession import predecessor
 from egress.succession.channel import GoneError, connect
-from egress.succession.states import VERSION, Hello, Ready, encode
+from egress.succession.words import VERSION, Hello, Ready, encode
 from tests.fakes.descriptors import descriptors
 from tests.fakes.egress_worker import NODE, watch
 from tests.fakes.successions import PATIENCE, Processes, camera, come, hear_all, one, until
@@ -199,8 +199,8 @@ async def test_after_a_hand_over_that_failed_at_its_end_another_may_come(
         processes.stops[0].ask()
         await hear_all(channel)
         with monkeypatch.context() as patched:
-            patched.setattr(predecessor.states, "Go", lambda: Ready(1 << 70, "it cannot be said"))
-            await channel.send(predecessor.states.Taken(1))
+            patched.setattr(predecessor.words, "Go", lambda: Ready(1 << 70, "it cannot be said"))
+            await channel.send(predecessor.words.Taken(1))
             await until(lambda: processes.log.of("the successor did not take over, and this goes on"))
         channel.close()
         await still_gives(processes)

@@ -11,7 +11,7 @@ import uvloop
 
 from common.errors import ProtocolError
 from egress.succession.channel import MAX_WAITING, Channel, GoneError
-from egress.succession.states import MAX_MESSAGE, Go, Ready, Taken, encode
+from egress.succession.words import MAX_MESSAGE, Go, Ready, Taken, encode
 
 PATIENCE = 20.0  # seconds
 Run = Callable[[Callable[[Channel, socket.socket], Coroutine[None, None, None]]], None]

@@ -17,7 +17,8 @@ from common.succession import SUPERVISOR, Reply, Word
 from egress.media import streams
 from egress.succession import parting, telling
 from egress.succession.channel import GoneError
-from egress.succession.states import MAX_MESSAGE, Go, Prelude, SessionState, Taken
+from egress.succession.states import SessionState
+from egress.succession.words import MAX_MESSAGE, Go, Prelude, Taken
 from egress.viewer import Viewer
 from egress.wire import addresses
 from rigs.browser import Browser
