@@ -1,4 +1,4 @@
-"""The whole product as people start it: ``python -m camshaft serve`` in a process of its own.
+"""The whole product as people start it: ``python -m camshaft serve`` in a process of its own, or a fork that is alike.
 
 Every port is a free one and every file lies in a directory of the test's. Its processes are found by what their command
 line says they are, so that a test can kill one by role; all of them are gone when the context ends.
@@ -13,11 +13,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import psutil
@@ -26,6 +26,11 @@ import yaml
 from common.address import is_loopback
 from rigs import demo_clip
 from rigs.process import ROOT, free_port
+
+if TYPE_CHECKING:
+    from rigs.cradle import Begun
+
+    Begin = Callable[[Sequence[str], Path, Mapping[str, str], int], Begun]
 
 READY_TIMEOUT = 60.0  # seconds from the start until /readyz says yes, on a machine that has much else to do
 STOP_TIMEOUT = 8.0  # seconds from SIGTERM to the end of the last process
@@ -52,8 +57,9 @@ class Cluster:
     arguments: tuple[str, ...] = ()  # more options of ``serve``
     checkout: Path = ROOT  # whose code runs
     transcode: int | None = 1  # processes; ``None``: one as soon as it is needed
+    begin: Begin | None = None  # ``rigs.cradle.begin``, where it is not the start that counts; ``None``: a program
     port: int = field(default=0, init=False)
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _process: subprocess.Popen[bytes] | Begun | None = field(default=None, init=False, repr=False)
     _sockets: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False, repr=False)
 
     async def __aenter__(self) -> Self:
@@ -128,10 +134,14 @@ class Cluster:
     def start(self) -> None:
         """Start the supervisor; for a test that has ended it and goes on with the same files and ports."""
         self.write()
-        command = [sys.executable, "-m", "camshaft", "serve", "--config", "camshaft.yaml", *self.arguments]
+        arguments = ["serve", "--config", "camshaft.yaml", *self.arguments]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CAMSHAFT_")}
         environ |= {"PYTHONPATH": str(self.checkout), "XDG_CACHE_HOME": str(demo_clip.cache_for(self.arguments))}
         with (self.directory / "camshaft.log").open("ab") as log:
+            if self.begin is not None and self.checkout == ROOT:
+                self._process = self.begin(arguments, self.directory, environ, log.fileno())
+                return
+            command = [sys.executable, "-m", "camshaft", *arguments]
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
             )

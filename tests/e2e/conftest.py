@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from rigs import chromium as chromium_rig
+from rigs import cradle
 from rigs import gst_camera as gst_rig
 from rigs import namespace as namespace_rig
 from rigs.chromium import Chromium, Kept
@@ -65,7 +66,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
         async def start(cameras: dict[str, Any] | None = None, **options: Any) -> Cluster:
-            return await stack.enter_async_context(Cluster(tmp_path, cameras or {}, **options))
+            return await stack.enter_async_context(
+                Cluster(tmp_path, cameras or {}, **{"begin": cradle.begin, **options})
+            )
 
         yield start
 

@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 
 from rigs import chromium as chromium_rig
+from rigs import cradle
 from rigs import gst_camera as gst_rig
 from rigs.chromium import Chromium, Stats
 from rigs.cluster import Cluster
@@ -118,7 +119,7 @@ async def all_cameras(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         names = {row: camera for rows, camera in zip(sent, sources, strict=True) for row in rows}
         seen: dict[str, Seen] = {}
         directory = tmp_path_factory.mktemp("codecs")
-        async with Cluster(directory, sources) as running, chromium_rig.chromium() as browser:
+        async with Cluster(directory, sources, begin=cradle.begin) as running, chromium_rig.chromium() as browser:
 
             async def watch(name: str) -> Seen:
                 """The counts when the picture is there and some seconds later, the tone that is heard, in Hz, and what

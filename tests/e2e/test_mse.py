@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from rigs import chromium as chromium_rig
+from rigs import cradle
 from rigs.chromium import SHELL, Chromium, Viewing
 from rigs.clip import SMALL, TINY, Clip
 from rigs.cluster import Cluster
@@ -181,6 +182,7 @@ async def test_a_page_to_which_a_small_mtu_lets_no_picture_through_plays_by_its_
                 {"front-door": gst_camera(SMALL).url},
                 config={"auth": {"mode": "none"}, "media": {"port": 0, "tcp": "off"}},
                 host=server.address,
+                begin=cradle.begin,
             ) as running,
             chromium_rig.chromium(viewer.wrapper(SHELL, tmp_path)) as browser,
         ):

@@ -15,6 +15,7 @@ import pytest
 from playwright.async_api import Page, Route, WebSocket
 
 from rigs import chromium as chromium_rig
+from rigs import cradle
 from rigs.chromium import CHROMIUM, SHELL, Chromium, Viewing
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
@@ -113,7 +114,9 @@ async def apart(
         camera = gst_camera(SMALL)
         config = {"auth": {"mode": "none"}, **config}
         async with (
-            Cluster(directory, {"front-door": camera.url}, config=config, host=server.address) as running,
+            Cluster(
+                directory, {"front-door": camera.url}, config=config, host=server.address, begin=cradle.begin
+            ) as running,
             chromium_rig.chromium(viewer.wrapper(SHELL, directory)) as browser,
         ):
             yield running, browser, server, viewer, link, camera
@@ -133,7 +136,11 @@ async def test_the_picture_goes_on_in_the_same_session(
         camera = gst_camera(SMALL)
         async with (
             Cluster(
-                tmp_path, {"front-door": camera.url}, config={"auth": {"mode": "none"}}, host=server.address
+                tmp_path,
+                {"front-door": camera.url},
+                config={"auth": {"mode": "none"}},
+                host=server.address,
+                begin=cradle.begin,
             ) as running,
             chromium_rig.capturing(viewer.wrapper(CHROMIUM, tmp_path), running.url) as browser,
         ):

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from rigs import chromium as chromium_rig
+from rigs import cradle
 from rigs.chromium import SHELL, Chromium, Viewing
 from rigs.clip import SMALL, Clip
 from rigs.cluster import Cluster
@@ -54,7 +55,11 @@ async def apart(
     with two_hosts(Path(udp=udp), Path(udp=udp)) as (server, viewer, link), server.entered():
         async with (
             Cluster(
-                directory, {"front-door": gst_camera(clip).url}, config=config or OPEN, host=server.address
+                directory,
+                {"front-door": gst_camera(clip).url},
+                config=config or OPEN,
+                host=server.address,
+                begin=cradle.begin,
             ) as running,
             chromium_rig.chromium(viewer.wrapper(SHELL, directory)) as browser,
         ):

@@ -13,7 +13,7 @@ import pytest
 
 from rigs import chromium as chromium_rig
 from rigs import coturn as coturn_rig
-from rigs import reverse_proxy
+from rigs import cradle, reverse_proxy
 from rigs.authority import Authority
 from rigs.chromium import SHELL, Viewing
 from rigs.clip import SMALL
@@ -132,7 +132,9 @@ async def test_a_picture_comes_through_the_networks_that_let_out_least(
         issued = Authority(tmp_path).issue("turn", server.address)
         at = {"host": server.address, "port": PORT, "peer": server.address}
         async with (
-            Cluster(tmp_path, {"yard": gst_camera(SMALL).url}, config=config, host=server.address) as running,
+            Cluster(
+                tmp_path, {"yard": gst_camera(SMALL).url}, config=config, host=server.address, begin=cradle.begin
+            ) as running,
             chromium_rig.chromium(viewer.wrapper(SHELL, tmp_path), TRUSTING) as browser,
         ):
             await browser.context.add_init_script(LISTENS)

@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Error
 
 from rigs import chromium as chromium_rig
+from rigs import cradle
 from rigs.chromium import SHELL, Chromium, Viewing
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
@@ -104,7 +105,7 @@ async def test_one_call_names_the_broken_link(
         cameras = {"yard": gst_camera(SMALL).url, "locked": locked, "gone": "rtsp://127.0.0.1:9/no"}
         cameras["jpeg"] = launched.urls[0]
         async with (
-            Cluster(tmp_path, cameras, config=CONFIG, host=server.address) as running,
+            Cluster(tmp_path, cameras, config=CONFIG, host=server.address, begin=cradle.begin) as running,
             chromium_rig.chromium(viewer.wrapper(SHELL, tmp_path)) as browser,
         ):
             for name, (broken, words) in CAMERAS.items():
