@@ -3,6 +3,7 @@
 // limits, it says so: `blocked`.
 
 import { below } from "./address.js";
+import { judge } from "./doubt.js";
 import { RoundTrip } from "./round_trip.js";
 import { REQUEST_TIMEOUT, SignallingError, arrivalAt, jittered, keepIceServers, refusal } from "./signalling.js";
 import { UNREACHABLE, socketProblem } from "./words.js";
@@ -13,8 +14,6 @@ const BLOCKED_AFTER = 2; // failures beside a request that got through; one may 
 const PING_INTERVAL = 1000; // ms, while the page shows the list
 const PONG_TIMEOUT = 3000; // ms
 const CHECK_TIMEOUT = 4000; // ms; right after its start the server takes 2.5 s to say that it knows no session
-const DOUBT_TIMEOUT = 500; // ms at least for anything to be heard, where media has stopped
-const SPARE_AFTER = 200; // ms of them after which another socket is opened; less where the way is long
 const SESSIONS_STAY = 4000; // close code
 const RIGHT_ENDED = 4401; // close code of a server that asks anew who we are
 const OPEN = 1; // WebSocket.OPEN, also where there is no WebSocket
@@ -119,50 +118,20 @@ export class SocketSignalling extends EventTarget {
     return this.#restart(session, fragment); // the same answer, if it was carried out already
   }
 
-  /**
-   * Find out whether the socket is dead, by opening another one beside it. That takes two round trips, so a socket that
-   * brings nothing meanwhile is: no time that was measured before, on another network, is needed for that. The other one
-   * takes its place then.
-   */
+  /** Whether the socket was dead; another one has taken its place then. */
   #isDead(suspect) {
     const socket = this.#socket;
-    const since = performance.now();
-    let spare = null;
     return new Promise((resolve) => {
-      const settle = (dead) => {
-        timers.forEach(clearTimeout);
-        this.removeEventListener("heard", alive);
-        this.removeEventListener("offline", died);
-        const open = spare?.readyState === OPEN;
+      judge(this, this.#url, this.#roundTrip, suspect, (dead, spare) => {
         const lost = dead && socket === this.#socket;
-        if (spare && !open)
-          spare.onopen = () => spare.close(); // a browser complains of one that is closed before
-        else if (!lost) spare?.close();
-        if (!lost) return resolve(false);
-        if (this.online) this.#lost(socket);
-        if (open) this.#follow(spare);
-        else this.#reconnectNow();
-        return resolve(true);
-      };
-      const alive = () => settle(false);
-      const died = () => settle(true);
-      const look = () => spare?.readyState === OPEN && performance.now() - since >= DOUBT_TIMEOUT && settle(true);
-      const another = () => {
-        suspect();
-        try {
-          spare = new WebSocket(this.#url);
-          spare.onopen = look;
-        } catch {
-          spare = null; // which the next that connects finds out, too
+        if (!lost) spare?.close();
+        else {
+          if (this.online) this.#lost(socket);
+          if (spare) this.#follow(spare);
+          else this.#reconnectNow();
         }
-      };
-      const timers = [
-        setTimeout(another, Math.max(0, SPARE_AFTER - this.#roundTrip.within(0) / 2)),
-        setTimeout(look, DOUBT_TIMEOUT),
-        setTimeout(died, 2 * this.#roundTrip.within(DOUBT_TIMEOUT)),
-      ];
-      this.addEventListener("heard", alive);
-      this.addEventListener("offline", died);
+        resolve(lost);
+      });
     });
   }
 
