@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,19 +35,21 @@ async def test_a_picture_at_once_and_no_further_from_live_than_others(
     running = await shared_cluster({"front-door": gst_camera(LONG_GOP).url})
     waited = await chromium.whep(running.whep("front-door"))
     await waited.shows(10)
-    first_pictures, behind = [], []
-    group, left, begun = LONG_GOP.gop / LONG_GOP.fps, set(range(JOINS)), time.monotonic()
-    while left:  # moments that are spread evenly over a group of pictures, the one that comes next first
-        now = (time.monotonic() - begun) % group * JOINS / group
-        moment = min(left, key=lambda moment: (moment - now) % JOINS)
-        left.remove(moment)
-        await asyncio.sleep((moment - now) % JOINS * group / JOINS)
+
+    async def join(after: float) -> tuple[float, float]:
+        """Milliseconds until a picture, and how far behind the other it is a second later, of one who comes so late."""
+        await asyncio.sleep(after)
         joined = await chromium.whep(running.whep("front-door"))
-        first_pictures.append(await joined.first_frame_ms())
+        first_picture = await joined.first_frame_ms()
         await asyncio.sleep(1.0)  # the second after which the delay is compared
         of_joined, of_waited = await asyncio.gather(shown(joined, frames=20), shown(waited, frames=20))
-        behind.append(statistics.median(of_joined[n] - of_waited[n] for n in of_joined.keys() & of_waited.keys()))
         await joined.close()
+        return first_picture, statistics.median(
+            of_joined[n] - of_waited[n] for n in of_joined.keys() & of_waited.keys()
+        )
+
+    apart = LONG_GOP.gop / LONG_GOP.fps / JOINS  # moments that are spread evenly over a group of pictures
+    first_pictures, behind = zip(*await asyncio.gather(*(join(apart * number) for number in range(JOINS))), strict=True)
     print(f"first picture {sorted(map(round, first_pictures))} ms, behind {sorted(map(round, behind))} ms")
     assert statistics.median(first_pictures) <= FIRST_PICTURE_MS
     assert statistics.median(behind) <= ONE_FRAME_MS

@@ -87,7 +87,7 @@ def test_what_is_no_picture_is_said(codec: str, data: bytes) -> None:
 @pytest.mark.parametrize("codec", ENCODERS)
 def test_it_costs_little(codec: str) -> None:
     unit = keyframe(codec, width=1920, height=1080)
-    assert min(cost(codec, unit) for _ in range(5)) < 0.25, "50 ms are promised, on a machine that others leave alone"
+    assert any(cost(codec, unit) < 0.25 for _ in range(5)), "50 ms are promised, on a machine that others leave alone"
 
 
 def cost(codec: str, unit: AccessUnit, work: Callable[[AccessUnit, str, int], object] = draw) -> float:
