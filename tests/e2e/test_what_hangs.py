@@ -79,7 +79,8 @@ async def test_who_has_nothing_to_do_with_them_sees_nothing(
 ) -> None:
     """Offers that an egress does not answer go to no other one: they may be why it hangs."""
     cameras = {name: gst_camera(SMALL).url for name in ("yard", "door")}
-    running = await cluster(cameras, ingest=2, egress=2, transcode=1)
+    apart = {"broker": {"relay": "apart"}}
+    running = await cluster(cameras, ingest=2, egress=2, transcode=1, config=apart)
     async with aiohttp.ClientSession(running.url) as http, unharmed(running, "yard") as ended:
         (viewer,) = await asked(http, "/api/viewers")
         yard = await asked(http, "/api/cameras/yard")
