@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import re
+import sys
 import threading
 from collections.abc import Iterable, Iterator
+from mmap import PAGESIZE
 from pathlib import Path
 
 import psutil
@@ -22,9 +25,10 @@ CALM = 5.0  # seconds without anybody new after which a rush is over: a wall of 
 LATE = 1.0  # seconds between two looks, of which there are several in that time
 _M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _MADV_DONTNEED = 4  # of madvise(2)
-_SMAPS = Path("/proc/self/smaps")
-_MAPPED_FILE = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[-x]p [0-9a-f]+ \S+ [1-9]\d* +/")
-_WRITTEN = re.compile(r"(?:Anonymous|Swap|Private_Dirty|Shared_Dirty): +[1-9]")
+_MAPS, _PAGEMAP = Path("/proc/self/maps"), Path("/proc/self/pagemap")
+_MAPPED_FILE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-[-x]p [0-9a-f]+ \S+ [1-9]\d* +/")
+_FLAGS_AT = 7 if sys.byteorder == "little" else 0  # the uppermost byte of a page's entry in pagemap, which says of …
+_OF_FILE = b"\x00\xa0\xa1"  # … one that it is not there, or is the file's; not, that it is our own copy, or swapped out
 _CGROUP = Path("/sys/fs/cgroup")  # as a container sees its own
 
 
@@ -52,8 +56,8 @@ def let_code_go() -> None:
     with contextlib.suppress(AttributeError, OSError):
         madvise = ctypes.CDLL(None).madvise
         madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        with _SMAPS.open() as smaps:  # line by line: all of it at once would lie about in a megabyte of shared pages
-            for start, end in _unwritten(smaps):
+        with _MAPS.open() as maps, _PAGEMAP.open("rb", buffering=0) as pagemap:
+            for start, end in _unwritten(maps, pagemap.fileno()):
                 madvise(start, end - start, _MADV_DONTNEED)
 
 
@@ -63,20 +67,16 @@ def let_code_go_aside() -> None:
         threading.Thread(target=let_code_go, name="let-code-go", daemon=True).start()
 
 
-def _unwritten(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Where files are mapped of which no page was written to, nor may be (proc(5), lines of /proc/pid/smaps)."""
-    place: tuple[int, int] | None = None
-    for line in smaps:
-        if line[0].isupper():  # of the mapping that was named last
-            if _WRITTEN.match(line):
-                place = None
+def _unwritten(maps: Iterable[str], pagemap: int) -> Iterator[tuple[int, int]]:
+    """Where files are mapped of which no page was written to, nor may be (proc(5), /proc/pid/maps and pagemap)."""
+    for line in maps:
+        if (match := _MAPPED_FILE.match(line)) is None:
             continue
-        if place is not None:
-            yield place
-        match = _MAPPED_FILE.match(line)
-        place = (int(match["start"], 16), int(match["end"], 16)) if match else None
-    if place is not None:
-        yield place
+        start, end = int(match[1], 16), int(match[2], 16)
+        entries = os.pread(pagemap, (end - start) // PAGESIZE * 8, start // PAGESIZE * 8)
+        flags = entries[_FLAGS_AT::8]
+        if len(flags) == (end - start) // PAGESIZE and not flags.translate(None, _OF_FILE):
+            yield start, end
 
 
 def map_large_blocks() -> None:
