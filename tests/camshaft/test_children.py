@@ -113,7 +113,7 @@ async def test_a_process_that_never_beats_is_killed(monkeypatch: pytest.MonkeyPa
 
 
 async def test_one_that_gets_no_processor_is_not_killed_for_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And if it has kept to one it may look for another, once."""
+    """One that has kept to a core may look for another then, once."""
     monkeypatch.setattr(module, "LOOK_INTERVAL", 0.001)
     conditions, looked, kept = {7: Condition.WAITS}, asyncio.Event(), list[object]()
     monkeypatch.setattr(module, "keep_to", lambda *kept_to: kept.append(kept_to))
