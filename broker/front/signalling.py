@@ -183,6 +183,8 @@ class Socket:
                 return False
             pause = 0.0  # for others: frames that are there already are returned at once
             if not self._messages.take(self._context.clock()):
+                if self._transport is None or self._transport.is_closing():
+                    return False  # it has gone: what it still had to say would be read for minutes
                 self._garbage("rate_limited", TOO_MANY.format(self._messages.rate))
                 pause = 1 / max(1.0, self._messages.rate)  # what is still to come waits in the page's own buffers
             elif message.type is WSMsgType.PING:

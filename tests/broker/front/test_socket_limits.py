@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from aiohttp import WSMsgType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from broker.front import signalling
 from broker.front.page_messages import MAX_MESSAGE
@@ -128,6 +130,35 @@ async def test_messages_without_a_limit_are_all_read(tmp_path: Path) -> None:
         for _ in range(2_100):
             await page.socket.send_str("7")
         assert {await page.error() for _ in range(2_100)} == {"invalid_message"}
+
+
+async def test_a_page_that_says_too_much_and_is_gone_leaves_nothing(broker: RunningBroker) -> None:
+    """What it had said was read to its end, some messages a second: thousands of empty ones came with the handshake."""
+    at = URL(broker.url)
+    said = {
+        "Host": at.authority,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    head = "GET /ws HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in said.items()) + "\r\n"
+    reader, writer = await asyncio.open_connection(at.host, at.port)
+    writer.write(head.encode() + b"\x89\x80\0\0\0\0" * 10_000)
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    assert len(sockets()) == 1
+    async with asyncio.timeout(PATIENCE):
+        while not await broker.counter("ws_rate_limited"):
+            await asyncio.sleep(0.05)
+    writer.transport.abort()
+    async with asyncio.timeout(PATIENCE):
+        while sockets():  # noqa: ASYNC110 - nobody tells that it is over
+            await asyncio.sleep(0.05)
+
+
+def sockets() -> list[signalling.Socket]:
+    """All that are served."""
+    return [each for each in gc.get_objects() if isinstance(each, signalling.Socket)]
 
 
 async def test_a_page_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
