@@ -183,8 +183,8 @@ class Socket:
                 return False
             pause = 0.0  # for others: frames that are there already are returned at once
             if not self._messages.take(self._context.clock()):
-                if self._transport is None or self._transport.is_closing():
-                    return False  # it has gone: what it still had to say would be read for minutes
+                if _is_gone(self._transport):
+                    return False
                 self._garbage("rate_limited", TOO_MANY.format(self._messages.rate))
                 pause = 1 / max(1.0, self._messages.rate)  # what is still to come waits in the page's own buffers
             elif message.type is WSMsgType.PING:
@@ -222,9 +222,7 @@ class Socket:
             case Subscribe():
                 self._subscribe()
             case NameIceServers():
-                servers, now = self._context.ice_servers, self._context.desk.now
-                told = servers.told(self.principal, self._address, ours=True, now=now)
-                self.tell("ice_servers", servers=[server.entry for server in told])
+                self.tell("ice_servers", servers=_ice_servers(self._context, self.principal, self._address))
             case Ping():
                 self.tell("pong")
 
@@ -332,6 +330,17 @@ async def _attachable(context: Context, principal: Principal, address: str | Non
     camera, _ = split_stream(status.camera)
     check_camera_here(context, principal, address, camera, "attach")
     return camera
+
+
+def _ice_servers(context: Context, principal: Principal, address: str | None) -> list[dict[str, str]]:
+    """The STUN and TURN servers that a page of ours is told of."""
+    told = context.ice_servers.told(principal, address, ours=True, now=context.desk.now)
+    return [server.entry for server in told]
+
+
+def _is_gone(transport: asyncio.Transport | None) -> bool:
+    """Whether nobody is there any more: what was still said by then would be read for minutes at the limit's pace."""
+    return transport is None or transport.is_closing()
 
 
 async def _answer(ping: WSMessage, response: web.WebSocketResponse) -> None:
