@@ -35,7 +35,10 @@ from common.moments import at_moment
 HEAD_TIMEOUT = 10.0  # seconds: a head is a few kilobytes, a handshake two round trips
 STALL_TIMEOUT = 20.0  # seconds in which nothing of an answer was taken
 SWEEP_INTERVAL = 1.0  # seconds
-COLLECT_AFTER = 32 << 20  # bytes of all: 3,000 offers; it takes a millisecond, and 30 with 400,000 objects
+# Bytes of all: 400 offers. It takes a millisecond, and 30 with 400,000 objects; empty messages take 13 times
+# their bytes. What is left of a rush goes some seconds later.
+COLLECT_AFTER = 4 << 20
+COLLECT_REST, COLLECT_INTERVAL = 64 << 10, 5.0  # bytes, seconds
 PIECE = 16 << 10  # bytes that are read at once: of what it cannot read aiohttp's error quotes all, four times as long
 
 
@@ -166,7 +169,7 @@ class Connections:
         self._all: set[Guest] = set()
         self._none = asyncio.Event()
         self._none.set()
-        self._came = 0  # bytes since the collector was called
+        self._came, self._collected_at = 0, self.now()  # bytes since the collector was called, and when that was
         self._loop = asyncio.get_running_loop()
         self._timer = at_moment(SWEEP_INTERVAL, self._sweep)
 
@@ -206,8 +209,11 @@ class Connections:
         """Count bytes of requests."""
         self._came += size
         if self._came >= COLLECT_AFTER:
-            self._came = 0
-            self._loop.call_soon(gc.collect)
+            self._collect()
+
+    def _collect(self) -> None:
+        self._came, self._collected_at = 0, self.now()
+        self._loop.call_soon(gc.collect)
 
     def take_over(self, arrival: Guest, connection: Guest) -> bool:
         """Give the place of ``arrival`` to the connection that has become of it; ``False`` if it has none any more."""
@@ -247,6 +253,8 @@ class Connections:
     def _sweep(self) -> None:
         self._timer = at_moment(SWEEP_INTERVAL, self._sweep)
         now = self.now()
+        if self._came >= COLLECT_REST and now - self._collected_at >= COLLECT_INTERVAL:
+            self._collect()
         for guest in list(self._all):
             if (since := guest.waiting_since) is not None and now - since > HEAD_TIMEOUT:
                 self._context.counters[guest.slow] += 1
