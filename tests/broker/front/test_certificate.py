@@ -108,7 +108,7 @@ def weak(pair: Issued) -> Issued:
     [
         (missing, r"http\.tls_cert: .*live\.crt cannot be read: No such file or directory"),
         (missing_key, r"http\.tls_key: .*live\.key cannot be read: No such file or directory"),
-        (directory, r"http\.tls_cert: .* cannot be read: Is a directory"),
+        (directory, r"http\.tls_cert: .* cannot be read: it is a directory"),
         (empty, r"http\.tls_cert: .*live\.crt holds no certificate in PEM form"),
         (swapped, r"http\.tls_cert: .*live\.key holds no certificate in PEM form"),
         (cut, r"http\.tls_key: the certificate in .*live\.crt and the key in .*live\.key cannot be used: one of them"),
