@@ -63,7 +63,7 @@ def test_a_key_of_the_operators_is_taken_as_it_is_written_and_named_if_all_may_r
         (b"secret", "holds no key"),
         (b"\xff" * 32, "holds no key"),
         (b"0" * 200, "holds no key"),
-        (None, "cannot be read: Is a directory"),
+        (None, "cannot be read: it is a directory"),
     ],
 )
 def test_a_file_that_is_no_key_is_named(tmp_path: Path, content: bytes | None, problem: str) -> None:
