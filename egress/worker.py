@@ -46,7 +46,7 @@ from common.errors import ConfigError, RequestError
 from common.handover import Doors
 from common.log import LINES_A_MINUTE, Quiet, get_logger
 from common.media import Kind, Rendition
-from common.memory import Rush, give_back, let_code_go_aside
+from common.memory import Rush, give_back
 from common.process import inherited_pipe
 from common.reloader import Reloader
 from common.sessions import ice_mark
@@ -354,7 +354,6 @@ class Egress:
             # MB stayed for good. Takes 15 to 30 ms then, in a thread; this one waits for it where it allocates.
             with suppress(RuntimeError):  # the system has no memory for a thread
                 asyncio.get_running_loop().run_in_executor(None, give_back)
-            let_code_go_aside()  # handshakes need most of what a library for certificates is
         return pace(self._room.taken, settled=self._viewers.settled and not self._mse)
 
 
