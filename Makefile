@@ -37,7 +37,7 @@ test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 test-fast: $(VENV)/.test  ## Run what needs neither browser nor network namespace and waits for no clock: two minutes
-	@$(BIN)/python -m pytest $(PARALLEL) -n 3 --hypothesis-profile quick -m "$(FAST)" $(PYTEST)
+	@$(BIN)/python -m pytest $(PARALLEL) -n 6 --hypothesis-profile quick -m "$(FAST)" $(PYTEST)
 
 check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit
 	@$(BIN)/ruff format --check .
