@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what. The last two
 # only run what computes, with what the others leave of the machine.
-PARALLEL := -n 7 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 6 --dist loadgroup --no-loadscope-reorder
 FAST     := not (e2e or browser or gstreamer or namespace or slow)
 
 .PHONY: help run test test-fast check format bench codecs fuzz wheel system clean

@@ -16,7 +16,7 @@ from camshaft.options import Given
 from camshaft.workers import KINDS, WorkerKind
 from common import log, process
 from common.config import Config
-from common.control import RELAY_NODE, NodeName
+from common.control import RELAY_NODE, NodeName, Role
 from common.errors import CamshaftError
 from common.heard import HUNG_LOOKS, RELAY_HUNG_LOOKS
 from common.kept import kept_text
@@ -79,8 +79,8 @@ def run_relay(given: Given) -> None:
 def run_worker(kind: WorkerKind, given: Given, node: NodeName) -> None:
     """Be a worker of that kind, and exit. Raises ``ConfigError``."""
     reloader = reloading(given, *kind.sections)
-    run = import_module(kind.module).run
-    run_process(node, reloader, lambda stop: run(reloader.config, node, stop, reloader))
+    run, lean = import_module(kind.module).run, kind.role is not Role.EGRESS  # which needs it all for its viewers
+    run_process(node, reloader, lambda stop: run(reloader.config, node, stop, reloader), lean=lean)
 
 
 def reloading(given: Given, *sections: str) -> Reloader:
@@ -100,8 +100,12 @@ def run_process(
     *,
     pulse: float | None = None,
     hung_looks: int = HUNG_LOOKS,
+    lean: bool = True,
 ) -> None:
-    """Run ``main`` as a process that logs by this name, takes what changes and has this pulse, and exit."""
+    """Run ``main`` as a process that logs by this name, takes what changes and has this pulse, and exit.
+
+    See ``process.run``.
+    """
     from common.endpoints import Endpoints
 
     config = reloader.config
@@ -110,4 +114,4 @@ def run_process(
     if reloader.problem is not None:
         get_logger().error("configuration has a mistake; that of before is used", mistake=str(reloader.problem))
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
-    sys.exit(process.run(main, reloader.ask, pulse=pulse, hung_looks=hung_looks))
+    sys.exit(process.run(main, reloader.ask, pulse=pulse, hung_looks=hung_looks, lean=lean))

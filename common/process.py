@@ -77,14 +77,17 @@ def run(
     *,
     pulse: float | None = None,
     hung_looks: int = HUNG_LOOKS,
+    lean: bool = True,
 ) -> int:
     """Run ``main`` on an event loop and return the process's exit code.
 
     ``main`` gets an event that SIGTERM, SIGINT or the supervisor's death sets, and has to return then. ``on_hang_up``
     is called on the loop when SIGHUP asks for the configuration to be read again, ``pulse`` are the seconds between
     two beats of its pulse where these are not the usual ones, ``hung_looks`` those after which it hangs
-    (``common.heard``). An error of ours is shown as one sentence, others as their traceback. EXIT_CONFIG is for what
-    starting again cannot mend, EXIT_ADDRESS_IN_USE and EXIT_NOT_NOW for what may pass by itself, though not at once.
+    (``common.heard``). ``lean`` lets code go that only the start of the process needed.
+
+    An error of ours is shown as one sentence, others as their traceback. EXIT_CONFIG is for what starting again cannot
+    mend, EXIT_ADDRESS_IN_USE and EXIT_NOT_NOW for what may pass by itself, though not at once.
     """
     pipe, beating = inherited_pipe(SUPERVISOR_FD), inherited_pipe(PULSE_FD)
     by_systemd = watchdog()
@@ -95,7 +98,7 @@ def run(
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             beats = partial(Pulse, beating, by_systemd, pulse, None if own is None else own.beat)
             with nullcontext() if own is None else own:
-                runner.run(_until_stopped(main, pipe, beats, on_hang_up))
+                runner.run(_until_stopped(main, pipe, beats, on_hang_up, lean=lean))
     except (CamshaftError, ExceptionGroup) as exc:
         cause = _first_of_ours(exc)
         if cause is None:
@@ -209,6 +212,8 @@ async def _until_stopped(
     pipe: int | None,
     pulse: Callable[[], Pulse],
     on_hang_up: Callable[[], None] | None,
+    *,
+    lean: bool,
 ) -> None:
     beating = pulse()  # first: by the time that we listen to signals we have been heard
     stop = Stop()
@@ -229,7 +234,8 @@ async def _until_stopped(
     gc.collect()
     gc.freeze()  # what was imported stays, and needs no walk
     gc.set_threshold(*GC_THRESHOLDS)
-    loop.call_later(BEGUN, let_code_go_aside)
+    if lean:
+        loop.call_later(BEGUN, let_code_go_aside)
     try:
         await main(stop)
     finally:

@@ -24,7 +24,7 @@ from common.log import configure, get_logger
 from tests.fakes import gentle
 from tests.fakes.gentle import BATCH, Scheduling, computes, group_of, is_gentle
 from tests.fakes.second_look import first_of_group
-from tests.fakes.turns import FOLDERS, Company, collecting, turn
+from tests.fakes.turns import Company, collecting, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
 
@@ -78,7 +78,7 @@ def stands_at_the_door(root: Path) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for folder in FOLDERS[1:]:
+    for folder in ("tests", "docs", "bench", "tools", "rigs"):
         (tmp_path / folder).mkdir()
     return tmp_path
 
@@ -124,20 +124,20 @@ def test_one_collects_first_and_then_all_others_at_once(root: Path) -> None:
 
 
 @pytest.mark.parametrize("company", [Company.USUAL, Company.ALONE])
-def test_four_that_are_quiet_run_beside_each_other_and_nobody_else_does(root: Path, company: Company) -> None:
+def test_three_that_are_quiet_run_beside_each_other_and_nobody_else_does(root: Path, company: Company) -> None:
     with ExitStack() as stack:
-        first, *others = (stack.enter_context(process(root, Company.QUIET)) for _ in range(4))
+        first, *others = (stack.enter_context(process(root, Company.QUIET)) for _ in range(3))
         assert all(each.runs.wait(BOUND) for each in (first, *others))
-        with process(root, Company.QUIET) as fifth:
+        with process(root, Company.QUIET) as fourth:
             stands_at_the_door(root)
-            assert not fifth.runs.wait(0.1)
+            assert not fourth.runs.wait(0.1)
             first.end()
-            assert fifth.runs.wait(BOUND)
+            assert fourth.runs.wait(BOUND)
             with process(root, company) as after:
                 for each in others:
                     each.end()
                 assert not after.runs.wait(0.1)
-                fifth.end()
+                fourth.end()
                 assert after.runs.wait(BOUND)
 
 
@@ -198,9 +198,8 @@ COMPUTING = [f"test_computes.py::test[{number}]" for number in range(20)]
 
 
 @pytest.fixture
-def shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Scheduling, list[Node]]:
-    """Four usual processes and a gentle one, which have what they get at first."""
-    monkeypatch.setattr(gentle, "USUAL", 4)
+def shared_out(tmp_path: Path) -> tuple[Scheduling, list[Node]]:
+    """Usual processes and a gentle one, which have what they get at first."""
     (tmp_path / "test_waits.py").write_text("pytestmark = pytest.mark.e2e")
     (tmp_path / "test_share.py").write_text('pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("group")]')
     (tmp_path / "test_computes.py").write_text("mark_alone = 1")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from xdist.workermanage import WorkerController, parse_tx_spec_config
 
-USUAL = 5  # processes: tests mostly wait, so there are more than cores
+USUAL = 4  # processes: tests mostly wait, so there are more than cores
 NICE = 5  # of 19: a third of what others get where all compute; unit tests that have a bound still keep it
 AHEAD = 2  # tests that a process has: the one that runs, and the next, which it has to know
 BATCH = 8  # tests that compute, given at once

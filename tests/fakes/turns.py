@@ -1,11 +1,11 @@
 """Turns of tests that several processes run at once: what may run beside what.
 
 * A usual test runs beside all but those that are quiet or alone.
-* One that is quiet judges how many pictures came in a time: three others that are quiet may run meanwhile, and what is
+* One that is quiet judges how many pictures came in a time: two others that are quiet may run meanwhile, and what is
   gentle, which only takes what the others leave of the machine (``tests.fakes.gentle``).
 * One that is alone judges times that others on the machine would add to: nothing runs meanwhile.
 
-Locks on the checkout's folders say who is where. There are four rooms for all but what is gentle: a usual test is in
+Locks on the checkout's folders say who is where. There are three rooms for all but what is gentle: a usual test is in
 all of them with others, one that is quiet has one of them for itself, one that is alone all. What is gentle has a room
 of its own. Before them is a door at which nobody overtakes, and at the room for what is gentle another one.
 """
@@ -23,15 +23,6 @@ from pathlib import Path
 HAS_TURN = "CAMSHAFT_TESTS_HAVE_TURN"
 """Environment variable of tests that a test runs, as its part: who waits at the door waits for that one to end."""
 
-FOLDERS = (
-    "",
-    "tools",
-    "rigs",
-    "tests",
-    "docs",
-    "bench",
-    "deploy",
-)  # of the door, that for what is gentle, and the rooms
 POLL = 0.02  # seconds between looks whether one of the rooms is free
 
 
@@ -40,7 +31,7 @@ class Company(Enum):
 
     GENTLE = "all but one that is alone"
     USUAL = "usual and gentle ones"
-    QUIET = "three that are quiet, and gentle ones"
+    QUIET = "two that are quiet, and gentle ones"
     ALONE = "none"
 
 
@@ -48,7 +39,9 @@ class Company(Enum):
 def turn(root: Path, company: Company) -> Iterator[None]:
     """Be one of the running tests of the checkout at ``root``."""
     with ExitStack() as stack:
-        door, gentle_door, gentle_room, *rooms = (stack.enter_context(_opened(root / folder)) for folder in FOLDERS)
+        door, gentle_door, gentle_room, *rooms = (
+            stack.enter_context(_opened(root / folder)) for folder in ("", "tools", "rigs", "tests", "docs", "bench")
+        )
         if company is not Company.GENTLE:
             with _alone_at(door):
                 if company is Company.QUIET:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.media import Kind, Track
 from common.payload.h264_syntax import has_recovery_point, parse_pps_ids, parse_sps
 from common.payload.output import Output
+from ingest.payload.byte_order import ByteOrder
 from ingest.payload.g711 import G711
 from ingest.payload.h264 import H264
 from ingest.payload.h264_sets import MAX_PICTURE_SETS, ParameterSets
@@ -103,7 +104,7 @@ def sound(make: type[G711] | type[L16] | type[Opus]) -> object:
         if make is G711:
             form = G711("PCMA" if choice & 4 else "PCMU", output, rate=rate, channels=channels)
         elif make is L16:
-            form = L16(Track(Kind.AUDIO, "L16", rate, channels), output)
+            form = L16(Track(Kind.AUDIO, "L16", rate, channels), output, ByteOrder(channels))
         timestamp = 0
         while program:
             timestamp += program.number(2)

@@ -44,7 +44,7 @@ async def test_it_is_what_the_program_would_be(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert worlds[0] == worlds[1]
     assert roles[0] == roles[1]
-    assert {"broker", "egress", "ingest", "nursery", "relay"} <= set(roles[0])
+    assert {"broker", "egress", "ingest", "nursery"} <= set(roles[0])
 
 
 async def test_it_ends_as_a_program_does(tmp_path: Path) -> None:
