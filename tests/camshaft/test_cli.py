@@ -53,7 +53,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Nodes that a worker command was about to run as."""
     nodes: list[str] = []
-    monkeypatch.setattr(beginning, "run_process", lambda node, config, main: nodes.append(node))
+    monkeypatch.setattr(beginning, "run_process", lambda node, config, main, **_: nodes.append(node))
     return nodes
 
 
