@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 from camshaft.demo_camera.broadcast import Broadcast
 from camshaft.demo_camera.clip import NICENESS, Clip
@@ -20,6 +21,7 @@ from common.errors import AddressInUseError, ConfigError
 from common.log import get_logger
 from common.systemd import READY, notify
 
+BACKLOG = 100  # clients that wait to be let in
 SWEEP_INTERVAL = 5.0  # seconds between looks for sessions that went silent
 
 _log = get_logger()
@@ -37,13 +39,18 @@ async def run(settings: Settings, listen: str, account: Account | None, stop: as
 
 @asynccontextmanager
 async def serving(settings: Settings, listen: str, account: Account | None = None) -> AsyncIterator[str]:
-    """A camera that shows its clip while the context is open; gives ``HOST:PORT``. Raises as ``playing`` does."""
-    async with (
-        asyncio.TaskGroup() as group,
-        _clip(settings, group) as clip,
-        playing(Broadcast(clip), listen, account) as address,
-    ):
-        yield address
+    """A camera that shows its clip while the context is open; gives ``HOST:PORT``. Raises as ``playing`` does.
+
+    Clients that come before the clip is there wait for it, and are not refused.
+    """
+    with ExitStack() as early:
+        sockets = [early.enter_context(each) for each in _bound(listen)]
+        async with (
+            asyncio.TaskGroup() as group,
+            _clip(settings, group) as clip,
+            _playing(Broadcast(clip), sockets, account) as address,
+        ):
+            yield address
 
 
 @asynccontextmanager
@@ -52,18 +59,40 @@ async def playing(broadcast: Broadcast, listen: str, account: Account | None = N
 
     Raises ``AddressInUseError`` and ``ConfigError``.
     """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(each) for each in _bound(listen)]
+        async with _playing(broadcast, sockets, account) as address:
+            yield address
+
+
+def _bound(listen: str) -> list[socket.socket]:
+    """Sockets that listen there, one for each family of addresses. Raises ``AddressInUseError`` and ``ConfigError``."""
     host, port = split_listen(listen)
-    server = Server(broadcast, account, time.monotonic)
+    sockets: list[socket.socket] = []
     try:
-        listener = await asyncio.get_running_loop().create_server(server.connect, host or None, port)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in {(family, address[:2]): None for family, *_, address in found}:
+            number = port or (sockets[0].getsockname()[1] if sockets else 0)
+            sockets.append(socket.create_server((str(address[0]), number), family=family, backlog=BACKLOG))
     except OSError as exc:
+        for each in sockets:
+            each.close()
         if exc.errno == errno.EADDRINUSE:
             raise AddressInUseError("demo-camera", listen, "--listen") from None
         raise ConfigError(f"cannot listen on {listen}: {exc.strerror}", where="--listen") from None
+    return sockets
+
+
+@asynccontextmanager
+async def _playing(
+    broadcast: Broadcast, sockets: Sequence[socket.socket], account: Account | None
+) -> AsyncIterator[str]:
+    loop, server = asyncio.get_running_loop(), Server(broadcast, account, time.monotonic)
+    listeners = [await loop.create_server(server.connect, sock=each) for each in sockets]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(broadcast.run()), group.create_task(_sweep(server))]
         try:
-            for bound in listener.sockets:
+            for bound in sockets:
                 address, actual_port = bound.getsockname()[:2]
                 for kind in broadcast.sources:
                     server.ports[kind, bound.family] = PortPair(address, bound.family, server.heard_from)
@@ -71,7 +100,8 @@ async def playing(broadcast: Broadcast, listen: str, account: Account | None = N
         finally:
             for task in tasks:
                 task.cancel()
-            listener.close()
+            for listener in listeners:
+                listener.close()
             server.close()
             for pair in server.ports.values():
                 pair.close()
