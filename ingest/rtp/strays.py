@@ -10,7 +10,8 @@ ADOPT_FIRST = 2  # packets in a row of a payload type that was not expected, bef
 ADOPT_LATER = 64  # … and after that: they may be a correction or an enhancement of the others
 
 AROUND = 512  # sequence numbers, from the announced one on, of which the first that comes may be any
-LOYAL_NS = 200_000_000  # without a packet of the announced source, before another one takes over
+LOYAL_NS = 200_000_000  # without a packet of the announced source, before one takes over that was there at its start
+MAX_LEFT_OVER = 8  # sources of earlier sessions
 
 Waiting = tuple[bytes, int]
 """A packet, and when it arrived."""
@@ -19,14 +20,16 @@ Waiting = tuple[bytes, int]
 class KnownSource:
     """The source of one track's packets; another one takes over when two of its packets come in a row.
 
-    Where the camera has said by what its packets are known, they are the track's from the first one on, and others take
-    over when none of them comes any more.
+    Where the camera has said by what its packets are known, they are the track's from the first one on. Others that
+    come beside its first packets are left over from an earlier session, and take over when none of its comes any more.
+    What the camera said is of no more use once it has begun anew, or changes the SSRC as it likes.
     """
 
     def __init__(self) -> None:
         self.ssrc: int | None = None  # None before the first packet
         self._first = 0  # sequence number of its first packet
         self._announced: tuple[int | None, int | None] = None, None  # SSRC, and the sequence number of its first packet
+        self._left_over: set[int] = set()  # SSRCs of an earlier session
         self._retired: int | None = None  # the one before
         self._stranger: tuple[int, int, Waiting] | None = None  # another one, after so many packets; its packet
 
@@ -40,6 +43,8 @@ class KnownSource:
             self._first = sequence
         elif sequence != expected:
             return False
+        else:
+            self._announced = None, None
         self.ssrc = ssrc
         return True
 
@@ -53,11 +58,15 @@ class KnownSource:
         before, self._stranger = self._stranger, (ssrc, packets, waiting)
         if self._is_announced(ssrc, sequence, packets):
             return self._take(ssrc, sequence, [])
+        faithful = self._fits(self.ssrc, self._first)
+        if faithful and packets < AROUND and len(self._left_over) < MAX_LEFT_OVER:
+            self._left_over.add(ssrc)
         if ssrc == self._retired or before is None or before[:2] != (ssrc, packets):
             return None
-        if self._fits(self.ssrc, self._first) and waiting[1] - before[2][1] < LOYAL_NS:
+        if faithful and ssrc in self._left_over and waiting[1] - before[2][1] < LOYAL_NS:
             self._stranger = before
             return None
+        self._announced = None, None
         return self._take(ssrc, int.from_bytes(before[2][0][2:4]), [before[2]])
 
     def _take(self, ssrc: int, first: int, waiting: list[Waiting]) -> list[Waiting]:

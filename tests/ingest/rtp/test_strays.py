@@ -66,6 +66,25 @@ def test_what_is_announced_and_does_not_come_changes_nothing() -> None:
     assert [sources.take_over(NEW, 3, numbered(number)) for number in (500, 501)] == [None, [numbered(500)]]
 
 
+def test_a_camera_that_begins_anew_later_loses_nothing_though_it_announced_its_source() -> None:
+    sources = KnownSource()
+    sources.announce(OLD, 7)
+    assert sources.begins(OLD, 7, -1)
+    taken = [sources.take_over(NEW, AROUND, numbered(number, number)) for number in (500, 501)]
+    assert taken == [None, [numbered(500, 500)]]
+    assert sources.take_over(OLD, AROUND + 9, numbered(99)) is None, "one that took its time"
+    assert sources.ssrc == NEW
+
+
+def test_a_camera_that_changes_its_ssrc_as_it_likes_is_not_held_to_what_it_announced() -> None:
+    sources = KnownSource()
+    sources.announce(None, 7)
+    assert sources.begins(OLD, 7, -1)
+    assert sources.begins(NEW, 8, 8)
+    taken = [sources.take_over(THIRD, 2, numbered(number, number)) for number in (10, 11)]
+    assert taken == [None, [numbered(10, 10)]], "the packet between was lost"
+
+
 def row(other: OtherType, payload_type: int, count: int, *, packets: int, sequence: int = 65_530) -> list[bool]:
     return [
         other.push(payload_type, NEW, sequence + number & 0xFFFF, packets, packet(number % 256))
