@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
@@ -39,6 +40,7 @@ SWEEP_INTERVAL = 1.0  # seconds
 # their bytes. What is left of a rush goes some seconds later.
 COLLECT_AFTER = 4 << 20
 COLLECT_REST, COLLECT_INTERVAL = 64 << 10, 5.0  # bytes, seconds
+COLLECT_PAUSE = 20  # times as long as the last time it took: whoever sends what nobody reads gets no more of the loop
 PIECE = 16 << 10  # bytes that are read at once: of what it cannot read aiohttp's error quotes all, four times as long
 
 
@@ -169,7 +171,8 @@ class Connections:
         self._all: set[Guest] = set()
         self._none = asyncio.Event()
         self._none.set()
-        self._came, self._collected_at = 0, self.now()  # bytes since the collector was called, and when that was
+        self._came, self._collected_at = 0, self.now()  # bytes since the collector was called, and when that was …
+        self._collect_from = float("-inf")  # … and from when it may be called for many again
         self._loop = asyncio.get_running_loop()
         self._timer = at_moment(SWEEP_INTERVAL, self._sweep)
 
@@ -208,12 +211,18 @@ class Connections:
     def came(self, size: int) -> None:
         """Count bytes of requests."""
         self._came += size
-        if self._came >= COLLECT_AFTER:
+        if self._came >= COLLECT_AFTER and self.now() >= self._collect_from:
             self._collect()
 
     def _collect(self) -> None:
         self._came, self._collected_at = 0, self.now()
-        self._loop.call_soon(gc.collect)
+        self._collect_from = float("inf")
+        self._loop.call_soon(self._collect_now)
+
+    def _collect_now(self) -> None:
+        began = time.monotonic()
+        gc.collect()
+        self._collect_from = self.now() + COLLECT_PAUSE * (time.monotonic() - began)
 
     def take_over(self, arrival: Guest, connection: Guest) -> bool:
         """Give the place of ``arrival`` to the connection that has become of it; ``False`` if it has none any more."""

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,7 @@ async def test_what_failed_requests_leave_is_collected_by_its_size(
     broker: RunningBroker, monkeypatch: pytest.MonkeyPatch, failing: bytes
 ) -> None:
     monkeypatch.setattr(connections, "COLLECT_AFTER", 40_000)
+    monkeypatch.setattr(connections, "COLLECT_PAUSE", 0)
     with no_collector():
         before = number_alive()
         for _ in range(30):
@@ -121,6 +124,28 @@ async def test_what_failed_requests_leave_is_collected_by_its_size(
         async with asyncio.timeout(PATIENCE):
             while number_alive() > before + 2:  # noqa: ASYNC110 - the rest soon; what ends just then, later
                 await asyncio.sleep(0.02)
+
+
+async def test_many_bytes_call_the_collector_no_more_often_than_it_takes(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's body that nobody reads may come as fast as the line is."""
+    calls: list[float] = []
+
+    def slow(*_: object) -> int:
+        calls.append(time.monotonic())
+        time.sleep(0.02)
+        return 0
+
+    monkeypatch.setattr(connections, "COLLECT_AFTER", 1_000)
+    monkeypatch.setattr(connections.gc, "collect", slow)
+    async with connected(broker) as client:
+        client.writer.write(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n\r\n")
+        for _ in range(30):
+            client.writer.write(b"a" * 2_000)
+            await asyncio.sleep(0.01)
+    assert calls
+    assert all(after - before >= connections.COLLECT_PAUSE * 0.02 for before, after in pairwise(calls))
 
 
 def number_alive() -> int:
