@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -38,7 +39,8 @@ def read(document: Mapping[Any, Any]) -> Found:
     """The cameras of a ``configuration.yaml``, or of ``core.config_entries``."""
     found = Found(PROGRAM)
     cameras = document.get("camera")
-    for section in cameras if isinstance(cameras, list) else [cameras]:
+    labelled = [value for key, value in document.items() if isinstance(key, str) and key.startswith("camera ")]
+    for section in chain.from_iterable(each if isinstance(each, list) else [each] for each in (cameras, *labelled)):
         platform = mapping(section).get("platform")
         if isinstance(platform, str):
             _take(platform, mapping(section).get("name"), mapping(section), found)
@@ -60,6 +62,8 @@ def _take(platform: str, title: object, options: Mapping[Any, Any], found: Found
     address = _ADDRESS.search(source)
     if platform not in _KEYS:
         found.leave(name, f"{shown(platform)} has no address here; the camera's own page shows its rtsp:// address")
+    elif elsewhere := [each for each in _login(options) if each.startswith("!")]:
+        found.leave(name, f"its login stands in another file ({shown(elsewhere[0])}); write it into this one")
     elif address is None:
         found.leave(name, f"{shown(source)} holds no address" if source else f"has no {_KEYS[platform]}")
     else:
@@ -75,9 +79,17 @@ def _take(platform: str, title: object, options: Mapping[Any, Any], found: Found
 
 def _with_login(url: str, options: Mapping[Any, Any]) -> str:
     """The address with user and password, which may be kept beside it."""
-    user, password = options.get("username"), options.get("password")
+    login = ":".join(quote(each, safe="") for each in _login(options))
     scheme, found, rest = url.partition("://")
-    if not found or "@" in rest or not isinstance(user, str) or not user:
+    if not found or not login or "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]:
         return url
-    login = quote(user, safe="") + (f":{quote(password, safe='')}" if isinstance(password, str) else "")
     return f"{scheme}://{login}@{rest}"
+
+
+def _login(options: Mapping[Any, Any]) -> list[str]:
+    """User and password, as far as there are any; numbers are written without quotes."""
+    user, password = (
+        str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        for value in (options.get("username"), options.get("password"))
+    )
+    return [each for each in (user, password) if each] if user else []

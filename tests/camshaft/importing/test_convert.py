@@ -430,3 +430,19 @@ def test_https_that_go2rtc_does_not_verify_is_not_verified_here(tmp_path: Path) 
 def test_a_switch_may_be_text(said: str, on: bool, tmp_path: Path) -> None:
     text = f"paths: {{a: {{source: 'rtsp://h/', sourceOnDemand: {said}}}}}"
     assert taken(text, tmp_path)[0].cameras["a"].on_demand is on
+
+
+def test_a_login_of_home_assistant_is_taken_as_it_stands_or_said_to_stand_elsewhere(tmp_path: Path) -> None:
+    text = """
+camera:
+  - {platform: generic, name: a, stream_source: "rtsp://10.0.0.1/cam/realmonitor@1", username: 1001, password: 123456}
+camera front:
+  - {platform: ffmpeg, name: b, input: "-rtsp_transport tcp -i rtsp://10.0.0.2/x"}
+  - {platform: generic, name: c, stream_source: "rtsp://10.0.0.3/x", username: "u", password: "!secret p"}
+"""
+    config, found, _ = taken(text, tmp_path)
+    assert {name: camera.url for name, camera in config.cameras.items()} == {
+        "a": "rtsp://1001:123456@10.0.0.1/cam/realmonitor@1",
+        "b": "rtsp://10.0.0.2/x",
+    }
+    assert found.left_out == ["c: its login stands in another file (!secret p); write it into this one"]
