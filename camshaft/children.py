@@ -161,12 +161,14 @@ class Children:
                 self._tell_to_reload(name)
 
     def _waits(self, name: str, now: float) -> bool:
-        """Whether its loop waits for a processor. One that is kept to a core is let go then: others have that."""
+        """Whether its loop waits for a processor. One that does so at two looks and keeps to a core is let go: others
+        have that core."""
         pid = self._running[name].pid
+        again = pid in self._onlookers
         onlooker = self._onlookers.setdefault(pid, Onlooker(pid))
         if onlooker.look(now) is not Condition.WAITS:
             return False
-        if pid in self._kept:
+        if again and pid in self._kept:
             self._kept.discard(pid)
             let_go(pid)
             self._log.info("process gets nothing of the core that it keeps to, and may run on any now", program=name)
