@@ -43,8 +43,10 @@ def test_the_order_is_the_one_in_which_the_sound_goes_on(sound: list[int], chann
         random.Random(7).randbytes(8 * BLOCK),  # noise as loud as can be
         packed([value // 256 * 256 for value in TONE], "big"),  # of eight bits
         packed([300] * 4 * BLOCK, "big"),
+        packed([32_767 if n // 8 % 2 else -32_767 for n in range(4 * BLOCK)], "big"),
+        packed([max(-32_768, min(32_767, int(2e7 * sin(n / 9)))) for n in range(4 * BLOCK)], "big"),
     ],
-    ids=["silence", "noise", "eight bits", "one value"],
+    ids=["silence", "noise", "eight bits", "one value", "as loud as can be", "clipped"],
 )
 def test_sound_that_goes_on_in_neither_stays_as_it_is_said(sound: bytes) -> None:
     assert put(ByteOrder(1), sound) == sound
