@@ -32,8 +32,8 @@ _VARIABLES = tuple(
     for leaf in leaves()
     for variable in leaf.variables
 )
-# Of a comma or semicolon in an address no other address follows.
-_BETWEEN = re.compile(rf"\s+|[,;](?=(?:[\w.-]{{1,64}}=)?(?:{'|'.join(SCHEMES)})://)", re.IGNORECASE)
+# Of a comma or semicolon in an address no other address follows, but in a query there may be anything.
+_BETWEEN = re.compile(rf"[,;](?=(?:[\w.-]{{1,64}}=)?(?:{'|'.join(SCHEMES)})://)", re.IGNORECASE)
 _NAMED_URL = re.compile(r"([^=:/@?]*)=([\"'<]?\w+:.*)")
 
 
@@ -110,12 +110,23 @@ def cameras_of(value: str) -> Iterator[tuple[str, str]]:
     Cameras without a name are called ``camera``, ``camera-2``, ``camera-3``.
     """
     unnamed = 0
-    for word in filter(None, _BETWEEN.split(_unquoted(value))):
+    for word in _words(_unquoted(value)):
         if match := _NAMED_URL.fullmatch(word):
             yield match[1], match[2]
         else:
             unnamed += 1
             yield "camera" if unnamed == 1 else f"camera-{unnamed}", word
+
+
+def _words(value: str) -> Iterator[str]:
+    for word in value.split():
+        start = 0
+        for found in _BETWEEN.finditer(word):
+            if "?" not in word[start : found.start()]:
+                yield word[start : found.start()]
+                start = found.end()
+        if rest := word[start:].strip(",;"):
+            yield rest
 
 
 def _variable(name: str, environ: Mapping[str, str], *, secret: bool) -> tuple[str, str]:

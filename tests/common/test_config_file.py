@@ -192,6 +192,8 @@ def test_variable_cannot_hide_a_section_of_the_wrong_type(write: Writer) -> None
         ),
         ("", []),
         ("a=rtsp://x/,b=rtsp://y/;rtsp://z/", [("a", "rtsp://x/"), ("b", "rtsp://y/"), ("camera", "rtsp://z/")]),
+        ("a=rtsp://x/?url=1,http://y/", [("a", "rtsp://x/?url=1,http://y/")]),
+        ("a=rtsp://x/ , b=rtsp://y/", [("a", "rtsp://x/"), ("b", "rtsp://y/")]),
         ('"a=rtsp://x/?c=1,2;d=3 b=http://y/"', [("a", "rtsp://x/?c=1,2;d=3"), ("b", "http://y/")]),
     ],
 )
