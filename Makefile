@@ -36,7 +36,7 @@ run: $(VENV)/.run  ## Start a cluster and print the page's address: make run [CA
 test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
-test-fast: $(VENV)/.test  ## Run what needs neither browser nor network namespace and waits for no clock: two minutes
+test-fast: $(VENV)/.test  ## Run what needs neither browser nor network namespace and waits for no clock: under three minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -n 6 --hypothesis-profile quick -m "$(FAST)" $(PYTEST)
 
 check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit
