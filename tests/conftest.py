@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import logging
 import os
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give second looks where tests run beside others."""
     if config.getoption("dist", "no") == "no":  # else others collect
         gc.disable()  # until all is collected, an eighth faster: it stays
-    config.stash[second_looks] = SecondLooks(_waits if _process() else lambda _: False)
+    config.stash[second_looks] = SecondLooks(_has_a_clock if _process() else lambda _: False)
     config.pluginmanager.register(config.stash[second_looks])
 
 
@@ -142,6 +143,11 @@ def _company(item: pytest.Item) -> Company:
 
 def _waits(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in LONG)
+
+
+def _has_a_clock(item: pytest.Item) -> bool:
+    """Whether a test may fail for what else the machine does: it waits, or its event loop may be late."""
+    return _waits(item) or inspect.iscoroutinefunction(getattr(item, "function", None))
 
 
 def _rank(item: pytest.Item) -> tuple[int, bool, float]:

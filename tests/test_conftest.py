@@ -292,15 +292,19 @@ def test_every_look(look):
 
 def test_fine(look):
     pass
+
+async def test_with_a_loop():
+    assert {loops}, "a late timer"
 """
 
 
 def test_what_waits_and_fails_is_looked_at_again_by_itself(root: Path) -> None:
     """By a pytest of its own: one failure by chance is told and forgiven; what fails twice, or computes, fails."""
-    (root / "test_waits.py").write_text(FLAWED.format(marker="pytest.mark.slow"))
-    (root / "test_computes.py").write_text(FLAWED.format(marker=""))
+    (root / "test_waits.py").write_text(FLAWED.format(marker="pytest.mark.slow", loops=True))
+    (root / "test_computes.py").write_text(FLAWED.format(marker="", loops=False))
     (root / "pytest.ini").write_text(
-        "[pytest]\nmarkers = slow\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
+        "[pytest]\nmarkers = slow\nfilterwarnings = error\nasyncio_mode = auto\n"
+        "asyncio_default_fixture_loop_scope = function\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-n", "1"]
     told = subprocess.run(
@@ -311,8 +315,9 @@ def test_what_waits_and_fails_is_looked_at_again_by_itself(root: Path) -> None:
         env=os.environ
         | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "300"},
     )
-    assert "3 failed, 3 passed, 2 rerun in" in told.stdout, told.stdout + told.stderr
+    assert "4 failed, 4 passed, 3 rerun in" in told.stdout, told.stdout + told.stderr
     assert "RERUN test_waits.py::test_first_look - call: AssertionError: a late picture" in told.stdout
+    assert "RERUN test_computes.py::test_with_a_loop - call: AssertionError: a late timer" in told.stdout
     assert "test_waits.py::test_every_look - assert 3 > 9" in told.stdout, "both looks failed"
     assert "test_computes.py::test_first_look - AssertionError: a late picture" in told.stdout
 

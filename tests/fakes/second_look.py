@@ -1,7 +1,8 @@
 """A second look: a test that waits, and failed beside others, runs once more with nothing beside it; that counts.
 
 Tests of whole clusters share two cores with others, and on some machine something else runs as well: one in some
-thousand then sees a picture late that is not. By itself it says whether the change is at fault. Both looks are told:
+thousand then sees a picture late that is not. By itself it says whether the change is at fault. So does one whose
+event loop was late for its timers and sockets. Both looks are told:
 the first one stands in the summary as ``RERUN``, with what it said. What only computes has no excuse and gets none, and
 where more fails than chance explains, the rest of it fails at once.
 """

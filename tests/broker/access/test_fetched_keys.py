@@ -137,7 +137,7 @@ async def test_the_last_keys_serve_on_while_there_are_no_new_ones() -> None:
 
 
 async def test_a_provider_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "FETCH_TIMEOUT", 0.1)
+    monkeypatch.setattr(keys, "FETCH_TIMEOUT", 1.0)  # a connection has to stand within it
     provider = Provider()
     provider.hangs = True
     async with serving(provider) as address:
