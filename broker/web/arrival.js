@@ -20,31 +20,31 @@ export function arrivalProblem(arrival, home) {
   const { scheme, prefix, believed, forwarded_for: client, forwarded_proto: proto, forwarded_host: host } = arrival;
   const path = home.pathname.replace(/\/$/, "");
   if (home.protocol === "https:" && scheme !== "https") {
-    const unsafe = "so sign-in is not kept to https, and single sign-on leads back to http";
+    const unsafe = "so sign-in is not limited to https, and single sign-on leads back to http";
     if (proto && !believed) {
-      return `The proxy's X-Forwarded-Proto is not believed, ${unsafe}: its address has to stand in http.trusted_proxies.`;
+      return `The proxy's X-Forwarded-Proto is not trusted, ${unsafe}: add the proxy's address to http.trusted_proxies.`;
     }
     return (
-      `The proxy in front of Camshaft does not say that this page is https, ${unsafe}: it has to send X-Forwarded-Proto ` +
-      "(nginx: proxy_set_header X-Forwarded-Proto $scheme), and its address has to stand in http.trusted_proxies."
+      `The proxy in front of Camshaft does not say that this page is https, ${unsafe}: have it send X-Forwarded-Proto ` +
+      "(nginx: proxy_set_header X-Forwarded-Proto $scheme), and add its address to http.trusted_proxies."
     );
   }
   if (path !== prefix && prefix) {
     return (
-      `Camshaft is set up to be below ${prefix}/ (by http.base_path or the proxy's X-Forwarded-Prefix), and this page is not ` +
-      "there: nobody stays signed in here."
+      `Camshaft is set up to be below ${prefix}/ (by http.base_path or the proxy's X-Forwarded-Prefix), but this page is not ` +
+      "there, so nobody stays signed in here."
     );
   }
   if (path !== prefix) {
     return (
-      `This page is below ${path}/ and Camshaft is not told so, so addresses that it gives to players and to single sign-on ` +
-      `are wrong: the proxy has to send X-Forwarded-Prefix ${path}, or http.base_path has to be ${path}.`
+      `This page is below ${path}/ and Camshaft does not know, so the addresses it gives to players and to single sign-on ` +
+      `are wrong: have the proxy send X-Forwarded-Prefix ${path}, or set http.base_path to ${path}.`
     );
   }
   if (believed && !client && (proto || host)) {
     return (
-      "The proxy in front of Camshaft does not say who asks, so all people have its own address in logs and limits: it has " +
-      "to send X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For $remote_addr)."
+      "The proxy in front of Camshaft does not say who asks, so logs and limits take everybody for the proxy: have it " +
+      "send X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For $remote_addr)."
     );
   }
   return "";

@@ -2,7 +2,7 @@
 // keeps to what every browser of the last fifteen years understands. A page that has started removes #broken.
 (function () {
   "use strict";
-  var TOO_OLD = "This browser is too old for this page: it takes Chrome 85, Firefox 90, Safari 15, or a newer one.";
+  var TOO_OLD = "This browser is too old for this page: use Chrome 85, Firefox 90, Safari 15, or newer.";
   var PATIENCE = 15000; // ms
   var missing = false;
 

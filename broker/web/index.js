@@ -24,11 +24,11 @@ const alone = /** @type {HTMLAnchorElement} */ (document.getElementById("alone")
 const [dialog, problem] = ["dialog", "problem"].map((id) => document.getElementById(id));
 const form = /** @type {HTMLFormElement} */ (document.getElementById("form"));
 
-const UNKNOWN = { state: "unknown", sentence: "Not known while the server cannot be reached.", detail: "" };
+const UNKNOWN = { state: "unknown", sentence: "Unknown while the server cannot be reached.", detail: "" };
 
 const processes = /** @type {HTMLDetailsElement} */ (document.getElementById("processes"));
 
-const NONE_FOR_YOU = "There is no camera that you may watch. An admin can give you the right to some.";
+const NONE_FOR_YOU = "You have no right to watch any camera. An admin can give you that right.";
 
 const cameras = new Cameras(HOME);
 let mayChange = null; // until the server has said so

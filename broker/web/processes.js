@@ -85,7 +85,7 @@ function newItem({ node, role }) {
   button.textContent = "Drain";
   button.setAttribute("aria-label", `Drain ${node}`);
   button.onclick = async () => {
-    const question = `Drain ${node}? It hands over what it has, and ends. Whatever keeps it running starts it again.`;
+    const question = `Drain ${node}? It hands over its work and ends. Whatever keeps it running starts it again.`;
     if (!(await isSure(question, "Drain"))) return;
     const refused = await call("POST", below(HOME, `api/nodes/${encodeURIComponent(node)}/drain`));
     if (refused) tell(refused);

@@ -12,7 +12,7 @@ const [problem, again] = ["problem", "again"].map((id) => document.getElementByI
 const go = /** @type {HTMLButtonElement} */ (document.getElementById("go"));
 const code = new URLSearchParams(location.hash.slice(1)).get("code");
 
-const WITHOUT_LINK = "Nobody can sign in here yet. When the server started it printed a link that makes the first admin: its log has it.";
+const WITHOUT_LINK = "Nobody can sign in here yet. When the server started, it printed a link that makes the first admin: look in its log.";
 
 showMissing(document.getElementById("missing"));
 if (code) {
@@ -27,7 +27,7 @@ fetchWithin(REQUEST_TIMEOUT, below(HOME, "api/login"), { cache: "no-store" })
   .then((response) => response.json())
   .then((ways) => {
     if (ways.first && !code) tell(WITHOUT_LINK);
-    if (code && !ways.first) tell("There is an admin already, and this link makes no other. Sign in without it.");
+    if (code && !ways.first) tell("There is already an admin, and this link makes no other. Sign in without it.");
     const elsewhere = document.getElementById("elsewhere");
     const link = elsewhere.querySelector("a");
     form.hidden = !ways.password && !code;

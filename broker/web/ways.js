@@ -21,7 +21,7 @@ export function blocked(sdp, host = "") {
   if (!ways.length) return "No media arrives; the network may block it.";
   const more = ways.length > NAMED ? `, and ${ways.length - NAMED} more` : "";
   const why = elsewhere(host, ways)
-    ? `Pages come from ${host}, which is none of these: media.advertise of the server may have to name it.`
+    ? `This page comes from ${host}, which is none of these: the server's media.advertise may have to name it.`
     : "A firewall may block it.";
   return `No media arrives: nothing answers at ${ways.slice(0, NAMED).join(", ")}${more}. ${why}`;
 }

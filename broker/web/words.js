@@ -4,31 +4,31 @@ import { decodesByPlugIn, hasTransceivers, hasWebRtc, takes } from "./browser.js
 
 export const UNREACHABLE = "The server cannot be reached.";
 export const NO_WEBRTC =
-  "This browser has no WebRTC, which live pictures need: switch it on in the browser's settings, or use another browser.";
+  "This browser has no WebRTC, which live video needs: turn it on in the browser's settings, or use another browser.";
 export const NOT_UNDERSTOOD =
-  "This browser could not agree with the server on a connection: it may be too old, or have WebRTC switched off.";
+  "This browser and the server could not agree on a connection. The browser may be too old, or WebRTC may be off.";
 export const NO_WAY =
-  "Media does not get through to this browser, and neither does a WebSocket that would carry it through this page's own " +
-  "port: a proxy in between has to pass on Upgrade and Connection, or this browser has no Media Source Extensions.";
+  "No media gets through to this browser, and neither does a WebSocket through this page's own port. A proxy in between " +
+  "has to pass on Upgrade and Connection, or this browser has no Media Source Extensions.";
 export const NOT_OURS =
-  "Something in front of Camshaft answers in its place, as a proxy does that wants you to sign in again: load this page anew.";
+  "Something in front of Camshaft answers instead of it, perhaps a proxy that wants you to sign in again: reload this page.";
 export const NO_LOCATION =
-  "The proxy in front of Camshaft takes the header Location out of its answers, without which this page cannot end what " +
-  "it begins: it has to pass that on.";
-export const ONLY_SOUND = "The camera sends sound, and no picture.";
+  "The proxy in front of Camshaft removes the Location header from its answers, so this page cannot end what it begins: " +
+  "the proxy has to pass that header on.";
+export const ONLY_SOUND = "The camera sends sound but no picture.";
 
 export const NO_SERVER = 'Say which server this camera is at: <camshaft-player server="ADDRESS">.';
-export const PAUSED = "Paused by this browser or phone: press the button to go on.";
+export const PAUSED = "Paused by this browser or phone: press the button to continue.";
 export const NO_AUTOPLAY =
-  "This browser starts no picture by itself, as phones do that save power: press the button to see it.";
-export const CLOSED = "An operator has closed this session.";
+  "This browser does not start video by itself, as phones do to save power: press the button to play it.";
+export const CLOSED = "An operator closed this session.";
 export const UNDECODED =
-  "The picture arrives, and this browser cannot decode it: set the camera to a smaller picture or the profile Baseline, " +
+  "The picture arrives, but this browser cannot decode it: set the camera to a smaller picture or the Baseline profile, " +
   "or use another browser.";
 
-const TOO_OLD = "This browser is too old for live pictures: use a newer one.";
+const TOO_OLD = "This browser is too old for live video: use a newer one.";
 const OTHER_H264 =
-  "The camera sends a kind of H.264 that this browser cannot play: set the camera to the profile Main or Baseline, " +
+  "The camera sends a kind of H.264 that this browser cannot play: set the camera to the Main or Baseline profile, " +
   "or use another browser.";
 
 const NGINX_UPGRADE =
@@ -58,11 +58,11 @@ export function noPicture({ summary, picture, takesH264 }) {
 /** For a browser that takes none: whatever is converted is H.264, too. */
 function withoutH264(sent) {
   if (!decodesByPlugIn()) {
-    return `The camera sends ${sent}, and this browser cannot play it: use another one, such as Chrome, Edge or Safari.`;
+    return `The camera sends ${sent}, but this browser cannot play it: use another one, such as Chrome, Edge or Safari.`;
   }
   return (
-    `The camera sends ${sent}, and this Firefox cannot play it yet: switch on “OpenH264 Video Codec” under ` +
-    "about:addons, Plugins (Firefox fetches it from the internet once), or use another browser."
+    `The camera sends ${sent}, but this Firefox cannot play it yet: turn on “OpenH264 Video Codec” under ` +
+    "about:addons, Plugins (Firefox downloads it once), or use another browser."
   );
 }
 
@@ -75,7 +75,7 @@ const nameOf = (codec) => codec.replace(/^H26/, "H.26");
 
 function unconverted(codec) {
   return (
-    `The camera sends ${codec}, which this browser cannot play as it comes, and nothing converts it: ` +
+    `The camera sends ${codec}, which this browser cannot play, and nothing converts it: ` +
     "start a transcode process (camshaft transcode), or use another browser."
   );
 }
@@ -98,11 +98,11 @@ export function message(state, session, reason, undecoded, refused) {
     case "failed":
       return reason;
     case "retrying":
-      return reason ? `${reason} Trying again.` : "Connecting again.";
+      return reason ? `${reason} Trying again.` : "Reconnecting.";
     case "waiting":
       return summary.sentence;
     case "stalled":
-      return hindrance(summary) || (undecoded && UNDECODED) || "The picture has stopped; looking for the reason.";
+      return hindrance(summary) || (undecoded && UNDECODED) || "The picture has stopped. Looking for the reason.";
     default:
       if (summary && summary.state !== "playing") return summary.sentence;
       return hindrance(summary) || (undecoded && UNDECODED) || (reason ? `${reason} Trying again.` : "Connecting.");
@@ -117,17 +117,17 @@ export function hindrance(summary) {
 
 /** Why WebSockets do not get through where requests do: a limit of the server, or what a proxy has to pass on. */
 export function socketProblem({ host, forwarded_host: forwarded, refused }) {
-  if (refused) return `${refused} Until then this page goes on without a WebSocket.`;
+  if (refused) return `${refused} Until then this page works without a WebSocket.`;
   if (host.toLowerCase() === location.host) {
     return (
-      "WebSockets do not get through to Camshaft, so this page goes on without them; a proxy in between has to pass on " +
+      "WebSockets do not get through to Camshaft, so this page works without them. A proxy in between has to pass on " +
       `Upgrade and Connection (nginx: ${NGINX_UPGRADE}).`
     );
   }
-  const told = forwarded ? ` (and ${forwarded} in X-Forwarded-Host alone)` : "";
+  const told = forwarded ? ` (and ${forwarded} only in X-Forwarded-Host)` : "";
   return (
-    `The proxy in front of Camshaft asks it for ${host} and not for ${location.host}${told}, so WebSockets and changes ` +
-    `are refused; it has to pass on Host, Upgrade and Connection (nginx: proxy_set_header Host $http_host; ` +
-    `${NGINX_UPGRADE}), or ${location.hostname} has to stand in http.hosts.`
+    `The proxy in front of Camshaft asks it for ${host} instead of ${location.host}${told}, so WebSockets and changes ` +
+    `are refused. It has to pass on Host, Upgrade and Connection (nginx: proxy_set_header Host $http_host; ` +
+    `${NGINX_UPGRADE}), or you add ${location.hostname} to http.hosts.`
   );
 }

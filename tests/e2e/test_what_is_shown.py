@@ -208,7 +208,7 @@ async def test_a_camera_without_a_picture_is_said_to_be_one(
         running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door")
         await door.state("soundonly")
-        await expect(door.message).to_have_text("The camera sends sound, and no picture.")
+        await expect(door.message).to_have_text("The camera sends sound but no picture.")
 
 
 async def test_a_picture_that_is_paused(chromium: Chromium, shared_cluster: Callable[..., Any]) -> None:
@@ -258,7 +258,7 @@ async def test_a_browser_that_wants_a_click_first(chromium: Chromium, shared_clu
         door = await shown(chromium, f"{running.url}/watch/door", f"({REFUSES})()")
         await door.state("paused")
         await expect(door.start).to_be_visible()
-        await expect(door.message).to_contain_text("starts no picture by itself")
+        await expect(door.message).to_contain_text("does not start video by itself")
         await door.page.evaluate("window.refuses = false")
         await door.start.click(position={"x": 20, "y": 20})
         await door.state("playing")

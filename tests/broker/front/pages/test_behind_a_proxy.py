@@ -73,8 +73,8 @@ async def test_a_page_names_the_header_that_a_proxy_leaves_out(page) -> None:
         ({"prefix": "/a"}, "https://cams.example/a/", ""),
         ({"scheme": "http"}, "http://cams.example/", ""),
         ({"scheme": "http", "forwarded_proto": ""}, "https://cams.example/", "send X-Forwarded-Proto"),
-        ({"scheme": "http", "believed": False}, "https://cams.example/", "stand in http.trusted_proxies"),
-        ({}, "https://cams.example/a/", "http.base_path has to be /a."),
+        ({"scheme": "http", "believed": False}, "https://cams.example/", "to http.trusted_proxies"),
+        ({}, "https://cams.example/a/", "set http.base_path to /a."),
         ({"prefix": "/b"}, "https://cams.example/a/", "set up to be below /b/"),
         ({"forwarded_for": False}, "https://cams.example/", "send X-Forwarded-For"),
         ({"forwarded_for": False, "believed": False}, "https://cams.example/", ""),
@@ -132,7 +132,7 @@ async def test_a_proxy_that_takes_the_location_away_is_told_of(broker: RunningBr
     async with proxy(broker.url, takes=("location",)) as address:
         await page.goto(f"{address}watch/door?signalling=whep")
         await egress.told(Offer)
-        await playwright.expect(page.locator("camshaft-player .message")).to_contain_text("the header Location")
+        await playwright.expect(page.locator("camshaft-player .message")).to_contain_text("the Location header")
 
 
 async def test_a_change_that_a_proxy_makes_foreign_is_refused_with_what_to_set(broker: RunningBroker, page) -> None:

@@ -167,9 +167,9 @@ async def test_the_screen_is_filled_in_the_way_that_there_is(page, lacking: str,
 
 
 WITHOUT_PICTURE = [
-    ("Firefox/153", "H264", False, "The camera sends H.264, and this Firefox .*OpenH264 Video Codec"),
-    ("Firefox/153", "H265", False, "H.265, which is converted to H.264, and this Firefox .*OpenH264 Video Codec"),
-    ("Chrome/156", "JPEG", False, "JPEG, which is converted to H.264, and this browser cannot play it: use another"),
+    ("Firefox/153", "H264", False, "The camera sends H.264, but this Firefox .*OpenH264 Video Codec"),
+    ("Firefox/153", "H265", False, "H.265, which is converted to H.264, but this Firefox .*OpenH264 Video Codec"),
+    ("Chrome/156", "JPEG", False, "JPEG, which is converted to H.264, but this browser cannot play it: use another"),
     ("Chrome/156", "H265", True, "H.265, which .* nothing converts it: start a transcode process"),
     ("Chrome/156", "H264", True, "a kind of H.264 that this browser cannot play"),
 ]  # agent, picture, whether it takes H.264, what is said
@@ -194,5 +194,5 @@ async def test_why_a_browser_gets_sound_and_no_picture(page) -> None:
 async def test_what_the_browser_says_of_an_answer_is_not_what_people_read(page, egress: FakeEgress) -> None:
     await page.goto("/watch/door")  # the fake egress answers what no browser takes
     message = page.locator("camshaft-player .message")
-    await playwright.expect(message).to_contain_text("This browser could not agree with the server on a connection")
+    await playwright.expect(message).to_contain_text("This browser and the server could not agree on a connection")
     assert await page.evaluate("document.querySelector('camshaft-player').state") == "failed"

@@ -89,5 +89,6 @@ async def test_media_that_nothing_answers_for_is_named_with_where_the_page_came_
     assert said[:5] == [at + "A firewall may block it."] * 5
     for host, sentence in zip(("192.168.1.5", "[fd77::2]"), said[5:], strict=True):
         assert sentence == (
-            f"{at}Pages come from {host}, which is none of these: media.advertise of the server may have to name it."
+            f"{at}This page comes from {host}, which is none of these: "
+            "the server's media.advertise may have to name it."
         )

@@ -253,7 +253,7 @@ async def test_without_the_server_no_state_is_claimed(broker: RunningBroker, pag
         await playwright.expect(page.locator("#offline")).to_be_visible()
         await playwright.expect(door).to_have_attribute("data-state", "unknown")
         for text in (door, state):
-            await playwright.expect(text).to_contain_text("Not known while the server cannot be reached.")
+            await playwright.expect(text).to_contain_text("Unknown while the server cannot be reached.")
         down = False
         await playwright.expect(door).to_have_attribute("data-state", "playing")
         await playwright.expect(state).to_have_text(CameraState.PLAYING.sentence)
