@@ -23,7 +23,6 @@ from broker.director.cameras import Cameras
 from broker.director.commands import Command, WorkerJoined, WorkerLost
 from broker.director.conversions import Conversions
 from broker.director.drains import Drains
-from broker.director.evening import Evening
 from broker.director.events import (
     CamerasWanted,
     DrainWorker,
@@ -46,6 +45,7 @@ from broker.director.events import (
 )
 from broker.director.identities import Identities
 from broker.director.moves import Moves
+from broker.director.rebalancing import Rebalancing
 from broker.director.reserve import Reserve
 from broker.director.restarts import Restarts
 from broker.director.shares import Shares
@@ -115,7 +115,7 @@ class Director:
         self._restarts = Restarts(self._state)
         self._vigil = Vigil(self._state)
         self._drains = Drains(self._state)
-        self._evening = Evening(self._state)
+        self._rebalancing = Rebalancing(self._state)
         self._shares = Shares(self._state, self._cameras)
         self._wires = Wires(self._state)
         self._identities = Identities(self._state, self._bury, self._viewers.succeeded)
@@ -156,7 +156,7 @@ class Director:
             case DrainWorker(node):
                 self._drains.order(node)
             case EvenOut():
-                self._evening.begin()
+                self._rebalancing.begin()
             case Probed(missing):
                 self._give_up(self._vigil.probed(missing))
             case Witnessed(conditions):
@@ -300,5 +300,5 @@ class Director:
         self._viewers.expire()
         self._moves.settle()
         self._cameras.settle()
-        for part in (self._conversions, self._drains, self._shares, self._evening, self._wires):
+        for part in (self._conversions, self._drains, self._shares, self._rebalancing, self._wires):
             part.settle()

@@ -1,4 +1,4 @@
-"""Cameras' states as people are told them, by what workers report and by who converts what browsers do not take; pure.
+"""Cameras' states as people are told them, by what workers report and by who converts what browsers do not play; pure.
 
 Whoever changes something of a camera adds its name to ``State.changed``: here it is told then, and only if it is so.
 """
@@ -79,7 +79,7 @@ class CameraStates:
         if state is CameraState.PLAYING and video is not None and not video.playable:
             state, detail = CameraState.NO_PICTURE, video.problem  # a viewer hears it and sees nothing
         elif state is CameraState.PLAYING and video is not None and video.convert and not self._state.converts:
-            detail = f"{video.convert}, and no transcode worker runs that would convert it"
+            detail = f"{video.convert}, and no transcode worker is running to convert it"
             if video.codec not in CLOCK_RATES:
                 state = CameraState.NO_PICTURE
         elif state is CameraState.PLAYING and (problem := camera.unconverted(Kind.VIDEO, now)):
@@ -110,7 +110,7 @@ class CameraStates:
         if sound.problem or (sound.convert and not self._state.converts):
             return f"The sound is not heard: {sound.problem or f'{sound.convert}, and {NO_WORKER}'}."
         if Kind.AUDIO in camera.waiting:
-            return f"The sound is not heard yet: {CONVERTERS_FULL}, and it is converted as soon as one has room."
+            return f"The sound is not heard yet: {CONVERTERS_FULL}, and it will be converted as soon as one has room."
         problem = camera.unconverted(Kind.AUDIO, self._state.now)
         return f"The sound is not heard: {problem}." if problem else ""
 

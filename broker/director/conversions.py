@@ -38,7 +38,7 @@ FRUITLESS_FOR = (
 CONVERSION_SHARE = 0.1
 """Share of a core that a conversion that has just been given is expected to need."""
 
-NO_WORKER = "no transcode worker runs"
+NO_WORKER = "no transcode worker is running"
 
 
 @dataclass(slots=True)

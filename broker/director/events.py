@@ -140,7 +140,7 @@ _END_SENTENCES = {
     EndReason.WORKER_LOST: "The process no longer answers.",
     EndReason.WORKER_RESTARTED: "The process was started again.",
     EndReason.MEANWHILE: "The session ended before its answer arrived.",
-    EndReason.OPERATOR: "An operator has closed this session.",
+    EndReason.OPERATOR: "An operator closed this session.",
     EndReason.NO_RIGHT: "The right to watch has ended.",
 }
 

@@ -19,7 +19,7 @@ MOST_WANTED = 1_000  # at a time: a whole site that changed its network
 
 _UNKNOWN = "unknown_session", "There is no such session; it may have ended."
 _BUSY = "busy", "Too many viewers restart ICE at once; try again in a moment."
-_TIMEOUT = "egress_timeout", f"The egress process did not answer within {WITHIN:.0f} s; make a new session."
+_TIMEOUT = "egress_timeout", f"The egress process did not answer within {WITHIN:.0f} s; start a new session."
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ SUSPENSION = 30.0  # seconds without stills after one has killed its worker; dou
 FORGIVEN_AFTER = 600.0  # … unless so many seconds lie between
 WITHIN = 10.0  # seconds for a camera to be reached, a keyframe to come, and a picture to be drawn
 
-_NO_WORKER = "no_converter", "No transcode worker runs, and it is they who draw stills (transcode.workers)."
-_TIMEOUT = "still_timeout", f"There was no picture within {WITHIN:.0f} s; try again."
-_DIED = "still_failed", "The transcode worker that was to draw the picture has died; try again in a moment."
+_NO_WORKER = "no_converter", "Stills need a transcode worker, and none is running (transcode.workers)."
+_TIMEOUT = "still_timeout", f"No picture came within {WITHIN:.0f} s; try again."
+_DIED = "still_failed", "The transcode worker that was making the picture died; try again in a moment."
 _SUSPENDED = (
     "still_failed",
-    "The last picture of this camera that was to be drawn killed its worker; try later.",
+    "The last picture of this camera killed the worker that was making it; try later.",
 )
 
 
@@ -117,13 +117,13 @@ class Stills:
         camera = self._state.cameras.get(still.camera)
         workers = [worker for worker in self._state.workers.values() if worker.takes(Role.TRANSCODE)]
         if camera is None:
-            self._refuse(request, 404, "unknown_camera", f"There is no camera {still.camera!r} any more.")
+            self._refuse(request, 404, "unknown_camera", f"Camera {still.camera!r} no longer exists.")
         elif not self._state.converts and not self._state.starting:
             self._refuse(request, 503, *_NO_WORKER)
         elif self._state.now < self._suspected.get(still.camera, (0, 0.0))[1]:
             self._refuse(request, 503, *_SUSPENDED)
         elif camera.failing:
-            self._refuse(request, 503, "camera_failed", "The camera gives no picture now; its state says why.")
+            self._refuse(request, 503, "camera_failed", "The camera sends no picture right now; its state says why.")
         elif workers and self._plays(camera):
             video = next((track for track in camera.tracks if track.kind is Kind.VIDEO and track.playable), None)
             if video is None:

@@ -30,7 +30,7 @@ DEATHS = 3  # in a row; processes also die of what no camera has done
 SUSPENSION = 1.0  # seconds until a suspect is tried again …
 MOST_DOUBLED = 8  # … and how often that is doubled at most: four minutes
 KEPT = 600.0  # seconds from the last death to when it counts for nothing, if the camera was never tried again
-WHY = "each process that had it ended soon after; it is tried again in a while"
+WHY = "each process that got it died soon after; it will be tried again later"
 
 
 @dataclass(slots=True)

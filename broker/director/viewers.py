@@ -46,12 +46,12 @@ ENOUGH_TO_DO = 0.8
 """Share of a core from which an egress next to the front door is no better than others to viewers that are handed over:
 those that it has need the rest. Elsewhere each of them costs the broker what it is sent, encrypted anew."""
 
-_NO_EGRESS = "no_egress", "No egress process can take a viewer now; try again in a moment."
+_NO_EGRESS = "no_egress", "No egress process can take a viewer right now; try again in a moment."
 _BUSY = "busy", "Too many viewers are joining at once; try again in a moment."
 _TIMEOUT = "egress_timeout", f"The egress process did not answer within {OFFER_TIMEOUT:.0f} s; try again."
-_GAVE_UP = "egress_gave_up", "The egress process that was to answer gave up; try again in a moment."
-_SUSPECT = "camera_waits", "Each egress process that sent this camera ended soon after; try again in a moment."
-_DIED = "egress_died", "The egress process that was to answer has died; try again in a moment."
+_GAVE_UP = "egress_gave_up", "The egress process gave up before it answered; try again in a moment."
+_SUSPECT = "camera_waits", "Each egress process that sent this camera died soon after; try again in a moment."
+_DIED = "egress_died", "The egress process died before it answered; try again in a moment."
 
 
 def egress_for_viewer(

@@ -20,7 +20,7 @@ def test_an_offer_says_what_may_be_promised() -> None:
 
 def test_without_a_transcode_worker_nothing_may_be_promised() -> None:
     offer = offered(stage(transcoders=0))
-    assert (offer.convertible, offer.unconverted) == ((), "no transcode worker runs")
+    assert (offer.convertible, offer.unconverted) == ((), "no transcode worker is running")
 
 
 def test_what_is_promised_is_begun_at_once_and_once() -> None:

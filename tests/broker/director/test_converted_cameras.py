@@ -24,7 +24,7 @@ def test_a_camera_is_green_only_if_its_picture_can_be_shown() -> None:
     made = stage(JPEG, transcoders=0)
     state, detail = announced(made)
     assert state is CameraState.NO_PICTURE
-    assert detail == "browsers do not take Motion JPEG, and no transcode worker runs that would convert it"
+    assert detail == "browsers do not play Motion JPEG, and no transcode worker is running to convert it"
     [change] = [command for command in made.transcode("tc-1") if isinstance(command, CameraChanged)]
     assert change.state is CameraState.PLAYING
     [change] = [command for command in made.leave("tc-1") if isinstance(command, CameraChanged)]
@@ -80,7 +80,7 @@ def test_sound_of_which_nothing_can_be_made_is_named_beside_a_picture_that_plays
 def test_where_nothing_is_converted_it_is_said_that_there_is_no_sound() -> None:
     picture = Track(Kind.VIDEO, "H264", 90_000)
     silent = stage(picture, AAC, transcoders=0).director.camera("door")
-    assert silent.sound == "The sound is not heard: browsers do not take AAC, and no transcode worker runs."
+    assert silent.sound == "The sound is not heard: browsers do not play AAC, and no transcode worker is running."
     assert silent.state is CameraState.PLAYING
     unknown = Track(Kind.AUDIO, "DVI4", 8_000, problem="ADPCM (DVI4) cannot be played")
     assert (

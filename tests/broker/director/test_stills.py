@@ -16,7 +16,7 @@ from common.demand import Demand
 from common.media import Kind, Track
 from tests.fakes.stage import H264, Stage, camera, of, sent, stream
 
-JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not play Motion JPEG")
 TILE = Wish(StreamWish.AUTO, 180)
 
 

@@ -1,9 +1,9 @@
-"""Viewers that are asked to come again where fewer are: once somebody wants egresses to be even (``EvenOut``).
+"""Rebalancing: viewers move to egresses with fewer viewers, once somebody asks for it (``EvenOut``).
 
-A session cannot move, but its player can make a new one before it leaves the old one, as where a worker drains
-(``broker.director.drains``). A new egress gets whoever joins by itself; those that are there stay unless somebody asks.
-A few are asked at a time, of the busiest egress and while a new one would not go to that; each once. Who does not come
-again, as plain players, stays where it is.
+A session cannot move, but its player can make a new one before it leaves the old one, as it does when a worker drains
+(``broker.director.drains``). A new egress gets new viewers by itself; the others stay where they are unless somebody
+asks. A few viewers are asked at a time, and each only once: those of the busiest egress, while a new session would not
+go back to it. A player that does not follow, such as a plain one, stays where it is.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from common.cameras import split_stream
 from common.control import Role
 from common.sessions import SessionName
 
-AT_ONCE = 5  # that are asked at each look, four times a second: an egress answers some hundred a second
-COMES_WITHIN = 6.0  # seconds in which one that was asked has gone, or does not go
-LASTS = 120.0  # seconds after which it is over, whatever became of it
+AT_ONCE = 5  # viewers asked at each look, four times a second: an egress answers some hundred a second
+COMES_WITHIN = 6.0  # seconds within which a viewer that was asked has moved, or never will
+LASTS = 120.0  # seconds after which rebalancing ends, whatever it achieved
 
 
-class Evening:
-    """The director's part for even numbers of viewers."""
+class Rebalancing:
+    """The director's part that evens out viewers among egresses."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -29,12 +29,12 @@ class Evening:
         self._asked: dict[SessionName, float] = {}  # and when
 
     def begin(self) -> None:
-        """Begin to even out the viewers."""
+        """Start to even out the viewers."""
         self._until = self._state.now + LASTS
         self._asked.clear()
 
     def settle(self) -> None:
-        """Ask the players that are next."""
+        """Ask the next few players to move."""
         now = self._state.now
         if now >= self._until:
             return

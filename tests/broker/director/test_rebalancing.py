@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from broker.director.commands import RenewSession
-from broker.director.evening import AT_ONCE, LASTS
 from broker.director.events import EvenOut
+from broker.director.rebalancing import AT_ONCE, LASTS
 from common.control import HangUp
 from tests.fakes.stage import Stage, camera, of, sent, viewer
 
