@@ -55,7 +55,7 @@ def use_token(database: sqlite3.Connection, id: str, secret: bytes, role: Role, 
         raise JoinRefusedError(f"the worker token {id} is for the worker {wanted_node!r}; start it with that --node")
     if uses is not None:
         if uses <= 0:
-            raise JoinRefusedError(f"the worker token {id} has been used as often as it may be; {remedy}")
+            raise JoinRefusedError(f"the worker token {id} has been used as often as it allows; {remedy}")
         database.execute("UPDATE token SET uses = uses - 1 WHERE id = ?", (id,))
 
 
@@ -81,7 +81,7 @@ def take_name(
             f"or free it with `camshaft token revoke {node}`"
         )
     if holder is not None and lives(node):
-        raise JoinRefusedError(f"a worker {node!r} is at work; give each its own --node", passing=True)
+        raise JoinRefusedError(f"a worker named {node!r} is already running; give each its own --node", passing=True)
     reserved = database.execute("SELECT id FROM token WHERE node = ? AND NOT revoked", (node,)).fetchall()
     if reserved and not owner and token not in {id for (id,) in reserved}:
         raise JoinRefusedError(
@@ -100,5 +100,5 @@ def make_room(database: sqlite3.Connection, lives: Callable[[NodeName], bool], *
     if len(oldest_first) >= MAX_MEMBERS:
         gone = next((node for node in oldest_first if not lives(node)), None)
         if gone is None:
-            raise JoinRefusedError(f"{MAX_MEMBERS} workers are at work, more than the cluster takes")
+            raise JoinRefusedError(f"{MAX_MEMBERS} workers are running, more than the cluster takes")
         database.execute("DELETE FROM member WHERE node = ?", (gone,))

@@ -27,7 +27,7 @@ def described(document: Mapping[str, Any], allowed: Sequence[str]) -> tuple[Came
     fields = dict(document)
     id = fields.pop("id", None)
     if not isinstance(id, str) or not CAMERA_ID.fullmatch(id):
-        rule = "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+        rule = "1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit"
         raise _wrong("id", f"must be given: {rule}" if id is None else f"must be {rule}")
     config = _parse(fields, allowed)
     for key, url in (("url", config.url), ("streams.sub.url", config.streams.sub and config.streams.sub.url)):
@@ -93,7 +93,7 @@ def _reveal(url: str, current: str) -> str:
         raise _wrong("url", f"{_HIDDEN} stands for hidden credentials; give the real ones")
     if (scheme, host) != (old_scheme, old_host):
         # Otherwise a person who may change a camera could have its password sent to a host of theirs.
-        raise _wrong("url", "the host changed, so user and password must be given again")
+        raise _wrong("url", "the host changed, so give user and password again")
     return f"{scheme}{old_user}{host}{rest}"
 
 

@@ -118,10 +118,10 @@ class Catalogue:
         id, config = described(document, self._allowed)
         if id in self._entries:
             raise RequestError(
-                409, "camera_exists", f"There is a camera {id!r} already; change or remove it, or choose another name."
+                409, "camera_exists", f"There is already a camera {id!r}; change or remove it, or choose another name."
             )
         if 0 < self._most <= len(self._entries):
-            message = f"No more cameras can be kept (limits.cameras is {self._most}); remove one."
+            message = f"There are as many cameras as limits.cameras allows ({self._most}); remove one."
             raise RequestError(503, "limit_cameras", message)
         self._put(id, config)
         return id
@@ -196,7 +196,9 @@ class Catalogue:
         for id in sorted(self._hidden):
             if id not in before or before[id].origin is None:
                 where = config.origin_of(id).where
-                log.warning("camera of the store is hidden by the configuration", camera=id, place=where)
+                log.warning(
+                    "a camera of the configuration hides one of the same name in the store", camera=id, place=where
+                )
         return self._memories.become(memories, self.specs)
 
     def _keep(self, gone: Iterable[CameraName], new: Mapping[CameraName, Memory]) -> None:

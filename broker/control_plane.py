@@ -210,12 +210,12 @@ class ControlPlane:
     def drain(self, node: NodeName) -> None:
         """Have a worker end in good order. Raises ``RequestError`` if there is none, or none that would take over."""
         _check_drain(node, [worker for worker in self.director.workers if worker.alive])
-        log.info("worker is told to drain", worker=node)
+        log.info("telling a worker to drain", worker=node)
         self._handle(DrainWorker(node))
 
     def even_out(self) -> None:
         """Ask players to come again where fewer viewers are."""
-        log.info("players are asked to come again where fewer viewers are, until egresses are even")
+        log.info("asking players to move to egresses with fewer viewers, until all have about as many")
         self._handle(EvenOut())
 
     async def find(self, session: SessionName) -> SessionStatus | None:
@@ -309,7 +309,7 @@ def _check_drain(node: NodeName, alive: Sequence[Worker]) -> None:
     """Raise ``RequestError`` for a worker that there is not, or without which nobody could watch."""
     worker = next((each for each in alive if each.node == node), None)
     if worker is None:
-        raise RequestError(404, "unknown_node", "There is no such worker; GET /api/nodes lists those there are.")
+        raise RequestError(404, "unknown_node", "There is no such worker; GET /api/nodes lists the workers.")
     role = worker.report.role
     if role in (*NEEDED, Role.RELAY) and not any(other.takes(role) for other in alive if other is not worker):
         raise RequestError(409, "last_of_role", f"It is the only {role.value} process; start another one first.")

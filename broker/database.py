@@ -88,7 +88,7 @@ def make_tables(database: sqlite3.Connection, path: Path, format: Format) -> boo
 
 def unusable(path: Path, problem: str, *, number: int | None = None) -> ConfigError:
     """The error for a file that cannot be used; ``number`` is the system's ``errno`` if that refused it."""
-    return refused(number, f"{path}: {problem}; mend that, or choose another with --store-path", key="store.path")
+    return refused(number, f"{path}: {problem}; fix that, or choose another file with --store-path", key="store.path")
 
 
 def refusal(path: Path, error: OSError | sqlite3.Error) -> ConfigError:

@@ -75,7 +75,9 @@ class Lookout:
         for (node, _), onlooker in self._seen.items():
             condition = Condition.UNKNOWN if onlooker is None else onlooker.look(now, whole=gone[node])
             if condition is Condition.WAITS and self._warnings.take(node, now):
-                log.warning("worker is not heard, as it gets no processor: the machine has too much to do", worker=node)
+                log.warning(
+                    "worker is silent because it gets no processor time: the machine is overloaded", worker=node
+                )
             late_too = late and condition in (Condition.UNKNOWN, Condition.FREE)
             found[node] = Condition.WAITS if late_too else condition
         yield Witnessed(found)

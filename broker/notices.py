@@ -68,9 +68,11 @@ class Notices:
             case WorkerLost(node, role, reason):
                 log.warning("worker lost", worker=node, role=role.value, reason=reason.value)
             case WorkerUnfit(node, role, sentence):
-                log.warning("worker refused: its release does not fit", worker=node, role=role.value, reason=sentence)
+                log.warning(
+                    "worker refused: its release is not compatible", worker=node, role=role.value, reason=sentence
+                )
             case WireChanged(version):
-                log.info("another wire version is spoken: releases are mixed, or no more", version=version)
+                log.info("wire version has changed: releases are mixed, or no longer mixed", version=version)
             case NodeNameTwice(node, where):
                 log.warning("two processes run under one --node name; give each its own", worker=node, processes=where)
 

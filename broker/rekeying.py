@@ -49,15 +49,15 @@ def rekey(config: StoreConfig, key: Path | None = None) -> Rekeyed:
         vault.write(following, like=path)  # also over one that somebody left who was killed before it was used
     except OSError as exc:
         problem = (
-            f"cannot be written: {exc.strerror}. Where the key is not ours to write, make another "
-            "(openssl rand -hex 32), readable by the broker's user alone, and name it by --key"
+            f"cannot be written: {exc.strerror}. If Camshaft cannot write the key's file, make another "
+            "(openssl rand -hex 32), readable only by the broker's user, and name it with --key"
         )
         raise ConfigError(f"{following} {problem}", key="store.key_file") from None
     undone = _seal_anew(config.path, path, vault)
     try:
         rename(following, path.resolve())  # a link that leads to it stays
     except OSError as exc:
-        what = f"The new key could not take the place of {path} ({exc.strerror})"
+        what = f"The new key could not replace {path} ({exc.strerror})"
         undone += (f"{what}: it is in {following}, and the broker takes it from there when it may write beside it.",)
     return Rekeyed(count, undone)
 
@@ -88,7 +88,7 @@ def _seal_anew(store: Path, key: Path, vault: Vault) -> tuple[str, ...]:
                 _wipe(database)
             except sqlite3.Error as exc:
                 what = f"What the former key opens could not be wiped from {store} and its -wal ({exc})"
-                undone = (f"{what}: mend that, and give the store another key once more.",)
+                undone = (f"{what}: fix that, and give the store a new key once more.",)
     except (sqlite3.Error, SealError) as exc:
         raise unusable(store, str(exc)) from None
     return undone

@@ -100,7 +100,9 @@ class Relay:
         Raises ``CamshaftError`` if it has ended or stands still.
         """
         if revoked:
-            log.warning("keys were revoked; every media connection is made anew", workers=[m.node for m in revoked])
+            log.warning(
+                "keys were revoked; all media connections are being made again", workers=[m.node for m in revoked]
+            )
             await self.renew()
         if not self.running:
             raise CamshaftError("the media relay ended by itself")

@@ -139,7 +139,7 @@ async def run(
         page = page_address(host, port, config.http.scheme)
         if desk.local_only:
             log.info(
-                "open to whoever uses this machine; name the host of a reverse proxy in http.hosts before it leads here"
+                "open to everyone on this machine; add the host of a reverse proxy to http.hosts before it points here"
             )
         if path := first_admin_path(app):
             _print_link(page, config.http, path)
@@ -187,7 +187,7 @@ def _print_link(page: str, http: HttpConfig, path: str) -> None:
     page = parts._replace(netloc=f"{http.hosts[0]}:{parts.port}" if http.hosts else parts.netloc).geturl()
     with contextlib.suppress(OSError):  # nobody reads our standard output, which is no reason to end
         print(
-            f"Nobody can sign in yet. This link, good until the next start, makes the first admin: {page}{path}",
+            f"Nobody can sign in yet. This link, valid until the next start, makes the first admin: {page}{path}",
             flush=True,
         )
 
@@ -208,7 +208,7 @@ async def _watch(
                 if changed := people.refresh():
                     log.info("users changed on this machine", users=changed[:MAX_NAMED])
             except sqlite3.Error as exc:
-                quiet.warning("users cannot be read, so changes of them are not seen", reason=str(exc))
+                quiet.warning("users cannot be read, so changes to them are not noticed", reason=str(exc))
         revoked = doorman.revoked() if doorman is not None else ()
         if relay is not None:
             await relay.look(revoked)

@@ -231,7 +231,7 @@ class Store:
 
     def _write_again(self, reason: str) -> None:
         """A new file with what is in memory. What is left of the old one is kept beside it."""
-        log.warning("camera store is written again from memory", path=str(self._path), reason=reason)
+        log.warning("writing the camera store again from memory", path=str(self._path), reason=reason)
         self._database.close()  # first: it removes its write-ahead log by name
         self._seen = None
         try:
@@ -301,14 +301,14 @@ class Store:
         run("PRAGMA wal_checkpoint(TRUNCATE)")
         run(f"PRAGMA user_version = {FORMAT.version}")  # last: who is killed before it begins again
         self._look()
-        log.info("cameras' passwords in the store are sealed now; copies of it from before have them in clear")
+        log.info("cameras' passwords in the store are now sealed; earlier copies of it contain them in the clear")
 
     def _keep_key(self) -> None:
         """Write the key again if it is no more beside the store. One that was put elsewhere is its owner's to keep."""
         with suppress(OSError):  # the directory is away or closed to us, which is told of the store itself
             if self._key_is_ours and not self._key_path.exists():
                 self._vault.write(self._key_path)
-                log.warning("the key of the store was away, and is written again", path=str(self._key_path))
+                log.warning("the store's key was missing and has been written again", path=str(self._key_path))
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -358,7 +358,7 @@ def _read_memory(
     try:
         digest = vault.open(sealed, f"memory {id}")
     except SealError as exc:
-        log.warning("what was last seen of a stream is dropped", stream=id, reason=f"its seal {exc}")
+        log.warning("dropping what was last seen of a stream", stream=id, reason=f"its seal {exc}")
         return None
     return Memory(digest, revision, _tracks.validate_json(tracks), worker)
 

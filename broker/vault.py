@@ -127,7 +127,7 @@ def opened_vault(path: Path, *, sealed: Path | None) -> Vault:
     except OSError as exc:
         raise _unusable(path, unreadable(exc)) from None
     if mode & stat.S_IROTH:
-        log.warning("everybody on this machine may read the key of the store", path=str(path))
+        log.warning("everybody on this machine can read the store's key", path=str(path))
     try:
         key = bytes.fromhex(text.decode().strip())
     except ValueError:
@@ -147,7 +147,9 @@ def vault_of(places: Mapping[str, str], path: Path, store: Path) -> Vault:
             if any(vault.opens(value, place) for place, value in sealed.items()):
                 _take(following, path)
                 return vault
-        raise _unusable(path, f"holds another key than {store} was sealed with; put that one back. {_anew(store)}")
+        raise _unusable(
+            path, f"holds a different key from the one that sealed {store}; put that one back. {_anew(store)}"
+        )
     return vault
 
 
@@ -162,7 +164,7 @@ def _take(following: Path, path: Path) -> None:
         rename(following, path.resolve())
     except OSError as exc:
         raise _unusable(path, f"cannot be replaced by {following.name}: {exc.strerror}") from None
-    log.warning("the key of the store had been changed but for its name, and has that now", path=str(path))
+    log.warning("the store's new key was in place except for its name; it now has that, too", path=str(path))
 
 
 def _made(path: Path) -> Vault:

@@ -31,7 +31,7 @@ class Api:
 
     def __init__(self, address: str, ca_file: str | None = None) -> None:
         if urlsplit(address).scheme not in ("http", "https"):
-            problem = f"{redact(address)} is no address of the form http://HOST:PORT or https://HOST:PORT"
+            problem = f"{redact(address)} is not an address like http://HOST:PORT or https://HOST:PORT"
             raise ConfigError(problem, where="--api")
         self._address = address.rstrip("/")
         token = os.environ.get(API_TOKEN, "").strip()
@@ -90,7 +90,7 @@ class Api:
         return found
 
     def close(self, session: str) -> None:
-        """Close a viewer's session, by the name that the list has for it."""
+        """Close a viewer's session, by its name in the list."""
         self._ask("DELETE", f"/api/viewers/{quote(session, safe='')}")
 
     def remove(self, name: str) -> None:
@@ -125,7 +125,7 @@ class Api:
         try:
             return json.loads(answer) if answer else None
         except ValueError:
-            raise ApiError(f"what answers at {redact(self._address)} is not camshaft") from None
+            raise ApiError(f"{redact(self._address)} is not Camshaft; something else answers there") from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -148,10 +148,10 @@ def _reason(error: urllib.error.HTTPError) -> str:
     """The sentence of a problem report (RFC 9457), else the status."""
     named = urlsplit(error.headers.get("Location") or "")
     if 300 <= error.code < 400 and named.netloc:
-        return f"the broker is at another address; write --api {redact(f'{named.scheme}://{named.netloc}')}"
+        return f"the broker is at another address; use --api {redact(f'{named.scheme}://{named.netloc}')}"
     try:
         problem = json.loads(error.read(64 << 10))
-        hint = f" Here that is the variable {API_TOKEN}." if error.code == 401 else ""
+        hint = f" Here you set the variable {API_TOKEN}." if error.code == 401 else ""
         return f"{_in_our_words(problem['detail'])}{hint}"
     except (ValueError, KeyError, TypeError):
         return f"the broker answered {error.code} {error.reason}"

@@ -112,6 +112,6 @@ def run_process(
     bus = Endpoints.parse(config.broker.address).directory
     log.configure(config.log.level, config.log.format, copy=Taps(bus) if bus is not None else None, node=node)
     if reloader.problem is not None:
-        get_logger().error("configuration has a mistake; that of before is used", mistake=str(reloader.problem))
+        get_logger().error("configuration has a mistake; the previous one stays in use", mistake=str(reloader.problem))
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
     sys.exit(process.run(main, reloader.ask, pulse=pulse, hung_looks=hung_looks, lean=lean))

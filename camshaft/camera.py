@@ -22,22 +22,20 @@ url_argument = click.argument("url", envvar=URL)
 
 
 _OPTIONS = (
-    click.option(
-        "--sub", metavar="URL", envvar=SUB_URL, help=f"Its sub-stream, for whoever shows it small.  [{SUB_URL}]"
-    ),
+    click.option("--sub", metavar="URL", envvar=SUB_URL, help=f"Its sub-stream, for small views.  [{SUB_URL}]"),
     click.option("--shown-as", metavar="TEXT", help="The name that people see, such as 'Kitchen, back door'."),
-    click.option("--group", metavar="TEXT", help="The heading that it stands below in lists."),
-    click.option("--order", type=int, help="Its place in lists: smaller ones come first."),
+    click.option("--group", metavar="TEXT", help="The heading under which lists show it."),
+    click.option("--order", type=int, help="Its place in lists: lower numbers come first."),
     click.option("--transport", type=click.Choice(TRANSPORTS), help="Transport of RTP."),
     click.option("--on-demand/--always", default=None, help="Pull it only while somebody watches, or always."),
     click.option(
-        "--keep-after", type=float, metavar="SECONDS", help="Time to keep an on-demand camera without viewers."
+        "--keep-after", type=float, metavar="SECONDS", help="How long an on-demand camera is kept without viewers."
     ),
     click.option(
         "--one-session/--several-sessions", default=None, help="Whether the camera serves one client at a time."
     ),
-    click.option("--tls-verify/--no-tls-verify", default=None, help="rtsps: whether its certificate is looked at."),
-    click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only certificate accepted."),
+    click.option("--tls-verify/--no-tls-verify", default=None, help="rtsps: whether its certificate is verified."),
+    click.option("--tls-fingerprint", metavar="HEX", help="rtsps: SHA-256 of the only accepted certificate."),
     click.option("--tls-legacy/--no-tls-legacy", default=None, help="rtsps: whether old ciphers are allowed."),
 )
 _FIELDS = {"shown_as": "name"} | {
@@ -69,7 +67,7 @@ def _wanted(url: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
 
 @click.group()
 def camera() -> None:
-    """Add, list and remove the cameras of a running cluster."""
+    """Add, list, change and remove the cameras of a running cluster."""
 
 
 @camera.command()
@@ -96,7 +94,7 @@ def add(name: str, url: str, api: str, ca_file: str | None, as_json: bool, **opt
 @ca_option
 @json_option
 def list_(api: str, ca_file: str | None, as_json: bool) -> None:
-    """List the cameras and how they are."""
+    """List the cameras and their states."""
     from camshaft.api import Api
 
     cameras = Api(api, ca_file).cameras()
@@ -118,7 +116,7 @@ def list_(api: str, ca_file: str | None, as_json: bool) -> None:
 @ca_option
 @json_option
 def show(name: str, api: str, ca_file: str | None, as_json: bool) -> None:
-    """Show all that is known of the camera NAME."""
+    """Show everything known about the camera NAME."""
     from camshaft.api import Api
 
     found = Api(api, ca_file).camera(name)
@@ -130,20 +128,20 @@ def show(name: str, api: str, ca_file: str | None, as_json: bool) -> None:
 
 @camera.command()
 @click.argument("name")
-@click.option("--url", envvar=URL, metavar="URL", help=f"Another address; - reads it from standard input.  [{URL}]")
+@click.option("--url", envvar=URL, metavar="URL", help=f"A new address; - reads it from standard input.  [{URL}]")
 @_settings
 @api_option
 @ca_option
 def edit(name: str, api: str, ca_file: str | None, url: str | None, **options: Any) -> None:
-    """Change the camera NAME; what is not given stays as it is. Only cameras that were added at run time can be.
+    """Change the camera NAME; what is not given stays as it is. Works only for cameras added at run time.
 
-    A - takes back what --sub and --tls-fingerprint have said before, and '' a name or a group.
+    Use - to remove a --sub or --tls-fingerprint, and '' to remove a name or a group.
     """
     from camshaft.api import Api
 
     change = _wanted(url, options)
     if not change:
-        raise ConfigError("name what is to change; --help lists what can be", where="camera edit")
+        raise ConfigError("say what to change; --help lists what can be changed", where="camera edit")
     Api(api, ca_file).change(name, change)
     click.echo(f"Camera {name} is changed.")
 

@@ -105,7 +105,7 @@ class Children:
 
     def rename(self, name: str, other: str) -> None:
         """Call what runs by ``name`` by the ``other`` one, which nothing else has."""
-        assert other not in self._running, "the one before has ended"
+        assert other not in self._running, "the previous one has ended"
         self._running[other], self._pulses[other] = self._running.pop(name), self._pulses.pop(name)
         self._hearing[other] = self._hearing.pop(name)
         if name in self._asked:
@@ -148,7 +148,7 @@ class Children:
             for name, pulse in self._pulses.items():
                 if pulse.look(waits=pulse.doubtful and self._waits(name, now)):
                     silent = round((pulse.silent_looks + pulse.waited_looks) * LOOK_INTERVAL)
-                    self._log.error("process hangs and is killed", program=name, silent_for=silent)
+                    self._log.error("process hangs; killing it", program=name, silent_for=silent)
                     self.kill(name)
 
     def hear(self) -> None:
@@ -171,7 +171,7 @@ class Children:
         if again and pid in self._kept:
             self._kept.discard(pid)
             let_go(pid)
-            self._log.info("process gets nothing of the core that it keeps to, and may run on any now", program=name)
+            self._log.info("process gets no time on its own core, and may now run on any", program=name)
         return True
 
     def _hear_demand(self, pipe: int) -> None:

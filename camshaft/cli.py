@@ -98,8 +98,8 @@ def _variables(command: click.Command) -> Iterator[str]:
 def cli() -> None:
     """RTSP cameras in, WebRTC viewers out.
 
-    Every option is also a variable, and a key of the configuration file: --http-listen is CAMSHAFT_HTTP_LISTEN and
-    listen below http. An option beats a variable, a variable beats the file.
+    Every option is also a variable and a key of the configuration file: --http-listen is CAMSHAFT_HTTP_LISTEN, and
+    listen below http. Options override variables, and variables override the file.
     """
 
 
@@ -130,7 +130,7 @@ def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "cameras",
         metavar="[NAME=]URL",
         multiple=True,
-        help=f"A camera to add. For a password use the variable: others may see an option for an instant.  [{CAMERA}]",
+        help=f"A camera to add. With a password use the variable: others may see an option for an instant.  [{CAMERA}]",
     )(command)
 
 
@@ -140,7 +140,7 @@ def _camera_option(command: Callable[..., Any]) -> Callable[..., Any]:
     "--demo-if-none",
     is_flag=True,
     envvar="CAMSHAFT_DEMO_IF_NONE",
-    help="Simulate a camera if none is configured; take free addresses where another program has the usual ones.",
+    help="Simulate a camera if none is configured; use free addresses if another program has the usual ones.",
 )
 @configured(*_SERVE)
 def serve(given: Given, cameras: Sequence[str], demo_if_none: bool) -> None:
@@ -173,16 +173,16 @@ def begin_process(arguments: Sequence[str]) -> None:
 @cli.command()
 @configured(*BROKER_SECTIONS)
 def broker(given: Given) -> None:
-    """Run the broker: control plane, front door (page, WHEP, WebSocket, REST), and media relay unless that is apart."""
+    """Run the broker: control plane, front door (page, WHEP, WebSocket, REST), and the relay unless it runs apart."""
     run_broker(given)
 
 
 @cli.command()
 @configured(*RELAY_SECTIONS)
 def relay(given: Given) -> None:
-    """Run the media relay beside a broker that has broker.relay set to apart, on the same machine.
+    """Run the media relay next to a broker whose broker.relay is set to apart, on the same machine.
 
-    Then no picture waits for the broker: it may hang, end and be replaced while viewers watch.
+    Then no picture depends on the broker: it may hang, end and be replaced while viewers watch.
     """
     run_relay(given)
 
@@ -218,10 +218,10 @@ cli.add_command(import_command)
 @url_argument
 @click.option("--transport", type=click.Choice(TRANSPORTS), default="auto", help="Transport of RTP.")
 @click.option("--no-tls-verify", is_flag=True, help="rtsps: accept any certificate.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @configured("sources", "log")
 def probe(given: Given, url: str, transport: str, no_tls_verify: bool, as_json: bool) -> None:
-    """Connect to a camera and say what it sends, or why it does not. Needs no cluster.
+    """Connect to a camera and say what it sends, or why it sends nothing. Needs no cluster.
 
     URL may be - to read it from standard input, or left out if CAMSHAFT_URL holds it, as for camera add.
     """
@@ -274,7 +274,7 @@ def _demo_option(name: str, text: str, **more: Any) -> Callable[[Callable[..., A
 
 @cli.command("demo-camera")
 @_demo_option("--listen", "RTSP address.", metavar="HOST:PORT", default="127.0.0.1:8554")
-@_demo_option("--user", "Ask for this user, and the password in CAMSHAFT_DEMO_CAMERA_PASSWORD.", metavar="NAME")
+@_demo_option("--user", "Require this user, and the password in CAMSHAFT_DEMO_CAMERA_PASSWORD.", metavar="NAME")
 @_demo_option("--audio", "Codec of the sound.", type=click.Choice(["opus", "pcmu", "none"]), default="opus")
 @_demo_option("--size", "Size of the picture.", metavar="WIDTHxHEIGHT", default="1280x720")
 @_demo_option("--fps", "Pictures a second.", type=click.IntRange(1, 60), default=30)
@@ -311,7 +311,7 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         size = 0, 0
     if not (64 <= size[0] <= 7680 and 64 <= size[1] <= 4320) or size[0] % 2 or size[1] % 2:
-        raise ConfigError(f"{text!r} is not WIDTHxHEIGHT, even numbers from 64x64 to 7680x4320", where="--size")
+        raise ConfigError(f"{text!r} is not WIDTHxHEIGHT with even numbers from 64x64 to 7680x4320", where="--size")
     return size
 
 

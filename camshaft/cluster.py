@@ -31,7 +31,7 @@ _POLL = 0.25  # seconds between questions whether a process has ended
 @ca_option
 @json_option
 def viewers(api: str, ca_file: str | None, as_json: bool) -> None:
-    """List who watches what, from where, and how it is."""
+    """List who watches what, from where, and with what result."""
     from camshaft.api import Api
 
     found = Api(api, ca_file).viewers()
@@ -50,7 +50,7 @@ def viewers(api: str, ca_file: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def nodes(context: click.Context, api: str, ca_file: str | None, as_json: bool) -> None:
-    """List the processes of the cluster and what each does."""
+    """List the processes of the cluster and what each one does."""
     if context.invoked_subcommand is not None:
         return
     from camshaft.api import Api
@@ -77,9 +77,9 @@ def nodes(context: click.Context, api: str, ca_file: str | None, as_json: bool) 
 )
 @click.pass_context
 def drain(context: click.Context, node: str, api: str, ca_file: str | None, wait: bool, within: float) -> None:
-    """Have the process NODE end in good order: what it has moves to others, and it takes nothing new.
+    """Drain the process NODE: its work moves to others, it takes nothing new, and then it ends.
 
-    Whatever keeps it running, serve among others, starts it again.
+    Whatever keeps it running, such as serve, starts it again.
     """
     asked = _api(context, api, ca_file)
     before = _pid(asked, node)
@@ -106,10 +106,10 @@ def drain(context: click.Context, node: str, api: str, ca_file: str | None, wait
 def rebalance(context: click.Context, api: str, ca_file: str | None) -> None:
     """Have players move to egresses that have clearly fewer viewers, a few at a time.
 
-    Pages, and WHEP players that read the session's events, do; others stay. Cameras even out by themselves.
+    Pages move, and so do WHEP players that read the session's events; others stay. Cameras balance by themselves.
     """
     _api(context, api, ca_file).even_out()
-    click.echo("Players are asked; `camshaft nodes` shows how many viewers each process has.")
+    click.echo("Players have been asked to move; `camshaft nodes` shows how many viewers each process has.")
 
 
 def _api(context: click.Context, api: str, ca_file: str | None) -> Api:
@@ -142,7 +142,7 @@ def why(session: str | None, api: str, ca_file: str | None, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps(found if session is None else found[0], indent=2))
     elif not found:
-        click.echo("No session is without a picture.")
+        click.echo("Every session has a picture.")
     else:
         for number, each in enumerate(found):
             tell(([""] if number else []) + _why(each))
@@ -162,7 +162,7 @@ def _why(view: dict[str, Any]) -> list[str]:
 @api_option
 @ca_option
 def close(session: str, api: str, ca_file: str | None) -> None:
-    """Close the viewer SESSION, by the name that `camshaft viewers` has for it."""
+    """Close the viewer SESSION, named as `camshaft viewers` lists it."""
     from camshaft.api import Api
 
     Api(api, ca_file).close(session)
@@ -173,16 +173,16 @@ def close(session: str, api: str, ca_file: str | None) -> None:
 @api_option
 @ca_option
 def upgrade(api: str, ca_file: str | None) -> None:
-    """Have `camshaft serve` on this machine replace its processes by what is installed now, while viewers watch.
+    """Have `camshaft serve` on this machine replace its processes with the installed version, while viewers watch.
 
-    Workers come first, one after the other, and hand over what they have; the broker comes last.
+    Workers go first, one after the other, and hand over their work; the broker goes last.
     """
     import psutil
 
     from camshaft.api import Api
 
     broker = Api(api, ca_file).nodes()[0]
-    problem = "the cluster is no `camshaft serve` of this machine; replace its processes one by one (`nodes drain`)"
+    problem = "the cluster is not a `camshaft serve` on this machine; replace its processes one by one (`nodes drain`)"
     try:
         above = psutil.Process(broker["pid"]).parent()
         ours = broker["host"] == socket.gethostname() and above is not None and _SERVES & set(above.cmdline())
@@ -192,14 +192,14 @@ def upgrade(api: str, ca_file: str | None) -> None:
     except psutil.NoSuchProcess:
         raise CamshaftError(problem) from None
     except psutil.AccessDenied:
-        raise CamshaftError("its user alone, or root, may do that; for a service: systemctl kill -s USR2") from None
+        raise CamshaftError("only its user or root may do that; for a service: systemctl kill -s USR2") from None
     click.echo("The upgrade begins; the log says how it goes.")
 
 
 @click.command()
 @configured("http")
 def health(given: Given) -> None:
-    """Say whether the broker of this machine would serve a viewer now; exit code 0 if so. For health checks."""
+    """Say whether the broker on this machine could serve a viewer now; exit code 0 if so. For health checks."""
     from camshaft.ready import ask_ready
 
     http = given.config().http

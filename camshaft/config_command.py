@@ -23,7 +23,7 @@ from common.errors import ConfigError
 _SECTIONS = tuple(dict.fromkeys(leaf.section for leaf in leaves()))
 
 _file_argument = click.argument("file", required=False, type=click.Path(path_type=Path))
-_json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.group("config")
@@ -36,10 +36,10 @@ def config_group() -> None:
 @_json_option
 @configured()
 def check(given: Given, file: Path | None, as_json: bool) -> None:
-    """Say whether FILE is right, and all that is wrong with it, with line and key.
+    """Check FILE, and list everything that is wrong with it, with line and key.
 
-    Without FILE it is the one that a process started here would read. The variables that are set belong to it. Exit
-    code 0: it is right; 2: it is not.
+    The default is the file that a process started here would read. Environment variables count, too. Exit code 0: no
+    mistakes; 2: mistakes.
     """
     given = _given(given, file)
     config, mistakes = _read(given)
@@ -60,9 +60,9 @@ def check(given: Given, file: Path | None, as_json: bool) -> None:
 @_json_option
 @configured(*_SECTIONS)
 def show(given: Given, file: Path | None, as_json: bool) -> None:
-    """Show every setting as it is in effect, and where it was made: the default, a line of FILE, a variable, an option.
+    """Show every setting in effect, and where it comes from: the default, a line of FILE, a variable, an option.
 
-    Passwords and secrets are hidden. Of cameras those settings are shown that were made.
+    Passwords and secrets are hidden. For cameras, only settings that were made are shown.
     """
     document = _given(given, file).document()
     settings = list(effective(document, document.validate()))

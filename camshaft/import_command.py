@@ -43,12 +43,17 @@ _Loader.add_multi_constructor("!", _elsewhere)
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--from", "program", type=click.Choice(_PROGRAMS), help="The file's program; default: by its looks.")
+@click.option(
+    "--from",
+    "program",
+    type=click.Choice(_PROGRAMS),
+    help="The program that the file belongs to; default: recognized from its contents.",
+)
 def import_command(file: Path, program: str | None) -> None:
     """Print a camshaft.yaml with the cameras of FILE: of go2rtc, MediaMTX, Frigate or Home Assistant.
 
-    What cannot be taken is named on standard error, with the reason. Passwords are printed as they are in FILE. Exit
-    code 0: there is a camera in it; 1: there is none; 2: FILE cannot be read.
+    What cannot be converted is named on standard error, with the reason. Passwords are printed as they are. Exit
+    code 0: FILE has cameras; 1: it has none; 2: it cannot be read.
     """
     from camshaft.importing.convert import convert, write  # late: help is asked for in a hurry
 

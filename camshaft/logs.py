@@ -24,12 +24,12 @@ BEFORE = (
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Show each line as it is written, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: JSON lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, for programs.")
 @configured("broker")
 def logs(given: Given, follow: bool, as_json: bool) -> None:
     """Follow the log of all processes on this machine.
 
-    It is for the user that runs them, and for root, who names their bus: --broker-address ipc:///run/camshaft/bus.
+    It works for the user that runs them, and for root, who has to name their bus: --broker-address ipc:///run/camshaft/bus.
     """
     if not follow:
         raise click.UsageError(BEFORE)
@@ -39,9 +39,7 @@ def logs(given: Given, follow: bool, as_json: bool) -> None:
     endpoints = Endpoints.parse(given.config().broker.address)
     bus = endpoints.directory
     if bus is None:
-        raise ConfigError(
-            "these processes are on several machines, and each has a log of its own", key="broker.address"
-        )
+        raise ConfigError("these processes are on several machines; each has its own log", key="broker.address")
     if bus.is_dir() and not seems_served(endpoints.control):
         click.echo(f"camshaft: no broker has its bus at {bus} now; what is said there will be shown", err=True)
     _follow(bus, as_json=as_json)

@@ -88,7 +88,7 @@ async def ask_ready(listen: str, scheme: str = "http") -> tuple[bool, str]:
     try:
         return ready, " ".join(json.loads(body)["reasons"])
     except (ValueError, KeyError, TypeError):
-        return ready, "what answers is not camshaft" if not ready else ""
+        return ready, "something other than Camshaft answers" if not ready else ""
 
 
 @cache

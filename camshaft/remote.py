@@ -25,4 +25,4 @@ ca_option = click.option(
     help="PEM file of the authority that signed an https broker's certificate, if the system does not know it.  "
     "[CAMSHAFT_CA_FILE]",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="For programs: the API's answer.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON, for programs.")

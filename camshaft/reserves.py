@@ -102,8 +102,8 @@ async def tend(
         for each in reserves:
             running, demands = look()
             if (program := each.wanted(running, demands, loop.time(), rolling=rolls)) is not None:
-                log.info("a process begins, as it is needed", program=program.name)
+                log.info("starting another process, which is needed", program=program.name)
                 begin(program)
             elif not rolls and (name := each.unused(running, demands, loop.time())) is not None:
-                log.info("process ends, as nobody has used it for a while", program=name)
+                log.info("stopping a process that nobody has used for a while", program=name)
                 leave(name)

@@ -95,7 +95,7 @@ async def roll(plan: Sequence[Program], fleet: Fleet, *, drain: float) -> bool:
             if program.name == "broker":
                 await _renew(program.name, fleet, drain)
     except StuckError as exc:
-        log.warning("the upgrade ends here: a process does not become well; its own lines say why", program=str(exc))
+        log.warning("upgrade stopped: a process did not become ready; its own log lines say why", program=str(exc))
         return False
     return True
 
@@ -142,7 +142,7 @@ async def _ended(name: str, pid: int | None, fleet: Fleet, drain: float) -> None
         if _now() > deadline and killed:
             raise StuckError(name)
         if _now() > deadline:
-            get_logger().warning("process does not end and is killed", program=name, after=drain + END_GRACE)
+            get_logger().warning("process does not end; killing it", program=name, after=drain + END_GRACE)
             fleet.kill(name)
             killed, deadline = True, _now() + PATIENCE
         await asyncio.sleep(POLL)

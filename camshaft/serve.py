@@ -140,7 +140,7 @@ def _stored(config: Config) -> frozenset[str]:
         return camera_names(config.store)
     except StoreInUseError as exc:
         another = config.store.path.with_stem(f"{config.store.path.stem}-2")
-        problem = f"{config.store.path} is in use by another cluster; type CAMSHAFT_STORE_PATH={another} before"
+        problem = f"{config.store.path} is in use by another cluster; put CAMSHAFT_STORE_PATH={another} before"
         raise ConfigError(f"{problem} your command, or --store-path {another} after it", key="store.path") from exc
 
 
@@ -164,7 +164,7 @@ def _announce(http: HttpConfig, *, only_demo: bool, config: Config) -> None:
             add = f"CAMSHAFT_API_TOKEN=… {add}; {_command()} token new NAME --role admin makes such a token"
         print(f"{what}: {page}  (add your own: {add})", flush=True)
         if config.auth.mode == "none" and not is_loopback(host):
-            print("Everybody who reaches this port can watch and change everything: auth is none.", flush=True)
+            print("Anyone who can reach this port can watch and change everything: auth is none.", flush=True)
 
 
 def _has_users(config: Config) -> bool:

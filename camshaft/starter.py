@@ -47,7 +47,7 @@ class Starter:
             try:
                 return nursery.start(program.arguments, environ, passed)
             except NurseryGoneError:
-                get_logger().warning("the nursery is gone: processes share no memory any more")
+                get_logger().warning("the nursery is gone: processes no longer share memory")
                 if nursery is self._former:
                     nursery.close()
                     self._former = None
@@ -123,7 +123,7 @@ class Starter:
                 self._nursery = made
                 log.info("another nursery forks processes")
             except (OSError, TimeoutError) as exc:
-                log.warning("no nursery can begin, and processes share no memory", reason=str(exc) or "it takes long")
+                log.warning("no nursery can start, so processes share no memory", reason=str(exc) or "it takes long")
             self._settled.set()
 
     async def _until_over(self, nursery: Nursery) -> None:

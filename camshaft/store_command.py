@@ -13,7 +13,7 @@ from common import process
 
 @click.group("store")
 def store_group() -> None:
-    """Work on the store of cameras, while the broker is stopped. For the broker's machine."""
+    """Work on the store of cameras while the broker is stopped. Runs on the broker's machine."""
 
 
 @store_group.command()
@@ -21,19 +21,19 @@ def store_group() -> None:
     "--key",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The key that follows, where the former is not ours to write; store.key_file has to name FILE afterwards.",
+    help="The new key, if Camshaft cannot write the old key's file; afterwards store.key_file has to name FILE.",
 )
 @configured("store")
 def rekey(given: Given, key: Path | None) -> None:
-    """Seal the store with another key, which takes the former one's place.
+    """Seal the store with a new key, which replaces the old one.
 
-    Copies of the store from before are opened by the former key alone: keep or destroy both together. Whoever may have
-    read both has the cameras' passwords; change these, too.
+    Only the old key opens earlier copies of the store: keep or destroy both together. Anyone who may have read both
+    knows the cameras' passwords; change these, too.
     """
     from broker.rekeying import rekey as seal_anew
 
     count, undone = seal_anew(given.config().store, key)
-    click.echo(f"The store has another key; {count} {'camera is' if count == 1 else 'cameras are'} sealed with it.")
+    click.echo(f"The store has a new key; {count} {'camera is' if count == 1 else 'cameras are'} sealed with it.")
     if key is not None:
         click.echo(f"Name it before the broker starts: store.key_file: {key.absolute()}")
     for sentence in undone:

@@ -174,12 +174,12 @@ class Supervisor:
     def _upgrade(self) -> None:
         """SIGUSR2 has come."""
         if self._stop.is_set() or self._rolls() or not self._is_ready or self._group is None:
-            self._log.warning("SIGUSR2 ignored: an upgrade is under way, or the cluster is not ready")
+            self._log.warning("SIGUSR2 ignored: an upgrade is already running, or the cluster is not ready")
             return
         self._rolling = self._group.create_task(self._roll())
 
     async def _roll(self) -> None:
-        self._log.info("upgrade begins: every process is replaced, workers first and the broker last")
+        self._log.info("upgrade begins: replacing every process, workers first and the broker last")
         self._starter.renew_nursery()  # what that has imported is what was installed before
         await self._starter.nursery_followed()
         staying = [each for each in self._programs if each.name in _kept(self._keepers) - self._leaving]
@@ -234,7 +234,7 @@ class Supervisor:
 
     def _give_up(self, program: Program, code: int) -> None:
         if code in HOPELESS:
-            why = "its own message is above"
+            why = "see its own message above"
         else:
             why = f"it ended {self._restarts[program.name].ends_in_a_row} times in a row, last {_told(code)}"
         _tell(f"{program.name} cannot start ({why}); everything else is stopped.")
@@ -266,7 +266,7 @@ class Supervisor:
         self._children.signal_all(signal.SIGTERM)
         _, late = await asyncio.wait(keepers, timeout=STOP_GRACE - SECOND_SIGNAL)
         if late:
-            self._log.warning("processes did not end in time and are killed", programs=sorted(self._children.names))
+            self._log.warning("processes did not end in time; killing them", programs=sorted(self._children.names))
             self._children.signal_all(signal.SIGKILL)
 
     def _take_signals(self) -> None:

@@ -34,19 +34,25 @@ MAX_LIFETIME = 10 * 365 * 86_400  # seconds
 
 @click.group()
 def token() -> None:
-    """Make tokens for programs that watch or manage cameras; make, list and revoke those by which workers join."""
+    """Make tokens for programs that watch or manage cameras, and manage the tokens with which workers join."""
 
 
 @token.command()
 @click.argument("name")
 @access_role
-@click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that it may watch, or shop-*.")
-@click.option("--expires", metavar="TIME", help="Time for which it is good, such as 24h or 90d; default: for ever.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option(
+    "--camera",
+    "cameras",
+    metavar="NAME",
+    multiple=True,
+    help="A camera that it may watch, or a pattern such as shop-*.",
+)
+@click.option("--expires", metavar="TIME", help="How long it is valid, such as 24h or 90d; default: forever.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def new(name: str, role: str, cameras: tuple[str, ...], expires: str | None, *, as_json: bool) -> None:
-    """Print a new token, and the lines for the configuration file that make it known under NAME.
+    """Print a new token, and the lines that register it as NAME in the configuration file.
 
-    The token itself is kept nowhere: the file has its digest alone.
+    The token itself is not stored anywhere: the file contains only its digest.
     """
     from broker.access.tokens import digest_of, new_token
 
@@ -61,14 +67,14 @@ def new(name: str, role: str, cameras: tuple[str, ...], expires: str | None, *, 
         click.echo(json.dumps({"token": made, "auth": {"tokens": {name: lines}}}, default=str, indent=2))
         return
     click.echo(made)
-    click.echo("\nIt is shown this once. To make it known, put this into the configuration file:\n")
+    click.echo("\nIt is shown only once. To register it, put this into the configuration file:\n")
     click.echo(yaml.safe_dump({"auth": {"tokens": {name: lines}}}, sort_keys=False).rstrip())
 
 
 def _check(name: str, lines: dict[str, Any]) -> None:
     """See that the file may have these lines. Raises ``ConfigError`` in words of the command line."""
     if lines["role"] == AccessRole.VIEWER and "cameras" not in lines:
-        problem = "names no cameras, so it gives no right; write --camera NAME for each, or --camera '*' for all"
+        problem = "names no cameras, so it gives no rights; write --camera NAME for each, or --camera '*' for all"
         raise ConfigError(problem, where=f"token {name}")
     try:
         check_token(name, lines)
@@ -82,17 +88,15 @@ def _check(name: str, lines: dict[str, Any]) -> None:
     "--role", type=click.Choice([kind.role.value for kind in KINDS]), required=True, help="Role of the workers."
 )
 @click.option(
-    "--node", metavar="NAME", default="", help="The only name that a worker may have with it; default: any free name."
+    "--node", metavar="NAME", default="", help="The only worker name it is valid for; default: any free name."
 )
-@click.option(
-    "--expires", metavar="TIME", help="Time for which it can be used, such as 30m, 24h or 7d; default: for ever."
-)
+@click.option("--expires", metavar="TIME", help="How long it can be used, such as 30m, 24h or 7d; default: forever.")
 @click.option(
     "--uses", type=click.IntRange(1, 1_000_000), help="Number of workers that may join with it; default: any."
 )
 @configured("store")
 def worker(given: Given, role: str, node: str, expires: str | None, uses: int | None) -> None:
-    """Print a token that lets workers of one role join: they are given it as CAMSHAFT_CLUSTER_TOKEN.
+    """Print a token that lets workers of one role join; give it to them as CAMSHAFT_CLUSTER_TOKEN.
 
     A worker exchanges it for a key of its own. Unless it keeps that (--cluster-key-file) it needs the token again at
     each start, and each counts as a use.
@@ -129,7 +133,7 @@ def revoke(given: Given, name: str) -> None:
         nodes = keyring.revoke(name)
         of_a_token = any(each.id == name for each in keyring.tokens())
     if of_a_token:
-        click.echo(f"Token {name} is revoked. Workers this shuts out: {', '.join(nodes) or 'none'}.")
+        click.echo(f"Token {name} is revoked. Workers that this shuts out: {', '.join(nodes) or 'none'}.")
     else:
         click.echo(f"The key of worker {name} is revoked.")
         if joined_with is not None:
@@ -144,7 +148,7 @@ def _keyring(given: Given, *, make: bool = False) -> Iterator[Keyring]:
 
     path = keyring_path(given.config().store.path)
     if not make and not path.exists():
-        raise ConfigError(f"{path} does not exist: no worker token was made here; see --store-path", key="store.path")
+        raise ConfigError(f"{path} does not exist: no worker token was made here; check --store-path", key="store.path")
     with closing(Keyring(path)) as keyring:
         yield keyring
 
@@ -163,5 +167,5 @@ def _seconds(text: str) -> float:
     match = re.fullmatch(r"(\d{1,9})([smhd])", text)
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < seconds <= MAX_LIFETIME:
-        raise ConfigError(f"{text!r} is no time such as 30m, 24h or 7d, at most ten years", where="--expires")
+        raise ConfigError(f"{text!r} is not a time such as 30m, 24h or 7d, at most ten years", where="--expires")
     return seconds

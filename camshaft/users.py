@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 
 @click.group()
 def user() -> None:
-    """Add, list, change and remove the people who sign in with a password. For the broker's machine."""
+    """Add, list, change and remove the people who sign in with a password. Runs on the broker's machine."""
 
 
 @user.command()
 @click.argument("name")
 @access_role
-@click.option("--camera", "cameras", metavar="NAME", multiple=True, help="A camera that a viewer may watch, or shop-*.")
+@click.option(
+    "--camera",
+    "cameras",
+    metavar="NAME",
+    multiple=True,
+    help="A camera that a viewer may watch, or a pattern such as shop-*.",
+)
 @configured("store")
 def add(given: Given, name: str, role: str, cameras: tuple[str, ...]) -> None:
     """Add the user NAME. The password is asked for, or read from standard input."""
@@ -61,13 +67,17 @@ def list_(given: Given) -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice([role.value for role in AccessRole]), help="Another role.")
 @click.option(
-    "--camera", "cameras", metavar="NAME", multiple=True, help="A camera to watch, or shop-*, in place of all before."
+    "--camera",
+    "cameras",
+    metavar="NAME",
+    multiple=True,
+    help="A camera to watch, or a pattern such as shop-*; replaces all previous ones.",
 )
 @configured("store")
 def edit(given: Given, name: str, role: str | None, cameras: tuple[str, ...]) -> None:
-    """Give the user NAME another role, or other cameras. What it watches and may no longer ends within seconds."""
+    """Give the user NAME another role, or other cameras. What they may no longer watch stops within seconds."""
     if role is None and not cameras:
-        raise ConfigError("name what is to change: --role, --camera or both", where="user edit")
+        raise ConfigError("say what to change: --role, --camera or both", where="user edit")
     _check_cameras(cameras)
     wanted = None if role is None else AccessRole(role)
     with _people(given) as people:
@@ -79,19 +89,19 @@ def edit(given: Given, name: str, role: str | None, cameras: tuple[str, ...]) ->
 @click.argument("name")
 @configured("store")
 def password(given: Given, name: str) -> None:
-    """Give the user NAME another password; it is signed out everywhere."""
+    """Give the user NAME a new password; they are signed out everywhere."""
     with _people(given) as people:
         if people.user(name) is None:
             raise ConfigError(f"there is no user {name!r}; see `camshaft user list`")
         people.set_password(name, _hashed_password())
-    click.echo(f"User {name} has another password.")
+    click.echo(f"User {name} has a new password.")
 
 
 @user.command()
 @click.argument("name")
 @configured("store")
 def remove(given: Given, name: str) -> None:
-    """Remove the user NAME; it is signed out everywhere, and what it watches ends."""
+    """Remove the user NAME; they are signed out everywhere, and what they watch stops."""
     with _people(given) as people:
         people.remove(name)
     click.echo(f"User {name} is removed.")
@@ -100,7 +110,7 @@ def remove(given: Given, name: str) -> None:
 def _check_cameras(cameras: tuple[str, ...]) -> None:
     for camera in cameras:
         if not CAMERA_PATTERN.fullmatch(camera):
-            raise ConfigError(f"{camera!r} is no camera's name or pattern such as shop-*", where="--camera")
+            raise ConfigError(f"{camera!r} is not a camera's name or a pattern such as shop-*", where="--camera")
 
 
 @contextmanager

@@ -59,5 +59,5 @@ def meant(error: click.UsageError) -> click.UsageError:
     elif isinstance(command, click.Group) and (found := _NO_COMMAND.match(error.message)):
         ours = _COMMANDS.get(found[1])
     elif "unexpected extra argument" in error.message and "://" in error.message and "--camera" in options:
-        return click.UsageError(f"{error.message}; the address of a camera stands behind --camera", error.ctx)
-    return click.UsageError(f"{error.message.rstrip('.')}; here it is {ours}", error.ctx) if ours else error
+        return click.UsageError(f"{error.message}; put the camera's address after --camera", error.ctx)
+    return click.UsageError(f"{error.message.rstrip('.')}; Camshaft calls it {ours}", error.ctx) if ours else error

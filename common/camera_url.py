@@ -43,8 +43,8 @@ _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):(?://|(?=[?.\w]))", re.IGN
 _FILE = re.compile(r"/|~|[a-z]:[\\/]|\\\\|[^@:]+[.](?:mp4|mkv|avi|mov|ts|jpe?g|png)\Z", re.IGNORECASE)
 _AGAIN = re.compile(r"(?:https?|rtsps?)://", re.IGNORECASE)
 _SECOND = re.compile(r"[;,|+\s](?:[\w.-]{1,64}=)?rtsps?://", re.IGNORECASE)
-_ONE = "must be one address; a second one is that of the sub-stream (streams.sub.url)"
-_ALONE = "must be rtsp://host[:port][/path] alone, without spaces (write %20); user:password@ may stand before host"
+_ONE = "must be one address; a second one goes to the sub-stream (streams.sub.url)"
+_ALONE = "must be rtsp://host[:port][/path] alone, without spaces (write %20); user:password@ may come before the host"
 _HOST = re.compile(r"[^/?#\s]")
 _END_OF_HOST = re.compile(r"[/?#]")
 # ffmpeg:rtsp://, vlc://rtsp://, RTSP: rtsp://, mjpeg:http://
@@ -67,7 +67,7 @@ _SPELLINGS = {
     **dict.fromkeys(("rtspu", "rtsp+udp", "rtsp-udp"), "type rtsp://, and set transport to udp"),
     **dict.fromkeys(
         ("rtsp+ws", "rtsp+wss", "rtsps+ws", "rtsps+wss"),
-        "RTSP inside of a WebSocket is not supported; type rtsp:// with the port for RTSP",
+        "RTSP inside a WebSocket is not supported; type rtsp:// with the port for RTSP",
     ),
     **dict.fromkeys(
         (
@@ -88,16 +88,17 @@ _SPELLINGS = {
             *("homekit", "isapi", "ivideon", "kasa", "multitrans", "nest", "ring", "roborock", "tapo", "tuya", "v4l2"),
             *("vigi", "wyze", "xiaomi", "yandex"),
         ),
-        "it is a source of go2rtc's; type the camera's own rtsp:// address, or go2rtc's: rtsp://HOST:8554/NAME",
+        "this is a go2rtc source; type the camera's own rtsp:// address, or go2rtc's: rtsp://HOST:8554/NAME",
     ),
     "udp+mpegts": "type udp://",
     **dict.fromkeys(("hls", "m3u8", "mjpeg", "mjpg", "http+mjpeg", "mjpeg+http"), "type http://, or https://"),
     **dict.fromkeys(
-        ("udp+rtp", "unix+rtp", "unix+mpegts"), "RTP without RTSP is not read; have it sent as MPEG-TS, and type udp://"
+        ("udp+rtp", "unix+rtp", "unix+mpegts"),
+        "RTP without RTSP is not supported; have it sent as MPEG-TS, and type udp://",
     ),
-    "onvif": "a camera is not asked for its address by ONVIF; type the rtsp:// one, which its own page shows",
+    "onvif": "ONVIF is not used to find a camera's address; type the rtsp:// one, which its own page shows",
     **dict.fromkeys(
-        ("webrtc", "whep", "whip", "ws", "wss"), "a camera is not pulled by WebRTC; type its rtsp:// address"
+        ("webrtc", "whep", "whip", "ws", "wss"), "cameras are not pulled over WebRTC; type the rtsp:// address"
     ),
     **dict.fromkeys(("rtps", "rstp", "rtp", "rtcp", "rstps", "rtssp", "rtspp"), "type rtsp://"),
 }
@@ -165,7 +166,7 @@ def read_pasted(text: str) -> PastedUrl:
     if not _HOST.match(rest) or any(c.isspace() or not c.isprintable() for c in rest):
         raise ValueError(_ALONE)
     if _SLASH_LOGIN.match(rest):
-        raise ValueError("a colon stands between user name and password; in a path write @ as %40")
+        raise ValueError("put a colon between user name and password; in a path write @ as %40")
     start = rest.rfind("@") + 1
     if "/" not in rest[:start] and rest[start:].lower().startswith(f"{scheme}://"):  # a login before a whole address
         rest = rest[:start] + rest[start + len(f"{scheme}://") :]
@@ -204,9 +205,9 @@ def _check(credentials: str, path: str) -> None:
         or _NO_NAME.fullmatch(name)
         or (_UNKNOWN_DIGITS.fullmatch(name) and not name.replace(".", "").isdigit())
     ):
-        raise ValueError("the host is a placeholder; put the camera's own name or address in")
+        raise ValueError("the host is a placeholder; put in the camera's real name or address")
     if _PLACEHOLDER.fullmatch(user) or user == _HIDDEN or _PLACEHOLDER.fullmatch(password) or _DOTS.fullmatch(password):
-        raise ValueError("user name or password is a placeholder; put the camera's own in")
+        raise ValueError("user name or password is a placeholder; put in the camera's real ones")
     if "/" not in credentials and (again := _AGAIN.match(path)):
         raise ValueError(f"must have the host behind rtsp://; leave {again[0].lower()} out")
     if _PLACE_IN_PATH.search(path, len(host)):
@@ -219,14 +220,14 @@ def _check(credentials: str, path: str) -> None:
 def _check_host(host: str) -> None:
     """Raises ``ValueError`` for a host and port that cannot be."""
     if _BARE_IPV6.fullmatch(host) or (("[" in host) != ("]" in host) and host.count(":") > 1):
-        raise ValueError("an IPv6 address stands in brackets, such as rtsp://[2001:db8::7]:554/live")
+        raise ValueError("put an IPv6 address in brackets, such as rtsp://[2001:db8::7]:554/live")
     if "," in host or ";" in host:
         raise ValueError("a host has no comma or semicolon; an address has dots, and a colon before the port")
     _, _, port = host.rpartition("]")[2].partition(":")
     if ":" in port:
         raise ValueError("the host has two ports; leave one out")
     if port and not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65_536):
-        raise ValueError("the port, which stands behind the host and a colon, must be a number from 1 to 65535")
+        raise ValueError("the port, which follows the host and a colon, must be a number from 1 to 65535")
 
 
 def _plain_ipv4(path: str) -> str:
@@ -239,11 +240,9 @@ def _plain_ipv4(path: str) -> str:
         return path
     numbers = found[0].split(".")
     if len(numbers) == 1:
-        raise ValueError(
-            "the host is only a number; a port stands behind the host and a colon, such as rtsp://camera:554/"
-        )
+        raise ValueError("the host is only a number; a port follows the host and a colon, such as rtsp://camera:554/")
     if len(numbers) != 4 or not all(each and len(each) <= 3 and int(each) <= 255 for each in numbers):
-        raise ValueError("the host looks like an IPv4 address and is none; that has four numbers up to 255")
+        raise ValueError("the host looks like an IPv4 address but is not one; those have four numbers up to 255")
     return ".".join(str(int(each)) for each in numbers) + path[found.end() :]
 
 
@@ -275,5 +274,5 @@ def _no_scheme(text: str) -> str:
     if not text:
         return must
     if _AMONG_OTHERS.search(text):
-        return "must be the address alone: begin with rtsp://, and leave out what stands before it"
+        return "must be the address alone: begin with rtsp://, and leave out what comes before it"
     return f"{must}; if this is host and path of a camera, type rtsp:// in front of it"

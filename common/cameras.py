@@ -131,8 +131,8 @@ class CameraState(StrEnum):
 _HEALTHY = {CameraState.IDLE, CameraState.WAITING, CameraState.CONNECTING, CameraState.PLAYING}
 
 _SENTENCES = {
-    CameraState.IDLE: "Nobody watches; the camera is pulled as soon as somebody does.",
-    CameraState.WAITING: "No ingest process is there to pull the camera.",
+    CameraState.IDLE: "Nobody is watching; the camera is pulled as soon as somebody does.",
+    CameraState.WAITING: "There is no ingest process to pull the camera.",
     CameraState.CONNECTING: "Connecting to the camera.",
     CameraState.PLAYING: "The camera is playing.",
     CameraState.UNAUTHORIZED: "The camera refused the user name or password; check them in the camera's URL.",
@@ -140,21 +140,21 @@ _SENTENCES = {
     CameraState.HOST_UNKNOWN: "The camera's host name is unknown; check it, or use an IP address.",
     CameraState.CONNECTION_REFUSED: "The camera's host refused the connection; check the port, and that RTSP is on.",
     CameraState.UNREACHABLE: "The camera's host cannot be reached; check its power, its address and the network.",
-    CameraState.UNANSWERED: "The camera takes the connection and does not answer; check the port, or restart it.",
+    CameraState.UNANSWERED: "The camera accepts the connection but does not answer; check the port, or restart it.",
     CameraState.TLS_FAILED: "The camera's TLS certificate or cipher was not accepted.",
     CameraState.NOT_RTSP: "Something answers at the camera's address, but it does not speak RTSP.",
-    CameraState.NOT_MEDIA: "Something answers at the camera's address, but it is no picture or sound that can be read.",
+    CameraState.NOT_MEDIA: "Something answers at the camera's address, but it is not video or audio that can be read.",
     CameraState.NOT_FOUND: "The camera has no such stream; check the path in its URL.",
     CameraState.REJECTED: "The camera rejected the request.",
-    CameraState.FULL: "The camera serves as many others as it can; end another connection to it.",
+    CameraState.FULL: "The camera has as many connections as it can serve; close another one.",
     CameraState.NO_PLAYABLE_TRACK: "The camera offers no track that a browser can play.",
     CameraState.NO_PICTURE: "The camera's picture cannot be shown.",
-    CameraState.SILENT: "The camera is connected but sends no media; restart it if that goes on.",
-    CameraState.CLOSED: "The camera closed the connection; restart it if that goes on.",
-    CameraState.MALFORMED: "The camera sent what is not valid RTSP or SDP; restart it, or update its firmware.",
-    CameraState.OVER_LIMIT: "The camera sends more than this server takes of one; set a lower bitrate in the camera.",
-    CameraState.UNKNOWN: "A process of a newer release pulls the camera, and says what this one does not understand.",
-    CameraState.NOT_ALLOWED: "This server does not allow cameras at that address, or of that kind.",
+    CameraState.SILENT: "The camera is connected but sends no media; restart it if this continues.",
+    CameraState.CLOSED: "The camera closed the connection; restart it if this continues.",
+    CameraState.MALFORMED: "The camera sent invalid RTSP or SDP; restart it, or update its firmware.",
+    CameraState.OVER_LIMIT: "The camera sends more than this server accepts; set a lower bitrate in the camera.",
+    CameraState.UNKNOWN: "A newer release pulls the camera and reports a state that this one does not know.",
+    CameraState.NOT_ALLOWED: "This server does not allow cameras of that kind, or at that address.",
 }
 
 

@@ -38,7 +38,9 @@ def claimed_directory(endpoints: Endpoints, part: Part = Part.CONTROL) -> Iterat
         if {directory.lstat().st_uid, directory.stat().st_uid} != {os.getuid()}:
             raise ConfigError(f"{directory} belongs to another user", key="broker.address")
         if not _OUR_FILES.issuperset(entry.name for entry in directory.iterdir()):
-            raise ConfigError(f"{directory} holds other files; name a directory of its own", key="broker.address")
+            raise ConfigError(
+                f"{directory} holds other files; give Camshaft a directory of its own", key="broker.address"
+            )
         directory.chmod(0o700)
         if part is Part.CONTROL:
             lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)

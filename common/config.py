@@ -62,15 +62,15 @@ class HttpConfig(Section):
     listen: Listen = Field("127.0.0.1:8080", description="HOST:PORT to listen on; :PORT for all interfaces.")
     hosts: Hosts = Field(
         (),
-        description="Names of this server in browsers; if some are given, and on the loopback, others are refused.",
+        description="Names of this server in browsers. If any are given, or on the loopback, other names are refused.",
     )
     trusted_proxies: Networks = Field(
         (),
-        description="Networks of reverse proxies that are believed: X-Forwarded-…, and auth.user_header.",
+        description="Networks of reverse proxies to trust: their X-Forwarded-… headers, and auth.user_header.",
     )
     base_path: BasePath = Field(
         "",
-        description="Path that a reverse proxy has this server below, such as /cams, whether or not it takes it off.",
+        description="Path below which a proxy serves this server, such as /cams, whether or not the proxy removes it.",
     )
     ice_servers: IceServers = Field(
         (),
@@ -81,17 +81,17 @@ class HttpConfig(Section):
     turn_secret: Secret = Field(
         "",
         repr=False,
-        description="Secret shared with the TURN servers: it gives each viewer a password of its own, which runs out.",
+        description="Secret shared with the TURN servers; it gives each viewer a password that expires.",
     )
-    turn_hours: float = Field(12.0, ge=0.25, le=720, description="Hours after which such a password runs out.")
+    turn_hours: float = Field(12.0, ge=0.25, le=720, description="Hours after which such a password expires.")
     tls_cert: FilePath | None = Field(
-        None, description="PEM file of the certificate and those that lead to its authority: the page is https then."
+        None, description="PEM file with the certificate and its chain; with it, the page is served over https."
     )
     tls_key: FilePath | None = Field(
-        None, description="PEM file of the certificate's key; by default it is in the file of the certificate."
+        None, description="PEM file with the certificate's key; by default the key is in the certificate's file."
     )
     redirect_from: ListenOrNot = Field(
-        "", description="HOST:PORT of plain HTTP from which browsers are sent to https, such as :80."
+        "", description="HOST:PORT for plain HTTP, from which browsers are redirected to https, such as :80."
     )
 
     @model_validator(mode="after")
@@ -125,12 +125,12 @@ class MediaConfig(Section):
     )
     tcp: SwitchOrPort = Field(
         "on",
-        description="TCP for viewers that no UDP reaches: on (the UDP port's number), off, or the first port's number.",
+        description="TCP for viewers that UDP does not reach: on (with UDP's port number), off, or the first port.",
     )
     listen: str = Field("", description="Address to bind; empty for every interface, IPv4 and IPv6.")
     advertise: Advertise = Field(
         (),
-        description="Addresses or names at which viewers reach this machine, in place of its interfaces' addresses; "
+        description="Addresses or names at which viewers reach this machine, instead of its interfaces' addresses; "
         "`stun:HOST` adds the one that a STUN server sees.",
     )
 
@@ -158,7 +158,7 @@ class BrokerConfig(Section):
     )
     direct: bool = Field(
         True,
-        description="Workers of one machine, whose bus is Unix sockets, give media to each other without the relay.",
+        description="Let workers on one machine, where the bus is Unix sockets, exchange media without the relay.",
     )
 
     @property
@@ -173,12 +173,12 @@ class ClusterConfig(Section):
     secret: Secret = Field(
         "",
         repr=False,
-        description="Encrypts and authenticates the bus between machines; the same on each.",
+        description="Encrypts and authenticates the bus between machines; must be the same on each.",
     )
     token: WorkerTokenText = Field(
         "",
         repr=False,
-        description="A worker's token, in place of the secret; made on the broker's machine: `camshaft token worker`.",
+        description="A worker's token, instead of the secret; made on the broker's machine by `camshaft token worker`.",
     )
     key_file: FilePath | None = Field(
         None,
@@ -199,7 +199,7 @@ class EgressConfig(Section):
         None,
         ge=0,
         le=256,
-        description="Egress processes to start; default one, and more up to one per core while these have much to do.",
+        description="Egress processes to start; default one, and under load more, up to one per core.",
     )
     compiled: Annotated[Literal["auto", "always", "never"], IN_ANY_CASE] = Field(
         "auto",
@@ -208,26 +208,32 @@ class EgressConfig(Section):
 
 
 class TranscodeConfig(Section):
-    """Transcode processes: they turn what browsers do not take into H.264 and Opus, while somebody watches it."""
+    """Transcode processes: they turn what browsers cannot play into H.264 and Opus, while somebody watches it."""
 
     workers: Whole | None = Field(
         None,
         ge=0,
         le=256,
-        description="Transcode processes to start; default one, while something may have to be converted or drawn.",
+        description="Transcode processes to start; default one, while something may need converting or a still.",
     )
     max_height: Whole = Field(
-        0, ge=0, le=8_192, description="Lines of a converted picture; a higher one is made smaller. 0: as it comes."
+        0,
+        ge=0,
+        le=8_192,
+        description="Maximum height of a converted picture in lines; larger ones are scaled down. 0: no limit.",
     )
     encoder: Annotated[Literal["auto", "software"], IN_ANY_CASE] = Field(
         "auto",
-        description="What encodes pictures: hardware where a trial at the start shows that it serves, or software.",
+        description="What encodes pictures: hardware if a trial at the start shows that it works, or software.",
     )
     share: float = Field(
-        0.75, gt=0, le=1, description="Share of the cores beyond which a process begins no further conversion."
+        0.75, gt=0, le=1, description="Share of the cores beyond which a process starts no further conversion."
     )
     memory: Whole = Field(
-        4_096, ge=0, le=1 << 20, description="MiB that a process may take before what asks for more fails. 0: no limit."
+        4_096,
+        ge=0,
+        le=1 << 20,
+        description="MiB of memory that a process may use; allocations beyond that fail. 0: no limit.",
     )
 
 
@@ -248,7 +254,7 @@ class StoreConfig(Section):
     path: FilePath = Field(Path("camshaft.db"), description="SQLite file for cameras added at run time.")
     key_file: FilePath | None = Field(
         None,
-        description="File with the key that seals passwords there; by default one that is made beside it.",
+        description="File with the key that seals passwords in the store; by default one is made next to the store.",
     )
 
 
@@ -256,7 +262,7 @@ class LogConfig(Section):
     """Logs, on standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], IN_ANY_CASE] = Field(
-        "info", description="Least severity that is written."
+        "info", description="Lowest severity that is logged."
     )
     format: Annotated[Literal["auto", "text", "json"], IN_ANY_CASE] = Field(
         "auto", description="auto: text on a terminal, else JSON lines."

@@ -30,8 +30,8 @@ class TlsConfig(Section):
 class StreamConfig(Section):
     """One of a camera's streams."""
 
-    url: CameraUrl = Field(repr=False, description="As the camera's url.")
-    tls: TlsConfig | None = Field(None, description="Certificate checks for rtsps and https; else the camera's.")
+    url: CameraUrl = Field(repr=False, description="Like the camera's url.")
+    tls: TlsConfig | None = Field(None, description="Certificate checks for rtsps and https; by default the camera's.")
 
     @model_validator(mode="before")
     @classmethod
@@ -52,9 +52,9 @@ def _told_by_url(values: Any) -> Any:
 class StreamsConfig(Section):
     """A camera's streams."""
 
-    main: SkipJsonSchema[StreamConfig | None] = Field(None, description="The camera's url, if it is not given there.")
+    main: SkipJsonSchema[StreamConfig | None] = Field(None, description="The camera's url, if not given there.")
     sub: StreamConfig | None = Field(
-        None, description="A stream of smaller pictures; pulled while somebody watches it."
+        None, description="A stream with a smaller picture; pulled while somebody watches it."
     )
 
 
@@ -70,20 +70,20 @@ class CameraConfig(Section):
 
     url: CameraUrl = Field(
         repr=False,
-        description="Address, with user and password if it needs them; its scheme has to be in sources.allow.",
+        description="Address, with user and password if needed; its scheme has to be in sources.allow.",
     )
     transport: Transport = Field(Transport.AUTO, description="Transport of RTP: auto (TCP, then UDP), tcp or udp.")
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
     one_session: bool = Field(
         False,
-        description="The camera serves one client at a time. Otherwise that is learnt from its refusals (453, 503).",
+        description="The camera serves one client at a time. If not set, this is learnt from its refusals (453, 503).",
     )
     tls: TlsConfig = Field(TlsConfig(), description="Certificate checks for rtsps and https.")
-    streams: StreamsConfig = Field(StreamsConfig(), repr=False, description="Its further streams: sub.")
+    streams: StreamsConfig = Field(StreamsConfig(), repr=False, description="Its other streams: sub.")
     name: Label = Field("", description="The name that people see, such as Kitchen, back door; by default its id.")
-    group: Label = Field("", description="The heading that it stands below in lists.")
-    order: Whole = Field(0, ge=-MAX_ORDER, le=MAX_ORDER, description="Its place in lists: smaller ones come first.")
+    group: Label = Field("", description="The heading under which lists show it.")
+    order: Whole = Field(0, ge=-MAX_ORDER, le=MAX_ORDER, description="Its place in lists: lower numbers come first.")
 
     # The last of these comes first.
     @model_validator(mode="before")
@@ -100,7 +100,7 @@ class CameraConfig(Section):
                 for key, value in main.items():
                     if values.get(key, value) != value:
                         raise ValueError(
-                            f"the main stream's {key} is given twice, here and in streams.main; leave one out"
+                            f"the main stream's {key} is given twice, here and in streams.main; remove one"
                         )
                 return {**values, **main, "streams": {**values["streams"], "main": None}}
         return values

@@ -22,16 +22,16 @@ from common.substitution import substituted
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 # What the parser says, by a part of it, in words for people who write such a file by hand.
 _WORDS = (
-    ("character '\\t'", "lines begin with blanks, never with a tab"),
-    ("cannot start any token", "a text that begins with this character stands in quotes"),
-    ("determine a constructor", "tags such as !secret are not read; ${NAME} stands for the value of a variable"),
+    ("character '\\t'", "indent lines with spaces, never with a tab"),
+    ("cannot start any token", "put text that begins with this character in quotes"),
+    ("determine a constructor", "tags such as !secret are not supported; ${NAME} inserts the value of a variable"),
     (
         "mapping values are not allowed",
-        "a text with a colon and a blank in it stands in quotes; else look at the indentation",
+        "put text that contains a colon and a space in quotes; otherwise check the indentation",
     ),
-    ("expected <block end>", "it does not go on with what stands before it: look at its indentation, and at quotes"),
-    ("expected '<document start>'", "each line is a key, a colon and a value"),
-    ("could not find expected ':'", "each line is a key, a colon and a value"),
+    ("expected <block end>", "it does not fit what comes before it: check the indentation and the quotes"),
+    ("expected '<document start>'", "each line needs a key, a colon and a value"),
+    ("could not find expected ':'", "each line needs a key, a colon and a value"),
     ("unexpected end of stream", "a quote or a bracket is not closed"),
     ("expected ',' or", "a bracket is not closed, or a comma is missing"),
 )
@@ -78,7 +78,7 @@ class Document:
         except ValueError:  # of its constructors, such as for 2001-99-99, and of Python for 5,000 digits
             raise ConfigError("a number or a date in it cannot be read; put it in quotes", where=self._file) from None
         if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(f"must hold keys and values; allowed: {names(Config)}", where=self._file)
+            raise ConfigError(f"must consist of keys and values; allowed: {names(Config)}", where=self._file)
         self._root = loaded or {}
 
     def put(self, at: tuple[str, ...], value: object, origin: Origin) -> None:
@@ -92,7 +92,7 @@ class Document:
                 below = section[key] = {WORDS[key]: below}
             if not isinstance(below, dict):
                 raise ConfigError(
-                    "must hold keys and values", where=self.origin(at[:depth]).where, key=dotted(at[:depth])
+                    "must consist of keys and values", where=self.origin(at[:depth]).where, key=dotted(at[:depth])
                 )
             section = below
         section[at[-1]] = value

@@ -138,7 +138,7 @@ def _variable(name: str, environ: Mapping[str, str], *, secret: bool) -> tuple[s
     if not file:
         return text, name
     if text:
-        raise ConfigError(f"{name} is given as well; leave one of the two out", where=in_file(name))
+        raise ConfigError(f"{name} is given as well; remove one of the two", where=in_file(name))
     return read_secret(Path(file), in_file(name)), in_file(name)
 
 

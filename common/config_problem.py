@@ -73,7 +73,7 @@ def problem(error: ErrorDetails, at: Keys) -> str:
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         model = _model_at(at)
         allowed = f"; allowed: {names(model)}" if model else ""
-        return f"must hold keys and values{allowed}{_example(at)}"
+        return f"must consist of keys and values{allowed}{_example(at)}"
     model = _model_at(at[:-1])
     field = model.model_fields.get(str(at[-1])) if model else None
     hint = f" ({field.description})" if field and kind != "value_error" else ""
@@ -84,9 +84,9 @@ def _example(at: Keys) -> str:
     """How cameras are written, as the end of a sentence: many programs have a list of them, or the address alone."""
     match at:
         case ("cameras",):
-            return "; a camera stands below its name, such as front: {url: 'rtsp://192.0.2.7/live'}"
+            return "; put a camera below its name, such as front: {url: 'rtsp://192.0.2.7/live'}"
         case ("cameras", name):
-            return f"; an address stands behind url, such as {dotted((name,))}: {{url: 'rtsp://192.0.2.7/live'}}"
+            return f"; put an address after url, such as {dotted((name,))}: {{url: 'rtsp://192.0.2.7/live'}}"
     return ""
 
 
@@ -96,7 +96,9 @@ def _unknown(at: Keys) -> str:
     if theirs := foreign(at):
         return f"unknown key: {theirs}"
     if not str(at[-1]).isprintable():
-        return "unknown key: a blank in it is of another kind, as web pages have; type the blanks of this line anew"
+        return (
+            "unknown key: it contains a special space, perhaps copied from a web page; retype the spaces in this line"
+        )
     if model is None:
         return "unknown key"
     similar = get_close_matches(str(at[-1])[:MAX_KEY], model.model_fields, n=1, cutoff=_SIMILAR)
@@ -117,7 +119,7 @@ def sentence(error: ErrorDetails) -> str:
     return _KINDS.get(kind, _OTHERWISE)
 
 
-_OTHERWISE = "is not what may stand here"
+_OTHERWISE = "is not allowed here"
 _QUOTED = re.compile("'([^']*)'")
 _KINDS = {
     "missing": "is missing",

@@ -65,7 +65,9 @@ def _camera_url(url: str) -> str:
 
 def _camera_id(name: str) -> CameraName:
     if not CAMERA_ID.fullmatch(name):
-        raise ValueError("a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
+        raise ValueError(
+            "a camera's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit"
+        )
     return CameraName(name)
 
 
@@ -77,7 +79,9 @@ def _label(value: str) -> str:
 
 def _token_name(name: str) -> str:
     if not CAMERA_ID.fullmatch(name):
-        raise ValueError("a token's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
+        raise ValueError(
+            "a token's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit"
+        )
     return name
 
 
@@ -92,7 +96,7 @@ def _listen_or_not(value: str) -> str:
 
 def _fingerprint(value: str) -> str:
     if not re.fullmatch(_FINGERPRINT, value):
-        raise ValueError("must be the 64 hexadecimal digits of a SHA-256 fingerprint; colons may stand between them")
+        raise ValueError("must be the 64 hexadecimal digits of a SHA-256 fingerprint, with or without colons")
     return value
 
 
@@ -126,7 +130,7 @@ def _host(value: str) -> str:
     with contextlib.suppress(UnicodeError):
         value = value if value.isascii() else value.encode("idna").decode()  # as browsers ask for it
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", value):
-        raise ValueError("must be a name alone, such as cameras.example.org, without https:// and without a port")
+        raise ValueError("must be only a name, such as cameras.example.org, without https:// and without a port")
     return value.rstrip(".")
 
 
@@ -143,7 +147,7 @@ def _network(value: str) -> str:
     except ValueError:
         raise ValueError("must be a network such as 192.168.1.0/24 or 2001:db8::/32, or an IP address") from None
     if network.network_address != ipaddress.ip_address(value.partition("/")[0]):
-        raise ValueError(f"{value} is an address in a network; write {network} for all of it")
+        raise ValueError(f"{value} is an address within a network; write {network} for the whole network")
     return str(network)
 
 
@@ -171,10 +175,10 @@ def _advertised(value: str) -> str:
     except ValueError:
         if _NAME.fullmatch(value):
             return value
-        what = "an address or a name alone, without https:// and without a port, or stun:HOST[:PORT]"
+        what = "only an address or a name, without https:// and without a port, or stun:HOST[:PORT]"
         raise ValueError(f"must be {what}") from None
     if address.is_unspecified:
-        raise ValueError(f"{value} is nobody's address; leave it out, or write one that viewers reach")
+        raise ValueError(f"{value} is not an address of any machine; leave it out, or write one that viewers can reach")
     return value
 
 

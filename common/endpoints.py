@@ -43,7 +43,7 @@ class Endpoints:
         directory = address.rstrip("/")
         if directory.startswith("ipc:///"):
             if len(os.fsencode(directory)) + len("/media-out") - len("ipc://") > MAX_IPC_PATH:
-                raise ConfigError(f"{address!r} is longer than a Unix socket's path may be; use a shorter one", key=key)
+                raise ConfigError(f"{address!r} is too long for the path of a Unix socket; use a shorter one", key=key)
             return cls(address, f"{directory}/control", f"{directory}/media-in", f"{directory}/media-out")
         match = _TCP_ADDRESS.fullmatch(address)
         port = int(match[2]) if match else 0

@@ -110,8 +110,8 @@ _PASSING = frozenset(
 
 
 _REMEDIES = {
-    errno.EADDRNOTAVAIL: "; no interface of this machine has that address now: name one that has it, or none for all",
-    errno.EACCES: "; ports below 1024 take the right CAP_NET_BIND_SERVICE: give it, or choose a higher one",
+    errno.EADDRNOTAVAIL: "; no interface of this machine has that address now: use one that it has, or none for all",
+    errno.EACCES: "; ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or choose a higher port",
 }
 _UNRESOLVED = "; an address needs no name server"
 
@@ -134,5 +134,5 @@ def unreadable(error: OSError) -> str:
         remedy = "give it and its directories to a group of that user's (under systemd: SupplementaryGroups=)"
         return f"cannot be read: {error.strerror} for user {os.geteuid()}; {remedy}"
     if isinstance(error, IsADirectoryError):
-        return "cannot be read: it is a directory; Docker makes one where the file that is to be mounted is missing"
+        return "cannot be read: it is a directory; Docker creates one if the file to mount does not exist"
     return f"cannot be read: {error.strerror}"

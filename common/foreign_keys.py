@@ -72,5 +72,5 @@ def foreign(at: Sequence[str | int]) -> str:
     if known is None:
         return ""
     whose, ours = known
-    instead = f"here it is `{ours}`" if ours else "there is nothing like it here"
+    instead = f"Camshaft calls it `{ours}`" if ours else "Camshaft has nothing like it"
     return f"this is {whose}'s; {instead}; `camshaft import FILE` converts such a file"

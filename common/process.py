@@ -254,7 +254,7 @@ def _hung_up(terminals: list[int], end: Callable[[], None], on_hang_up: Callable
     elif on_hang_up is not None:
         on_hang_up()
     else:
-        get_logger().info("SIGHUP ignored: nothing that this process has been told can change while it runs")
+        get_logger().info("SIGHUP ignored: this process has no settings that can change while it runs")
 
 
 def inherited_pipe(variable: str) -> int | None:

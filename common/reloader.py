@@ -138,13 +138,13 @@ class Reloader:
     async def _read(self, *, asked: bool) -> None:
         whole = await self._read_whole()
         if whole is None:
-            log.warning("configuration changes all the time, and is not taken", files=list(map(str, self._files)))
+            log.warning("configuration keeps changing and is not applied", files=list(map(str, self._files)))
             return
         found, looks = whole
         self._settled.read = looks
         outcome = self._take(found, looks)
         if isinstance(outcome, ConfigError):
-            log.error("configuration has a mistake, and nothing is changed", mistake=str(outcome))
+            log.error("configuration has a mistake; nothing was changed", mistake=str(outcome))
             return
         self._good = looks
         self._tell(outcome, asked=asked)
@@ -180,7 +180,7 @@ class Reloader:
             if before.inode and not now.inode:
                 return ConfigError("is gone", where=str(file))
             if now.inode and not now.size:
-                return ConfigError("is empty; write {} if nothing is to be configured", where=str(file))
+                return ConfigError("is empty; write {} if there is nothing to configure", where=str(file))
         return None
 
     def _tell(self, taken: Taken, *, asked: bool) -> None:
@@ -193,9 +193,9 @@ class Reloader:
         if changed:
             log.info("configuration read again", changed=_named(changed))
         elif asked and not at_restart:
-            log.info("configuration read again, and nothing has changed")
+            log.info("configuration read again; nothing has changed")
         if at_restart:
-            log.warning("settings have changed that take a restart", settings=_named(at_restart))
+            log.warning("some changed settings need a restart", settings=_named(at_restart))
 
 
 def _named(keys: Sequence[str]) -> str:

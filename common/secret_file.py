@@ -20,7 +20,7 @@ def read_secret(path: Path, variable: str) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text", where=variable) from None
     except ValueError:  # a zero byte in the path
-        raise ConfigError("is no path of a file", where=variable) from None
+        raise ConfigError("is not the path of a file", where=variable) from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path} holds more than {MAX_BYTES >> 10} kB; is it the right file?", where=variable)
     if not text.strip():

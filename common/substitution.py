@@ -28,7 +28,7 @@ def substituted(text: str, environ: Mapping[str, str]) -> str:
             raise ValueError("holds ${ without ${NAME} or ${NAME:-default}; for a dollar sign as it is, write $$")
         found = environ.get(name, "")
         if not found and default is None:
-            raise ValueError(f"the variable {name} is not set; set it, or write a default: ${{{name}:-...}}")
+            raise ValueError(f"the variable {name} is not set; set it, or give a default: ${{{name}:-...}}")
         return found or str(default).replace("$$", "$")
 
     return _PLACE.sub(value, text) if "$" in text else text

@@ -45,7 +45,7 @@ class WorkerToken:
             content = b""
         body, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
         if not text.strip().startswith(PREFIX) or len(content) != _LENGTH or _checksum(body) != checksum:
-            raise ProtocolError("is no worker token; copy all that `camshaft token worker` printed")
+            raise ProtocolError("is not a worker token; copy everything that `camshaft token worker` printed")
         key, rest = body[:KEY_BYTES], body[KEY_BYTES:]
         return cls(key, _spell(rest[:ID_BYTES]), rest[ID_BYTES:])
 

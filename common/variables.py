@@ -35,5 +35,5 @@ def check(environ: Mapping[str, str], known: Collection[str]) -> None:
             continue
         words = {each.removeprefix(ENV_PREFIX): each for each in known}
         similar = get_close_matches(name.removeprefix(ENV_PREFIX), words, n=1, cutoff=_SIMILAR)
-        hint = f"did you mean {words[similar[0]]}?" if similar else "camshaft serve --help lists those there are"
+        hint = f"did you mean {words[similar[0]]}?" if similar else "camshaft serve --help lists them"
         raise ConfigError(f"there is no such variable; {hint}", where=name)

@@ -106,6 +106,6 @@ class Agreement:
             self._reported = now
         elif now - self._reported >= SILENT_FOR:
             self.problem = (
-                f"the broker tells of no wire version, as releases {RELEASES[1]} do, and this speaks {self.spoken}: "
+                f"the broker names no wire version, like releases {RELEASES[1]}, and this one speaks {self.spoken}: "
                 f"releases that fit are {fitting(self.spoken)}; go from release to release, one at a time"
             )

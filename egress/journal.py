@@ -169,7 +169,7 @@ def _tried(viewer: Viewer, offered: Sequence[str]) -> Mapping[str, Any]:
     assert tried is not None, "it never joined"
     if not tried.heard_from:
         return {
-            "tried_from": "nowhere: no check has come; is a port open on the way, by UDP or TCP?",
+            "tried_from": "nowhere: no check arrived; is a port open on the way, for UDP or TCP?",
             "offered": offered,
         }
     handshake = _HANDSHAKES[tried.handshake]

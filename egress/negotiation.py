@@ -36,15 +36,14 @@ UNKNOWN = {
 """The tracks that may come from a camera that has never played."""
 
 _NO_H264 = (
-    "H.264 is missing in the browser: in Firefox switch on the plug-in OpenH264 (Add-ons, Plugins), "
-    "or use another browser."
+    "The browser lacks H.264: in Firefox, turn on the OpenH264 plug-in (Add-ons, Plugins), or use another browser."
 )
 _RECEIVING = (None, "recvonly", "sendrecv")
 _NOTHING_WANTED = (
     "The SDP offer asks for no picture or sound: a player's has a section for each with a=recvonly. "
     "An offer that sends (a=sendonly) is one of WHIP, which this address does not take."
 )
-_FULL = "The camera has to be converted for this browser, and every transcode worker is full; try again in a moment."
+_FULL = "The camera has to be converted for this browser, but every transcode worker is full; try again in a moment."
 _MAX_NAMES, _MAX_NAME = 16, 24  # codecs that the sentence lists, characters of each: an offer may hold any text
 
 
@@ -273,11 +272,11 @@ def _transport_of(media: sdp.MediaDescription) -> tuple[tuple[Fingerprint, ...],
     if media.dtls is None or not media.dtls.fingerprints:
         raise _not_webrtc(media, "has no a=fingerprint")
     if media.dtls.role == "server":
-        raise _not_webrtc(media, "has a=setup:passive, and so have we")
+        raise _not_webrtc(media, "has a=setup:passive, and so has this server")
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
         raise _not_webrtc(media, "has no a=ice-ufrag and a=ice-pwd")
     if media.ice.iceLite:
-        raise _not_webrtc(media, "is ICE-lite, and so are we")
+        raise _not_webrtc(media, "is ICE-lite, and so is this server")
     if media.kind in list(Kind) and not media.rtcp_mux:
         raise _not_webrtc(media, "has no a=rtcp-mux")
     fingerprints = tuple(Fingerprint(each.algorithm, each.value) for each in media.dtls.fingerprints)
@@ -307,7 +306,7 @@ def _no_usable_codec(offer: ParsedOffer, tracks: Sequence[Track], unconverted: s
     sends = ", ".join(map(_describe, tracks)) or "H264, opus, PCMU or PCMA"
     names = sorted({c.name[:_MAX_NAME] for m in media for c in m.rtp.codecs} - {"rtx", "red", "ulpfec"})
     takes = ", ".join(name for name in names[:_MAX_NAMES] if name.isprintable()) or "nothing"
-    message = f"This browser cannot play the camera. The camera sends {sends}; the offer takes {takes}."
+    message = f"This browser cannot play the camera. The camera sends {sends}; the offer accepts {takes}."
     if unconverted and any(track.playable for track in tracks):
         message += f" It is not converted, because {unconverted}."
     lacks_h264 = any(m.kind == Kind.VIDEO for m in media) and "H264" not in map(str.upper, names)

@@ -178,7 +178,7 @@ def read(reduced: str) -> ParsedOffer:
     try:
         description = sdp.SessionDescription.parse("\r\n".join(x for x in lines if not x.startswith(_FEEDBACK_LINE)))
     except Exception:  # aiortc's parser asserts, indexes and iterates; every one of these means a bad offer
-        raise _malformed("cannot be parsed: one of its lines is none of SDP") from None
+        raise _malformed("cannot be parsed: one of its lines is not SDP") from None
     media = tuple(description.media)
     if not media:
         raise _malformed(_NO_MEDIA)

@@ -50,7 +50,7 @@ class Reach:
 
     @property
     def transport(self) -> str:
-        """The protocol below, and the version of IP; empty while nothing was heard of it."""
+        """The protocol below, and the version of IP; empty while nothing was heard from it."""
         if self.way is None:
             return ""
         return f"{self.way.path.transport}{6 if ':' in self.way.path.remote[0] else 4}"

@@ -27,7 +27,7 @@ def restart(
     agent = viewer.reach.agent
     if asked.ufrag != agent.remote.ufrag:  # else the answer was lost, and here it is again
         if asked.ufrag in agent.spent:
-            raise RequestError(412, "ice_restarted", "ICE was restarted since; this fragment is of before that.")
+            raise RequestError(412, "ice_restarted", "ICE has been restarted since; this fragment is from before that.")
         if not viewer.restart(Credentials(asked.ufrag, asked.password.encode()), now):
             message = "This session restarts ICE too often; try again in some seconds."
             raise RequestError(429, "ice_restart_rate", message, retry_after=1 / RESTART_RATE)

@@ -100,7 +100,7 @@ class Viewer:
 
     @property
     def ignored(self) -> int:
-        """Datagrams of DTLS and SRTCP that were too many."""
+        """Datagrams of DTLS and SRTCP beyond the limit."""
         return self.reach.ignored + self.feedback.ignored
 
     def selected(self, way: Way, now: float) -> None:
@@ -264,5 +264,5 @@ def _waiting(sender: Sender | None, now: float) -> str:
     if sender.feed.pushed_at is None or now - sender.feed.pushed_at > MEDIA_PAUSE:
         return "for the camera"
     if sender.position is Position.ON_HOLD:
-        return "for the viewer's path, which seems stuck"
+        return "for the viewer's path, which seems to be stuck"
     return "for a keyframe" if sender.position is Position.WAITING else ""

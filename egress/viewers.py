@@ -21,7 +21,7 @@ from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised
 from egress.wire.ports import Ports
 
-GAVE_WAY = "nothing was heard of it, and newer viewers needed its place (limits.unheard_viewers)"
+GAVE_WAY = "it never sent anything, and newer viewers needed its place (limits.unheard_viewers)"
 
 
 class Viewers:

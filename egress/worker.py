@@ -297,9 +297,9 @@ class Egress:
 
         The answer is SDP, or for Media Source Extensions where the connection is to be handed over."""
         if offer.session in self._viewers or offer.session in self._mse:
-            raise RequestError(409, "session_exists", "The session has been answered already.")
+            raise RequestError(409, "session_exists", "The session has already been answered.")
         if self._link.draining or self.handing.under_way:
-            raise RequestError(503, "draining", "This node ends, and takes no further viewer.")
+            raise RequestError(503, "draining", "This node is ending and takes no more viewers.")
         self._room.check(asyncio.get_running_loop().time())
         self._streams.renew({offer.camera: offer.revision, offer.other: offer.other_revision})
         if offer.takes:

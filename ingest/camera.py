@@ -127,7 +127,7 @@ class Camera:
                 delay = await self._attempt()
             except Exception:  # a mistake of ours in the face of one camera must not take the others away
                 self._log.exception("unexpected error")
-                delay = self._failed(CameraError(CameraState.MALFORMED, "Camshaft failed on its own; its log says how"))
+                delay = self._failed(CameraError(CameraState.MALFORMED, "Camshaft itself failed; its log says how"))
             await asyncio.sleep(delay)
             self._standing.trying()
 

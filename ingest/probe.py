@@ -172,15 +172,15 @@ class _Sight:
                 problems += _keyframe_problems(probed, len(self._keyframes), self._elapsed)
         if connection.stream.clock.distrusted:
             problems.append(
-                "the camera's sender reports carry an impossible time, so sound and picture may be apart; set its clock"
+                "the camera's sender reports carry an impossible time, so sound may be out of sync; set its clock"
             )
         return problems
 
 
 def _keyframe_problems(probed: TrackProbe, keyframes: int, elapsed: float) -> list[str]:
-    advice = "after a loss viewers wait that long; set a shorter keyframe interval in the camera"
+    advice = "after a loss, viewers wait that long; set a shorter keyframe interval in the camera"
     if not keyframes:
-        return [f"video: no keyframe within {elapsed:.0f} s, and nothing can be shown before one"]
+        return [f"video: no keyframe within {elapsed:.0f} s, and nothing can be shown without one"]
     if probed.keyframe_interval is None:
         return [f"video: no second keyframe within {elapsed:.0f} s; {advice}"]
     if probed.keyframe_interval > LONG_GROUP:

@@ -14,8 +14,8 @@ from common.cameras import CameraState
 from common.errors import CameraError
 
 _SILENT = "check its power, its cable and its address, and whether a firewall is in between"
-_OWN = "that is this server itself, or the container that it runs in; write the address of the machine that is meant"
-_MDNS = "such names need mDNS on this server, which containers have not; use the camera's IP address"
+_OWN = "that is this server itself, or its container; write the address of the machine you mean"
+_MDNS = "such names need mDNS on this server, and containers have none; use the camera's IP address"
 
 
 def unreached(error: OSError, host: str, port: int, waited: float) -> CameraError:
@@ -33,10 +33,10 @@ def unreached(error: OSError, host: str, port: int, waited: float) -> CameraErro
         case errno.EHOSTUNREACH:
             return CameraError(CameraState.UNREACHABLE, f"{where}: {reason}; {_SILENT}")
         case errno.ENETUNREACH | errno.EADDRNOTAVAIL:
-            what = "this server has no way to that network; check the address, and this server's own network"
+            what = "this server has no route to that network; check the address, and this server's own network"
             return CameraError(CameraState.UNREACHABLE, f"{where}: {what}")
         case errno.EINVAL if host.lower().startswith("fe80:") and "%" not in host:
-            what = "an address of this kind holds for one interface: name that of this server's, such as [fe80::1%eth0]"
+            what = "such an address is valid on one interface only: add this server's interface, such as [fe80::1%eth0]"
             return CameraError(CameraState.UNREACHABLE, f"{where}: {what}")
         case errno.EPERM | errno.EACCES:
             return CameraError(CameraState.UNREACHABLE, f"{where}: a firewall on this server forbids it")

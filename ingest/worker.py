@@ -113,7 +113,7 @@ class Ingest:
             rendition = as_it_came(name)
             if self._publisher.taken(rendition) and not self._publisher.outdated(rendition, camera.epoch):
                 continue
-            self._log.warning("camera let go: no broker for a while, and nobody takes it from here", camera=name)
+            self._log.warning("letting a camera go: no broker for a while, and nobody takes it from here", camera=name)
             self._counters["cameras_let_go"] += 1
             self._release(name)
 

@@ -113,7 +113,7 @@ async def _report(bus: Bus, reported: Reported, cluster: ClusterConfig, stop: as
         except (ConfigError, sqlite3.Error) as exc:
             problem = str(exc)
         if not stop.is_set():
-            log.warning("the broker does not hear of this relay, which works all the same", reason=problem)
+            log.warning("the broker hears nothing from this relay, which works all the same", reason=problem)
             await waited(JOIN_INTERVAL, stop)
 
 

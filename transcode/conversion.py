@@ -226,7 +226,7 @@ class Conversion:
         if error is not None and generation == self._generation:
             self.failed += 1
             self._undecodable += 1
-            self._log.warning("a converter failed and is made anew", reason=f"{type(error).__name__}: {error}")
+            self._log.warning("a converter failed; making a new one", reason=f"{type(error).__name__}: {error}")
             self._renew_converter()
         elif error is None and generation == self._generation:
             self._send(made)

@@ -120,5 +120,5 @@ def _reason(trial: Trial, taken: Trial) -> str:
     if trial.problem:
         return trial.problem
     if trial.held > MOST_HELD:
-        return f"it holds {trial.held} pictures back"
+        return f"it holds back {trial.held} pictures"
     return f"it takes {trial.cost:.0%} of a core where {taken.encoder.label} takes {taken.cost:.0%}"

@@ -37,6 +37,8 @@ class Success:
         track = self._track
         if track.width * track.height > LARGEST:
             size = f"{track.width} by {track.height} pixels"
-            return f"its picture of {size} is larger than what is converted (8K); set a smaller one"
+            return f"its picture of {size} is larger than Camshaft converts (8K); set a smaller one"
         what = "picture" if track.kind is Kind.VIDEO else "sound"
-        return f"its {what} cannot be decoded as {track.name}: damaged, or not what it says; {_MEND[track.kind]}"
+        return (
+            f"its {what} cannot be decoded as {track.name}: damaged, or not what it claims to be; {_MEND[track.kind]}"
+        )

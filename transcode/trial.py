@@ -68,7 +68,7 @@ async def in_process(encoder: Encoder) -> Trial:
     try:
         return Trial(encoder, **json.loads(said.splitlines()[-1]))  # a driver may have said something before
     except (IndexError, TypeError, ValueError):
-        return Trial(encoder, "its trial said nothing that makes sense")
+        return Trial(encoder, "the output of its trial made no sense")
 
 
 def tried(encoder: Encoder) -> Trial:
@@ -105,9 +105,9 @@ def tried(encoder: Encoder) -> Trial:
     except av.FFmpegError as exc:
         return Trial(encoder, f"it cannot be used ({exc.strerror or type(exc).__name__})")
     if keyframes != [0, KEYFRAME_AT]:
-        return Trial(encoder, "it makes no keyframe where one is asked for", held, cost)
+        return Trial(encoder, "it makes no keyframe when asked for one", held, cost)
     if shown < PICTURES - held - 1:
-        return Trial(encoder, "what it makes cannot be decoded", held, cost)
+        return Trial(encoder, "its output cannot be decoded", held, cost)
     return Trial(encoder, "", held, cost)
 
 

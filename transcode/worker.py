@@ -209,7 +209,7 @@ class Transcoder:
             self._link.send(SnapshotFailed(order.request, "its picture cannot be decoded"))
             return
         if self._stills >= MAX_STILLS:
-            self._link.send(SnapshotFailed(order.request, f"{MAX_STILLS} stills are being made already"))
+            self._link.send(SnapshotFailed(order.request, f"{MAX_STILLS} stills are already being made"))
             return
         source = as_it_came(order.camera)
         self._stills += 1
@@ -236,7 +236,7 @@ class Transcoder:
             elif self._link.send(SnapshotTaken(order.request, work.result(), capture_ns / 1e9)):
                 self._counters["stills_made"] += 1
             else:
-                self._link.send(SnapshotFailed(order.request, "it is too large; ask for a lower height"))
+                self._link.send(SnapshotFailed(order.request, "it is too large; ask for a smaller height"))
 
         def give_up() -> None:
             self._stills -= 1

@@ -31,7 +31,7 @@ DIALS = 10.0  # seconds for another ingest to do so, at most
 REST = 6.0  # seconds between two deaths: what soon dies again may be its camera's fault
 VIEWERS = 4
 STARVED = 4.0  # seconds: less than viewers are better off elsewhere after
-GIVEN_UP = ('"worker lost"', '"process hangs and is killed"', '"process ended, starting it again"')
+GIVEN_UP = ('"worker lost"', '"process hangs; killing it"', '"process ended, starting it again"')
 BOUNDS = {signal.SIGKILL: 0.3, signal.SIGSTOP: 1.6}  # seconds until it is dialled
 
 

@@ -17,7 +17,7 @@ from common.errors import RequestError
 
 _AND = ","  # between groups; a proxy's header has it between them as well, so that no name has one
 MAX_PROOF = 800  # characters: of who holds a session reports cut off what is beyond a thousand
-_RUN_OUT = "The right to watch has run out; sign in again."
+_RUN_OUT = "Your right to watch has expired; sign in again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,9 @@ class Desk:
             return await self._signed.principal(token)
         principal = self._tokens.find(token)
         if principal is None:
-            raise RequestError(401, "invalid_token", "This token is not known here; it may have been taken back.")
+            raise RequestError(401, "invalid_token", "This token is unknown here; it may have been revoked.")
         if principal.expires is not None and self._clock() >= principal.expires:
-            raise RequestError(401, "expired_token", "This token has run out; ask for a new one.")
+            raise RequestError(401, "expired_token", "This token has expired; ask for a new one.")
         return principal
 
     def _by_groups(self, name: str, groups: tuple[str, ...], expires: float | None) -> Principal:
@@ -166,10 +166,10 @@ class Desk:
             return ""
         principal = self._now(holder, expires)
         if principal is None:
-            return "The right to watch was taken back, or its user signed out; sign in again."
+            return "Your right to watch was revoked, or you signed out; sign in again."
         if self._has_run_out(principal.expires):
             return _RUN_OUT
-        return "" if principal.may_watch(camera) else "The right to watch this camera was taken back."
+        return "" if principal.may_watch(camera) else "Your right to watch this camera was revoked."
 
     def _has_run_out(self, expires: float | None) -> bool:
         return expires is not None and self._clock() >= expires + GRACE

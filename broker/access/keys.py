@@ -61,7 +61,7 @@ class FetchedKeys:
         self._fetching = asyncio.Lock()
         parts = urlsplit(address)
         if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-            log.warning("keys are fetched without TLS: whoever is on the way can sign tokens as well", address=address)
+            log.warning("keys are fetched without TLS: anyone on the way can sign tokens too", address=address)
 
     async def find(self, wanted: KeyName) -> Any:
         """The key of that name. Raises ``RequestError`` if there is none, or none can be had now."""
@@ -69,10 +69,10 @@ class FetchedKeys:
         if now - self._fetched_at > FRESH or self._get(wanted) is None:
             await self._refresh()
         if self._clock() - self._fetched_at > KEPT:
-            sentence = "The keys that tokens are signed with cannot be fetched now; try again in a moment."
+            sentence = "The keys that verify tokens cannot be fetched right now; try again in a moment."
             raise RequestError(503, "keys_unavailable", sentence)
         if (key := self._get(wanted)) is None:
-            raise RequestError(401, "invalid_token", "This token is signed with a key that is not known here.")
+            raise RequestError(401, "invalid_token", "This token is signed with a key that is unknown here.")
         return key
 
     def _get(self, wanted: KeyName) -> Any:
@@ -88,10 +88,10 @@ class FetchedKeys:
             try:
                 keys = read_keys(await fetch(self._address), self._algorithms)
             except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError, jwt.PyJWTError) as exc:
-                log.warning("keys of tokens cannot be fetched", address=self._address, reason=str(exc)[:200])
+                log.warning("token keys cannot be fetched", address=self._address, reason=str(exc)[:200])
                 return
             if keys.keys() != self._keys.keys():
-                log.info("keys of tokens fetched", address=self._address, keys=len(keys))
+                log.info("token keys fetched", address=self._address, keys=len(keys))
             self._keys, self._fetched_at = keys, self._clock()
 
 
@@ -103,7 +103,7 @@ def read_keys(text: str, algorithms: tuple[str, ...]) -> dict[KeyName, Any]:
     document = json.loads(text)
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise ValueError("it is no JWK Set")  # noqa: TRY004 - of what another server says
+        raise ValueError("it is not a JWK Set")  # noqa: TRY004 - of what another server says
     keys = {}
     for each in listed[:MAX_KEYS]:
         try:
@@ -131,7 +131,7 @@ def key_of(config: JwtConfig, clock: Callable[[], float]) -> StaticKey | Fetched
             problem = f"{config.key_file} holds no public key in PEM (-----BEGIN PUBLIC KEY-----)"
             raise ConfigError(problem, key="jwt.key_file") from None
         if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-            problem = f"{config.key_file} has an RSA key of {key.key_size} bits; {MIN_RSA_BITS} bits are the least"
+            problem = f"{config.key_file} has an RSA key of {key.key_size} bits; it needs at least {MIN_RSA_BITS}"
             raise ConfigError(problem, key="jwt.key_file")
         return StaticKey(key)
     return FetchedKeys(config.jwks, config, clock) if config.jwks else None

@@ -116,7 +116,7 @@ class SignOn:
         ours = attempt is not None and hmac.compare_digest(state.encode(errors="replace"), attempt.state.encode())
         if attempt is None or not ours or attempt.state in self._used or not 0 < len(code) <= _CODE:
             raise RequestError(
-                403, "sign_on_lost", "This sign-in took too long, or began in another browser; try again."
+                403, "sign_on_lost", "This sign-in took too long, or started in another browser; try again."
             )
         self._used[attempt.state] = None
         if len(self._used) > MAX_USED:
@@ -146,7 +146,7 @@ class SignOn:
             if self._provider is not None and self._clock() - self._provider_at < DISCOVERY_FRESH:
                 return self._provider
             unavailable = RequestError(
-                503, "provider_unavailable", "The provider of sign-in does not answer; try again in a moment."
+                503, "provider_unavailable", "The sign-in provider does not answer; try again in a moment."
             )
             if self._clock() - self._failed_at < DISCOVERY_RETRY:
                 raise unavailable
@@ -191,28 +191,28 @@ class SignOn:
             self._not_answering(exc)
             raise self._untrusted("it does not answer") from None
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise self._untrusted("it gives no token for the code") from None
+            raise self._untrusted("it returned no token for the code") from None
 
     async def _claims(self, provider: Provider, token: str) -> Mapping[str, Any]:
         assert self._keys is not None, "the provider is known"
         try:
             return verified(token, await self._keys.find(key_name(token)), self._token_config)
         except RequestError as exc:
-            raise self._untrusted(f"its token is not good ({exc.message})") from None
+            raise self._untrusted(f"its token is not valid ({exc.message})") from None
 
     def _not_answering(self, error: Exception) -> None:
-        self._quiet.warning("provider of sign-in does not answer", issuer=self._config.issuer, reason=str(error)[:200])
+        self._quiet.warning("sign-in provider does not answer", issuer=self._config.issuer, reason=str(error)[:200])
 
     def _untrusted(self, why: str) -> RequestError:
         self._quiet.warning("single sign-on failed", reason=why)
-        return RequestError(502, "sign_on_failed", f"The provider of sign-in could not be relied upon: {why}.")
+        return RequestError(502, "sign_on_failed", f"The answer of the sign-in provider was not accepted: {why}.")
 
 
 def _provider(text: str, issuer: str) -> Provider:
     """The addresses in a provider's description. Raises ``ValueError`` for one that is not this provider's."""
     document = json.loads(text)
     if not isinstance(document, dict) or str(document.get("issuer", "")).rstrip("/") != issuer.rstrip("/"):
-        raise ValueError("its description is that of another issuer")
+        raise ValueError("its description names another issuer")
     secure = issuer.startswith("https://")
     found = [str(document.get(name)) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
     if not all(address.startswith("https://" if secure else ("https://", "http://")) for address in found):

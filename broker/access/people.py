@@ -132,7 +132,7 @@ class People:
             with self._writing():
                 self.check(name, role, cameras)
                 if first and self._users.has_admin:
-                    raise RequestError(409, "not_first", "There is an admin already; sign in.")
+                    raise RequestError(409, "not_first", "There is already an admin; sign in.")
                 self._write(user)
             self._users = self._users.having(user)
         return user

@@ -27,10 +27,10 @@ def check_door(config: Config, *, local: bool) -> None:
     """
     auth = config.auth
     if auth.user_header and not config.http.trusted_proxies:
-        problem = "needs http.trusted_proxies, or everybody could send this header"
+        problem = "needs http.trusted_proxies; otherwise anybody could send this header"
         raise ConfigError(problem, key="auth.user_header")
     if config.oidc.issuer and not auth.people:
-        raise ConfigError("needs auth.people, whose file keeps who is signed in", key="oidc.issuer")
+        raise ConfigError("needs auth.people, whose file records who is signed in", key="oidc.issuer")
     required = auth.mode == "required" or (auth.mode == "auto" and not local)
     if required and not (auth.people or auth.tokens or auth.user_header or config.jwt.used):
         problem = (

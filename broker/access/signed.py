@@ -43,7 +43,7 @@ def key_name(token: str) -> KeyName:
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError):  # the latter of what is no text
-        raise _refusal("This is no signed token.") from None
+        raise _refusal("This is not a signed token.") from None
     name, algorithm = (each if isinstance(each, str) else "" for each in (header.get("kid"), header.get("alg")))
     return KeyName(name, algorithm)
 
@@ -69,17 +69,17 @@ def verified(token: str, key: Any, config: JwtConfig) -> Mapping[str, Any]:
             leeway=LEEWAY,
         )
     except jwt.ExpiredSignatureError:
-        raise RequestError(401, "expired_token", "This token has run out; ask for a new one.") from None
+        raise RequestError(401, "expired_token", "This token has expired; ask for a new one.") from None
     except jwt.ImmatureSignatureError:
-        raise _refusal("This token is not good yet; are the clocks right?") from None
+        raise _refusal("This token is not valid yet; are the clocks right?") from None
     except jwt.MissingRequiredClaimError as exc:
         raise _refusal(f"This token has no {exc.claim}.") from None
     except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
-        raise _refusal("This token is for another service, or from another one.") from None
+        raise _refusal("This token is for another service, or comes from another one.") from None
     except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
-        raise _refusal("This token's signature is not good here.") from None
+        raise _refusal("This token's signature is not accepted here.") from None
     except (jwt.PyJWTError, ValueError, TypeError):  # also of keys that do not go with the signature
-        raise _refusal("This token's kind of key, or one of its claims, is not as it has to be.") from None
+        raise _refusal("This token has the wrong kind of key, or an invalid claim.") from None
 
 
 def principal_of(claims: Mapping[str, Any], config: JwtConfig) -> Principal:

@@ -87,9 +87,9 @@ class Users:
         check_rights(role, cameras)
         if plain(name) in self._plain:
             alike = next(each for each in self._users if plain(each) == plain(name))
-            raise RequestError(409, "user_exists", f"There is a user {alike!r} already.")
+            raise RequestError(409, "user_exists", f"There is already a user {alike!r}.")
         if len(self._users) >= MAX_USERS:
-            raise RequestError(409, "too_many_users", f"There are {MAX_USERS} users; remove some first.")
+            raise RequestError(409, "too_many_users", f"There are {MAX_USERS} users already; remove some first.")
         if not self.has_admin and not admin_elsewhere and role is not AccessRole.ADMIN:
             raise RequestError(409, "no_admin", "The first user must be an admin, or nobody could add another.")
 
@@ -108,7 +108,7 @@ class Users:
             each.role is AccessRole.ADMIN and each is not user for each in self._users.values()
         )
         if user.role is AccessRole.ADMIN and role is not AccessRole.ADMIN and not others:
-            raise RequestError(409, "last_admin", f"{user.name} is the only admin; make another one first.")
+            raise RequestError(409, "last_admin", f"{user.name} is the only admin; make another first.")
 
 
 def plain(name: str) -> str:
@@ -119,18 +119,18 @@ def plain(name: str) -> str:
 def check_name(name: str) -> None:
     """Raises ``RequestError`` for what is no user's name."""
     if not USER_NAME.fullmatch(name):
-        sentence = "A user's name has 1 to 64 letters, digits, '.', '_', '@' or '-', the first a letter or digit."
+        sentence = "A user's name has 1 to 64 letters, digits, '.', '_', '@' or '-', and starts with a letter or digit."
         raise RequestError(422, "invalid_name", sentence)
 
 
 def check_rights(role: AccessRole, cameras: tuple[str, ...]) -> None:
     """Raises ``RequestError`` for a viewer who could watch nothing, and a monitor who seems to watch something."""
     if role is AccessRole.VIEWER and not cameras:
-        raise RequestError(422, "no_cameras", "A viewer needs cameras: names, or patterns such as shop-*; * is all.")
+        raise RequestError(422, "no_cameras", "A viewer needs cameras: names, or patterns such as shop-*; * means all.")
     if role is AccessRole.MONITOR and cameras:
         raise RequestError(422, "no_viewer", "A monitor reads /metrics and watches no camera; leave cameras out.")
 
 
 def wrong_password() -> RequestError:
     """The refusal of whoever shows one, whatever was wrong."""
-    return RequestError(403, "wrong_password", "Name or password is wrong.")
+    return RequestError(403, "wrong_password", "The name or password is wrong.")

@@ -49,9 +49,9 @@ T = TypeVar("T")
 DEVICE = "camshaft_device"  # the cookie by which a browser is known in which a user has signed in before
 DEVICE_DAYS = 180.0  # without a sign-in; after them its user waits as others do while somebody guesses
 MAX_COOKIES = 8  # of one name in a request; a browser has one for each path, of which there are two or three
-STALE_LINK = "This link is of an earlier start; the log has that of the last one."
+STALE_LINK = "This link is from an earlier start; the log has the link of the latest one."
 NOT_FIRST = (
-    "An admin, or a token of one, is known already: sign in, or on the server's machine say "
+    "There is already an admin, or an admin's token: sign in, or run, on the server's machine, "
     "`camshaft user add NAME --role admin`."
 )
 NICENESS = 5  # of the threads that look at passwords, beyond the process's own
@@ -165,7 +165,7 @@ async def change_password(request: web.Request) -> web.Response:
     """Change the password of the user who is signed in, and sign out its other browsers. Raises ``RequestError``."""
     principal = principal_of(request)
     if principal.kind is not Kind.USER:
-        raise RequestError(409, "no_password", "Only somebody who signed in with a password has one.")
+        raise RequestError(409, "no_password", "You did not sign in with a password, so there is none to change.")
     form = await read_form(request, NewPassword)
     try:
         user = await _check_password(request, principal.name, form.old)
@@ -310,7 +310,7 @@ def people_of(request: web.Request) -> People:
     """The users. Raises ``RequestError`` where there are none."""
     people = request.app[CONTEXT].desk.people
     if people is None:
-        raise RequestError(409, "no_people", "Users with passwords are switched off here (auth.people).")
+        raise RequestError(409, "no_people", "Users with passwords are disabled here (auth.people).")
     return people
 
 

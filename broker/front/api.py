@@ -118,7 +118,7 @@ async def close_viewer(request: web.Request) -> web.Response:
     control, name = request.app[CONTEXT].control, request.match_info["session"]
     session = next((id for id in control.director.sessions if public_name(id) == name), None)
     if session is None:
-        raise RequestError(404, "unknown_session", "There is no such session; GET /api/viewers lists those there are.")
+        raise RequestError(404, "unknown_session", "There is no such session; GET /api/viewers lists the sessions.")
     control.end(session, EndReason.OPERATOR)
     return web.Response(status=204)
 

@@ -74,7 +74,7 @@ class Outgoing:
         """The page is beyond ``limits.setting``: close the queue and its connection."""
         self._context.counters["ws_slow_page"] += 1
         self._context.quiet.warning(
-            "page does not read its messages and is cut off", setting=f"limits.{setting}", bytes=limit
+            "page does not read its messages; cutting it off", setting=f"limits.{setting}", bytes=limit
         )
         self.close()
         if self._transport is not None:

@@ -25,7 +25,7 @@ async def read_text(request: web.Request, most: int | None = None) -> str:
     limit = request.app[CONTEXT].quotas.limits.body_bytes
     too_large = f"The body is larger than {limit} bytes (limits.body_bytes)."
     if most is not None and most <= limit:
-        limit, too_large = most, f"The body is larger than {most >> 10} kB, which nothing of its kind is."
+        limit, too_large = most, f"The body is larger than {most >> 10} kB, the most for its kind."
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             body = await _read(request, limit)

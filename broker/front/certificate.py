@@ -56,7 +56,9 @@ class Certificate:
         except ConfigError as exc:
             if self._state() == self._seen:
                 self._loaded = self._seen
-                log.warning("certificate has changed and cannot be used; the one before goes on", reason=str(exc))
+                log.warning(
+                    "certificate has changed but cannot be used; the previous one stays in use", reason=str(exc)
+                )
             return
         if self._state() == self._seen:
             self._loaded, self.context = self._seen, context
@@ -68,7 +70,7 @@ class Certificate:
             return
         self._reminded, until = now, datetime.fromtimestamp(self.expires, UTC).isoformat()
         if now >= self.expires:
-            log.warning("certificate has expired: browsers do not take it", until=until)
+            log.warning("certificate has expired: browsers reject it", until=until)
         else:
             log.warning("certificate expires soon; whatever renews it may have failed", until=until)
 
@@ -141,9 +143,9 @@ def _no_password() -> str:
 
 def _reason(error: OSError | ValueError, cert: Path, key: Path) -> str:
     if isinstance(error, _EncryptedKeyError):
-        return f"{key} is encrypted; take its password off: openssl pkey -in {key} -out ANOTHER-FILE"
+        return f"{key} is encrypted; remove its password: openssl pkey -in {key} -out ANOTHER-FILE"
     reason = getattr(error, "reason", None) or ""
     if reason == "KEY_VALUES_MISMATCH":
-        return f"the key in {key} is not that of the certificate in {cert}"
+        return f"the key in {key} does not match the certificate in {cert}"
     words = reason.replace("_", " ").lower() or "one of them is damaged"
     return f"the certificate in {cert} and the key in {key} cannot be used: {words}"

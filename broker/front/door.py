@@ -21,8 +21,8 @@ log = get_logger()
 # Where a browser puts a page beside its own window (Fetch Metadata, Sec-Fetch-Dest).
 _FRAMES = {"iframe", "frame", "embed", "object"}
 _FRAMED = (
-    "Nobody can sign in inside of another page: sign in at this server's own address first, if that page is of the "
-    "same site, or put ?token=TOKEN behind the address of the frame (camshaft token new NAME makes one)."
+    "Nobody can sign in inside another page: sign in at this server's own address first, if that page is of the "
+    "same site, or add ?token=TOKEN to the address of the frame (camshaft token new NAME makes one)."
 )
 
 

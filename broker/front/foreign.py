@@ -19,7 +19,7 @@ _FOREIGN = tuple(
         (r"/api/(?:webrtc|whep)\b", _WHEP),  # go2rtc
         (r"/rtc/v1/(?:whep|play)\b", _WHEP),  # SRS
         (r"[^?]*\?(?:[^&]*&)*direction=whep\b", _WHEP),  # OvenMediaEngine
-        (rf"(?:{_NAME}/whip|/rtc/v1/whip)\b", "cameras are pulled, and nobody can send a picture (WHIP)"),
+        (rf"(?:{_NAME}/whip|/rtc/v1/whip)\b", "cameras are pulled; nobody can send video here (WHIP)"),
         (r"/(?:stream|webrtc|mse|links)\.html\b|/api/ws\b", _PAGE),  # go2rtc
         (rf"(?:{_NAME}/index|/api/stream|/hls{_NAME})\.m3u8\b", f"there is no HLS; {_PAGE}"),  # MediaMTX, go2rtc
         (r"/api/(?:frame\.jpeg|frame\.mp4|stream\.mjpeg)\b", "a still is /api/cameras/CAMERA/snapshot.jpg"),  # go2rtc

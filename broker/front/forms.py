@@ -60,7 +60,7 @@ class NewPassword(_Form):
 class Rights(_Form):
     """The rights of a user."""
 
-    role: AccessRole = Field(AccessRole.VIEWER, description="viewer, admin, or monitor, which reads /metrics alone.")
+    role: AccessRole = Field(AccessRole.VIEWER, description="viewer, admin, or monitor, which may only read /metrics.")
     cameras: Patterns = Field((), description="Cameras that a viewer may watch: names, or patterns.")
 
 
@@ -84,25 +84,25 @@ class UserView(BaseModel):
 
     user: str
     role: AccessRole
-    cameras: tuple[str, ...] = Field(description="That a viewer may watch; of no meaning to an admin.")
+    cameras: tuple[str, ...] = Field(description="Those that a viewer may watch; ignored for an admin.")
 
 
 class WaysView(BaseModel):
     """The ways to sign in."""
 
     password: bool
-    sign_on: str = Field(description="Text of the button for single sign-on; empty without it.")
+    sign_on: str = Field(description="Text of the single sign-on button; empty without single sign-on.")
     first: bool = Field(description="Nobody can sign in yet: the server's log has a link that makes the first admin.")
 
 
 class MeView(BaseModel):
     """The person or program that asks."""
 
-    name: str = Field(description="Empty where nobody has to sign in.")
+    name: str = Field(description="Empty if nobody has to sign in.")
     kind: Kind
     role: AccessRole
     cameras: tuple[str, ...]
-    expires: float | None = Field(description="Unix time at which the right runs out.")
+    expires: float | None = Field(description="Unix time at which the right expires.")
 
 
 async def read_form(request: web.Request, form: type[Form]) -> Form:

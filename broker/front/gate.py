@@ -110,7 +110,7 @@ def _signed_in_by_proxy(request: web.Request) -> tuple[str, tuple[str, ...]]:
 def check_camera(principal: Principal, camera: CameraName) -> None:
     """Raises ``RequestError`` unless the principal may watch the camera, whether or not there is one of that name."""
     if not principal.may_watch(camera):
-        raise RequestError(403, "not_allowed", "You have no right to this camera.")
+        raise RequestError(403, "not_allowed", "You have no right to watch this camera.")
 
 
 def check_camera_here(
@@ -139,7 +139,7 @@ def _check_open(request: web.Request) -> None:
         raise RequestError(
             403,
             "open_to_no_page",
-            "This server is open to whoever uses its machine, and so not to pages of other sites such as "
+            "This server is open to everyone on its machine, and therefore not to pages of other sites such as "
             f"{str(origin)[:200]}, which a browser there may have open: make a token for that page (camshaft token "
             "new NAME), or write auth: none in camshaft.yaml if any page may watch.",
         )
@@ -147,7 +147,7 @@ def _check_open(request: web.Request) -> None:
         raise RequestError(
             403,
             "open_behind_proxy",
-            "This server is open to whoever uses its machine, and so not to those who come by a reverse proxy: make "
+            "This server is open to everyone on its machine, and therefore not to people behind a reverse proxy: make "
             "a user (camshaft user add NAME --role admin) or a token (camshaft token new NAME), or write auth: none in "
             "camshaft.yaml if everybody whom the proxy lets through may watch and change everything.",
         )

@@ -39,7 +39,7 @@ class Guard:
         name = _host_name(host or "localhost")
         known = _is_address(name) or _is_localhost(name) or name.rstrip(".") in self.hosts
         if (self.local or self.hosts) and not known:
-            message = f"This server does not answer to the name {name!r}. If it is to, name it with --http-hosts."
+            message = f"This server does not answer to the name {name!r}. If it should, add the name to http.hosts."
             raise RequestError(421, "unknown_host", message)
 
     def is_ours(self, origin: str | None, host: str | None, *, secure: bool = False) -> bool:

@@ -57,16 +57,18 @@ def _full(context: Context) -> str:
     egresses = [worker for worker in context.control.director.workers if worker.takes(Role.EGRESS)]
     if not egresses or not all(worker.report.full for worker in egresses):
         return ""
-    return "Every egress process is full: limits.egress_viewers, limits.egress_load or limits.free_memory is reached."
+    return (
+        "Every egress process is full: it has reached limits.egress_viewers, limits.egress_load or limits.free_memory."
+    )
 
 
 def _memory(context: Context) -> str:
     if not context.memory.now(context.clock()):
         return ""
     limit = context.quotas.limits.free_memory
-    return f"The server has too little free memory for a further viewer (limits.free_memory is {limit})."
+    return f"The server has too little free memory for another viewer (limits.free_memory is {limit})."
 
 
 def _store(context: Context) -> str:
     problem = context.control.catalogue.store_problem  # which may name a path: anybody may ask for this
-    return "The camera store cannot be written, as if its disk were full; the log says why." if problem else ""
+    return "The camera store cannot be written, perhaps because the disk is full; the log says why." if problem else ""

@@ -127,7 +127,7 @@ async def _hand_over(
 def _codecs(text: str) -> tuple[str, ...]:
     codecs = tuple(dict.fromkeys(filter(None, text.split(","))))
     if not 0 < len(codecs) <= MAX_CODECS or max(map(len, codecs)) > MAX_CODEC:
-        message = "Name the codecs that the browser takes: ?codecs=H264,AAC and the like."
+        message = "Name the codecs that the browser can play, such as ?codecs=H264,AAC."
         raise RequestError(400, "invalid_codecs", message)
     return codecs
 

@@ -22,7 +22,7 @@ def check_memory(context: Context) -> None:
         raise over(
             "free_memory",
             context.quotas.limits.free_memory,
-            "The server has too little free memory for a further viewer or page",
+            "The server has too little free memory for another viewer or page",
         )
 
 

@@ -108,25 +108,25 @@ OPERATIONS = (
     Operation(
         "get",
         "/api/cameras/{id}/snapshot.jpg",
-        "A camera's newest keyframe; ?height= in pixels and ?stream= choose its size",
+        "A camera's newest keyframe; ?height= (pixels) and ?stream= choose its size",
         (200, {"image/jpeg": {"type": "string", "format": "binary"}}),
         problems=(400, 404, 429, 503),
     ),
     Operation("get", "/api/viewers", "All viewers", (200, _list_of("ViewerView"))),
     Operation(
-        "get", "/api/viewers/{session}", "How a session is", (200, {_JSON: _ref("SessionView")}), problems=(404,)
+        "get", "/api/viewers/{session}", "The state of a session", (200, {_JSON: _ref("SessionView")}), problems=(404,)
     ),
     Operation(
         "delete",
         "/api/viewers/{session}",
-        "Close a viewer's session, by the name that the list has for it",
+        "Close a viewer's session, by its name in the list",
         (204, _NOTHING),
         problems=(404,),
     ),
     Operation(
         "get",
         "/api/why",
-        "Sessions without a picture, those of the last minutes too: what is broken of each, and what to do",
+        "Sessions without a picture, including those of the last minutes: what is broken, and what to do",
         (200, _list_of("WhyView")),
     ),
     Operation(
@@ -140,14 +140,14 @@ OPERATIONS = (
     Operation(
         "post",
         "/api/nodes/{node}/drain",
-        "Have a worker end in good order: what it has moves to others, and it takes nothing new",
+        "Drain a worker: its work moves to others, it takes nothing new, and then it ends",
         (202, _NOTHING),
         problems=(403, 404, 409),
     ),
     Operation(
         "post",
         "/api/nodes/rebalance",
-        "Have players come again at egresses that have clearly fewer viewers, a few at a time",
+        "Have players move to egresses that have clearly fewer viewers, a few at a time",
         (202, _NOTHING),
         problems=(403,),
     ),
@@ -181,11 +181,11 @@ OPERATIONS = (
         (400, 403, 408, 409, 413, 415, 422, 429),
         open=True,
     ),
-    Operation("get", "/api/me", "Who asks, and what it may", (200, {_JSON: _ref("MeView")})),
+    Operation("get", "/api/me", "Who asks, and what they may do", (200, {_JSON: _ref("MeView")})),
     Operation(
         "put",
         "/api/me/password",
-        "Change one's own password; every other browser is signed out",
+        "Change your own password; every other browser is signed out",
         (204, _NOTHING),
         {_JSON: _ref("NewPassword")},
         (400, 403, 408, 409, 413, 415, 422, 429),
@@ -202,7 +202,7 @@ OPERATIONS = (
     Operation(
         "patch",
         "/api/users/{user}",
-        "Give a user other rights, or another password",
+        "Change a user's rights or password",
         (200, {_JSON: _ref("UserView")}),
         {_PATCH: _ref("UserChange"), _JSON: _ref("UserChange")},
         (400, 403, 404, 408, 409, 413, 415, 422),
@@ -252,7 +252,7 @@ OPERATIONS = (
         problems=(404,),
         open=True,
     ),
-    Operation("get", "/healthz", "Whether the broker lives", (200, {_JSON: _ref("Health")}), open=True),
+    Operation("get", "/healthz", "Whether the broker is alive", (200, {_JSON: _ref("Health")}), open=True),
     Operation(
         "get",
         "/readyz",
@@ -310,7 +310,7 @@ def _change_of(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "title": "CameraChange",
-        "description": "What is to be another; null brings a default back.",
+        "description": "What to change; null restores a default.",
         "additionalProperties": False,
         "properties": required | optional,
     }

@@ -139,7 +139,7 @@ def read(data: str | bytes) -> PageMessage:
             raise RequestError(400, "invalid_message", f"A message of type {kind} needs {_FORMS[kind]}.")
         case {"type": str()}:
             known = ", ".join([*_FORMS, "subscribe", "ice_servers", "ping"])
-            raise RequestError(400, "unknown_type", f"There is no such message; there are {known}.")
+            raise RequestError(400, "unknown_type", f"There is no such message; known ones are {known}.")
         case _:
             raise RequestError(400, "invalid_message", "The message must be a JSON object with a type.")
 

@@ -31,7 +31,7 @@ _SENTENCES = {
 _BELOW_A_PATH = re.compile(r"^/[^/]+(?:/[^/]+){0,15}?/(?:ws$|(?:api|mse|static|watch|whep)/)")
 _WHEP = re.compile(r"/whep/([A-Za-z0-9._-]{1,64})(?:/|\Z)")
 _NOT_STRIPPED = (
-    "If a reverse proxy has this server below a path, name that path in http.base_path, or have the proxy take it off "
+    "If a reverse proxy serves this server below a path, name that path in http.base_path, or have the proxy remove it "
     "(nginx: a slash at the end of proxy_pass)."
 )
 
@@ -80,7 +80,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         context = request.app[CONTEXT]
         context.counters["people_failed"] += 1
         context.quiet.warning("users cannot be written", reason=str(exc), route=_route(request))
-        sentence = "Who signs in and out cannot be written down now, as if the disk were full; the log says why."
+        sentence = (
+            "Sign-ins and sign-outs cannot be stored right now, perhaps because the disk is full; the log says why."
+        )
         return problem(RequestError(503, "people_failed", sentence), request)
     except ConnectionError:  # it has gone, and hears no answer
         raise
@@ -88,7 +90,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         context = request.app[CONTEXT]
         context.counters["http_bugs"] += 1
         context.quiet.exception("request failed", method=request.method, route=_route(request))
-        bug = RequestError(500, "internal_error", "The server made a mistake; its log has the details.")
+        bug = RequestError(500, "internal_error", "The server failed; its log has the details.")
         return problem(bug, request)
 
 

@@ -148,28 +148,28 @@ class Quotas:
             message = "Your address can have no more viewers at once"
             raise over("sessions_per_address", limits.sessions_per_address, message)
         if address is not None and not self._rate_each.take(address, now):
-            message = "Your address has sent too many offers a second"
+            message = "Your address has sent too many offers per second"
             raise _too_fast("offer_rate_per_address", limits.offer_rate_per_address, message)
         if user and not self._rate_user.take(user, now):
-            message = "Your user or token has sent too many offers a second"
+            message = "Your user or token has sent too many offers per second"
             raise _too_fast("offer_rate_per_user", limits.offer_rate_per_user, message)
         seldom = address is not None and self._seldom.take(address, now)
         within_camera = self._rate_camera.take(camera, now)
         if (within_camera and self._rate.take("", now)) or (seldom and self._reserve.take("", now)):
             return
         if not within_camera:
-            message = "Too many viewers a second ask for this camera"
+            message = "Too many viewers per second ask for this camera"
             raise _too_fast("offer_rate_per_camera", limits.offer_rate_per_camera, message)
-        raise over("offer_rate", limits.offer_rate, "Too many viewers a second are joining")
+        raise over("offer_rate", limits.offer_rate, "Too many viewers per second are joining")
 
     def check_still(self, address: str | None, now: float) -> None:
         """One more still is asked for. Raises ``RequestError``."""
         limits = self.limits
         if address is not None and not self._rate_still_each.take(address, now):
-            message = "Your address has asked for too many stills a second"
+            message = "Your address has asked for too many stills per second"
             raise _too_fast("still_rate_per_address", limits.still_rate_per_address, message)
         if not self._rate_still.take("", now):
-            raise over("still_rate", limits.still_rate, "Too many stills a second are asked for")
+            raise over("still_rate", limits.still_rate, "Too many stills per second are requested")
 
     def joined(self, address: str | None, session: SessionName, user: str = "") -> None:
         """An offer was answered."""

@@ -31,7 +31,7 @@ def redirecting(guard: Guard, port: int) -> Handler:
         target = https_address(host, request.raw_path, port)
         if target is None or request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
             # What was sent, perhaps a password with it, could be read on its way; nobody is to rely on that it works.
-            sentence = "This server answers by https only; write https:// in place of http://."
+            sentence = "This server answers only over https; write https:// instead of http://."
             raise RequestError(403, "https_only", sentence)
         return web.Response(status=307, headers={hdrs.LOCATION: target})
 

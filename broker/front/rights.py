@@ -39,7 +39,7 @@ def end_without_right(context: Context) -> None:
         if reason := judged[key]:
             holder = status.holder.principal
             told = {"who": holder.partition("#")[0], "camera": status.camera, "session": public_name(session)}
-            context.audit.info("session ended, its right is gone", about=holder, reason=reason, **told)
+            context.audit.info("session ended because its right is gone", about=holder, reason=reason, **told)
             context.control.end(session, EndReason.NO_RIGHT, reason)
 
 

@@ -81,7 +81,7 @@ def read_fragment(text: str) -> str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise _malformed("it begins like JSON and is none") from None
+        raise _malformed("it begins like JSON but is not JSON") from None
     each = found if isinstance(found, list) else [found]
     if not all(isinstance(one, dict) and isinstance(one.get("candidate"), str) for one in each):
         raise _malformed("in JSON it has to be a candidate, or a list of them")

@@ -56,7 +56,7 @@ async def callback(request: web.Request) -> web.Response:
 
 async def _finished(request: web.Request, provider: SignOn) -> tuple[Identity, str]:
     if reason := request.query.get("error"):
-        raise RequestError(403, "sign_on_refused", f"The provider of sign-in refused: {plain_name(reason)}.")
+        raise RequestError(403, "sign_on_refused", f"The sign-in provider refused: {plain_name(reason)}.")
     state, code, issuer = (request.query.get(name, "") for name in ("state", "code", "iss"))
     return await provider.finish(state, cookie_of(request, SIGN_ON), code, issuer)
 

@@ -41,7 +41,7 @@ class Stills:
         known = self._drawn.get(key)
         if known is None:
             if len(self._drawn) >= MOST:
-                raise RequestError(503, "too_many_stills", f"{MOST} different stills were asked for within a second.")
+                raise RequestError(503, "too_many_stills", f"{MOST} different stills were requested within a second.")
             task = asyncio.create_task(self._control.still(entry.id, wish))
             known = self._drawn[key] = now + FRESH, task
             task.add_done_callback(lambda done: self._done(key, done))

@@ -19,7 +19,7 @@ from common.control import Load, Role, TrackStats, ViewerReport, ViewerState
 from common.media import Kind, Track
 from common.sessions import public_name
 
-_FOR_ALL = "Whether browsers that do not take the codec of its picture have one, too: converted, or of another stream."
+_FOR_ALL = "Whether browsers that cannot play its video codec still get a picture: converted, or from another stream."
 
 
 class TrackView(BaseModel):
@@ -33,13 +33,11 @@ class TrackView(BaseModel):
     profile: str = Field(description="H.264: profile-level-id. H.265: profile-id, tier-flag and level-id.")
     playable: bool
     problem: str = Field(description="Why it cannot be played; empty if it can.")
-    warning: str = Field(
-        description="Why it is played and may not look as it should; empty if there is no such reason."
-    )
+    warning: str = Field(description="Why it may not look right although it plays; empty if there is no reason.")
     convert: str = Field(
-        description="Why no browser shows it as it comes, so that it is converted while somebody watches; else empty."
+        description="Why no browser plays it directly, so that it is converted while somebody watches; else empty."
     )
-    width: int = Field(description="Of the picture in pixels; 0 where that is not known.")
+    width: int = Field(description="Of the picture in pixels; 0 if unknown.")
     height: int
 
 
@@ -48,10 +46,10 @@ class StreamView(BaseModel):
 
     url: str = Field(description="With *** in place of user and password.")
     state: CameraState
-    sentence: str = Field(description="The state, for a person.")
+    sentence: str = Field(description="The state, in words for people.")
     failed: bool = Field(description="Whether there is no picture because of an error.")
     tracks: list[TrackView] = Field(description="As last seen; empty if it never played.")
-    viewers: int = Field(description="Those that are shown it, or are about to be.")
+    viewers: int = Field(description="Viewers who see it, or are about to.")
     worker: str | None = Field(description="The ingest process that pulls it.")
 
 
@@ -60,8 +58,8 @@ class CameraView(BaseModel):
 
     id: str
     name: str = Field(description="The name that people see.")
-    group: str = Field(description="The heading that it stands below; empty for none.")
-    order: int = Field(description="Its place in lists: smaller ones come first, equal ones by name.")
+    group: str = Field(description="The heading under which lists show it; empty for none.")
+    order: int = Field(description="Its place in lists: lower numbers come first, equal ones by name.")
     url: str = Field(description="With *** in place of user and password; empty to a viewer.")
     transport: Transport
     on_demand: bool
@@ -69,14 +67,18 @@ class CameraView(BaseModel):
     one_session: bool = Field(description="As configured: it serves one client at a time.")
     tls: TlsConfig
     source: Literal["config", "api"] = Field(description="Only cameras from the api can be changed here.")
-    place: str | None = Field(description="Where a camera from the config is to be changed.")
+    place: str | None = Field(description="Where to change a camera that comes from the config.")
     state: CameraState
-    sentence: str = Field(description="The state, for a person.")
+    sentence: str = Field(description="The state, in words for people.")
     detail: str = Field(description="What was seen; empty to a viewer.")
-    sound: str = Field(description="Why its sound is not heard, for a person; empty if it is, or there is none.")
+    sound: str = Field(
+        description="Why its sound is not heard, in words for people; empty if it is heard, or there is none."
+    )
     for_all: bool = Field(description=_FOR_ALL)
     failed: bool = Field(description="Whether there is no picture because of an error.")
-    connected_over: str = Field(description="tcp or udp once RTP has been set up; of a source beside RTSP its scheme.")
+    connected_over: str = Field(
+        description="tcp or udp once RTP has been set up; for sources other than RTSP, the scheme."
+    )
     tracks: list[TrackView] = Field(description="As last seen; empty if the camera never played.")
     statistics: list[TrackStats] = Field(description="Of each track since the session started.")
     since: float | None = Field(description="Unix time of the last change of state.")
@@ -93,45 +95,47 @@ class CameraSummary(BaseModel):
 
     camera: str
     name: str = Field(description="The name that people see.")
-    group: str = Field(description="The heading that it stands below; empty for none.")
-    order: int = Field(description="Its place in lists: smaller ones come first, equal ones by name.")
+    group: str = Field(description="The heading under which lists show it; empty for none.")
+    order: int = Field(description="Its place in lists: lower numbers come first, equal ones by name.")
     state: CameraState
     sentence: str
     detail: str
     failed: bool
     video: str = Field(description="RTP encoding name of its picture as last seen; empty without one.")
-    sound: str = Field(description="Why its sound is not heard, for a person; empty if it is, or there is none.")
+    sound: str = Field(
+        description="Why its sound is not heard, in words for people; empty if it is heard, or there is none."
+    )
     for_all: bool = Field(description=_FOR_ALL)
 
 
 class ViewerView(BaseModel):
     """One viewer's session."""
 
-    session: str = Field(description="Its public name; to know its secret one is to own it.")
+    session: str = Field(description="Its public name; whoever knows its secret name owns it.")
     camera: str
-    stream: str = Field(description="The camera's stream that it is shown: main or sub.")
+    stream: str = Field(description="Which of the camera's streams it is shown: main or sub.")
     node: str = Field(description="The egress process that serves it.")
     state: ViewerState
-    principal: str = Field(description="By whose right it is, such as token:wall; empty where nobody signs in.")
-    expires: float | None = Field(description="Unix time at which that right runs out.")
+    principal: str = Field(description="Whose right it uses, such as token:wall; empty if nobody signs in.")
+    expires: float | None = Field(description="Unix time at which that right expires.")
     started: float | None = Field(description="Unix time of the answer.")
     remote: str = Field(description="Address and port that media goes to.")
     transport: str = Field(description="What carries it there: udp, tcp or websocket; empty as long as nothing has.")
-    restarts: int = Field(description="How often it restarted ICE: its network had become another.")
+    restarts: int = Field(description="How often it restarted ICE because its network changed.")
     srtp: str = Field(description="SRTP protection profile.")
     video: str = Field(description="Codec in use, or why there is none.")
     audio: str = Field(description="Codec in use, or why there is none.")
-    waiting: str = Field(description="Why nothing is sent right now; empty while media flows.")
+    waiting: str = Field(description="Why nothing is being sent; empty while media flows.")
     packets: int
     bytes: int
     dropped: int = Field(description="Packets not sent because the path was full.")
     nacked: int
     retransmitted: int
     plis: int
-    lost: int = Field(description="As the receiver reports say.")
+    lost: int = Field(description="From receiver reports.")
     jitter: float = Field(description="Seconds.")
     round_trip: float | None = Field(description="Seconds.")
-    estimated_bandwidth: int | None = Field(description="Bit/s, as the receiver's feedback says.")
+    estimated_bandwidth: int | None = Field(description="Bit/s, from the receiver's feedback.")
 
 
 class ArrivalView(BaseModel):
@@ -143,14 +147,16 @@ class ArrivalView(BaseModel):
     forwarded_for: bool = Field(description="Whether there was an X-Forwarded-For header.")
     believed: bool = Field(description="Whether it came from one of http.trusted_proxies.")
     scheme: str = Field(description="http or https: that of the browser's address, as far as this server knows.")
-    prefix: str = Field(description="The path that a proxy has this server below, as far as it knows; empty for none.")
+    prefix: str = Field(
+        description="The path under which a proxy serves this server, as far as it knows; empty for none."
+    )
     refused: str = Field(description="Why this server itself would refuse a WebSocket now; empty if it would not.")
 
 
 class SessionView(BaseModel):
     """A session as its player sees it."""
 
-    session: str = Field(description="The name that lists and logs have for it.")
+    session: str = Field(description="Its name in lists and logs.")
     camera: CameraSummary
     state: ViewerState
     video: str
@@ -319,7 +325,9 @@ def _sentence_of(camera: CameraChanged | CameraStatus) -> str:
     if camera.for_all:
         return sentence
     codec = Track(Kind.VIDEO, camera.video, 0).name
-    return f"{sentence.rstrip('.')}; only browsers that take {codec} show it, as no transcode worker runs."
+    return (
+        f"{sentence.rstrip('.')}; only browsers that take {codec} can play it, because no transcode worker is running."
+    )
 
 
 def _sentence(state: CameraState, detail: str) -> str:

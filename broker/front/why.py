@@ -22,22 +22,24 @@ AT_ONCE = 100  # sessions that are judged in one turn of the event loop: some mi
 class WhyView(BaseModel):
     """A session, and which link of the chain from its camera to its screen is broken."""
 
-    session: str = Field(description="The name that lists and logs have for it.")
+    session: str = Field(description="Its name in lists and logs.")
     camera: str
     node: str = Field(description="The egress process that has or had it; empty if none did.")
-    at: float = Field(description="Unix time at which all this was so.")
+    at: float = Field(description="Unix time at which this was recorded.")
     over: bool
-    reason: str = Field(description="Why it is over, or why its offer was refused; empty while it lasts.")
-    link: Link = Field(description="The first broken link; none where nothing is known to be broken.")
+    reason: str = Field(description="Why it ended, or why its offer was refused; empty while it lasts.")
+    link: Link = Field(description="The first broken link; none if nothing is known to be broken.")
     sentence: str = Field(description="What is broken.")
     advice: str = Field(description="What to do.")
     offered: list[str] = Field(
-        description="Addresses and ports at which it was to reach us; of one that never connected."
+        description="For a session that never connected: the addresses and ports at which it was to reach us."
     )
     heard_from: list[str] = Field(description="Addresses from which its checks came.")
-    answered_at: list[str] = Field(description="Those of them at which it answered ours.")
-    pairs: list[str] = Field(description="What its browser tried, as its page told: addresses of both ends, and state.")
-    facts: list[str] = Field(description="All that was seen, a line each.")
+    answered_at: list[str] = Field(description="Those of them at which it answered our checks.")
+    pairs: list[str] = Field(
+        description="What its browser tried, as its page reported: the addresses of both ends, and the state."
+    )
+    facts: list[str] = Field(description="Everything that was seen, one line each.")
 
 
 _LIST = TypeAdapter(list[WhyView])
@@ -49,7 +51,9 @@ async def why(request: web.Request) -> web.Response:
     found = clerk.find(name) or clerk.find(public_name(name))
     if found is None:
         raise RequestError(
-            404, "unknown_session", "There is no such session, and none of the last that ended; GET /api/why has those."
+            404,
+            "unknown_session",
+            "There is no such session, neither running nor among the last that ended; GET /api/why lists them.",
         )
     return _answer(_view(found).model_dump_json())
 

@@ -42,40 +42,42 @@ def _histogram(name: str, help: str, *labels: str) -> Family:
     return Family(f"camshaft_{name}_seconds", Type.HISTOGRAM, help, labels)
 
 
-INFO = _gauge("info", "1; its label tells the broker's version.", "version")
-READY = _gauge("ready", "1 if a viewer would be served now, as /readyz says.")
-NOT_READY = _gauge("not_ready", "1 for each reason why no viewer would be served now.", "reason")
+INFO = _gauge("info", "Always 1; its label is the broker's version.", "version")
+READY = _gauge("ready", "1 if a viewer could be served now, as /readyz says.")
+NOT_READY = _gauge("not_ready", "1 for each reason why no viewer could be served now.", "reason")
 CAMERAS = _gauge(
     "cameras", "Streams of cameras by state; a camera has a main stream, and perhaps a sub-stream.", "state"
 )
-CONNECTIONS = _gauge("http_connections", "HTTP connections that are open, WebSockets included.")
-SOCKETS = _gauge("websockets", "WebSockets that are open.")
-SOCKET_QUEUES = _gauge("websocket_queue_bytes", "Bytes that wait for pages that have not read them yet.")
-UNANSWERED = _gauge("offers_unanswered", "Offers that wait for an answer.")
-OFFERS = _counter("offers", "Offers of viewers by what came of them: answered, or the code of the refusal.", "outcome")
+CONNECTIONS = _gauge("http_connections", "Open HTTP connections, including WebSockets.")
+SOCKETS = _gauge("websockets", "Open WebSockets.")
+SOCKET_QUEUES = _gauge("websocket_queue_bytes", "Bytes waiting for pages that have not read them yet.")
+UNANSWERED = _gauge("offers_unanswered", "Offers waiting for an answer.")
+OFFERS = _counter("offers", "Viewers' offers by outcome: answered, or the code of the refusal.", "outcome")
 ANSWER = _histogram("answer", "From a viewer's offer at the front door to its answer.")
 RELAY_FRAMES = _counter(
     "relay_frames",
-    "Frames of media through the relay, which workers of one machine need not: in from workers, out to workers.",
+    "Frames of media through the relay, which workers on one machine do not need: in from workers, out to workers.",
     "direction",
 )
 RELAY_BYTES = _counter("relay_bytes", "Bytes of media through the relay: in from workers, out to workers.", "direction")
-RESERVE = _gauge("memory_reserve_bytes", "limits.free_memory: with less memory left no further viewer is let in.")
+RESERVE = _gauge("memory_reserve_bytes", "limits.free_memory: with less memory left, no more viewers are let in.")
 CERTIFICATE = _gauge(
     "certificate_expires_timestamp_seconds",
     "Unix time at which the front door's certificate expires; none without TLS.",
 )
 
-NODE_INFO = _gauge("node_info", "1; its labels tell a process's host and version.", "node", "role", "host", "version")
-NODE_UP = _gauge("node_up", "1 if the process lives, 0 for a minute after its death.", "node", "role")
-NODE_DRAINING = _gauge("node_draining", "1 while the process ends, and takes nothing new.", "node", "role")
+NODE_INFO = _gauge(
+    "node_info", "Always 1; its labels are the process's host and version.", "node", "role", "host", "version"
+)
+NODE_UP = _gauge("node_up", "1 if the process is alive, 0 for a minute after its death.", "node", "role")
+NODE_DRAINING = _gauge("node_draining", "1 while the process is ending and takes nothing new.", "node", "role")
 NODE_FULL = _gauge(
-    "node_full", "1 while an egress takes no further viewer, a transcode process no further conversion.", "node", "role"
+    "node_full", "1 while an egress takes no more viewers, or a transcode process no more conversions.", "node", "role"
 )
 NODE_SILENT = _gauge("node_silent_seconds", "Time since the process last reported.", "node", "role")
 NODE_CPU = _gauge("node_cpu_cores", "Processor time that the process uses, in cores.", "node", "role")
 NODE_MEMORY = _gauge("node_memory_bytes", "Resident memory of the process.", "node", "role")
-NODE_FREE = _gauge("node_memory_free_bytes", "Memory that the process could still be given.", "node", "role")
+NODE_FREE = _gauge("node_memory_free_bytes", "Memory that the process could still get.", "node", "role")
 NODE_TASKS = _gauge("node_tasks", "Tasks of the process's event loop.", "node", "role")
 NODE_STREAMS = _gauge(
     "node_streams",
@@ -85,49 +87,51 @@ NODE_STREAMS = _gauge(
 )
 EVENTS = _counter(
     "events",
-    "What was counted in the process, drops for the most part; docs/monitoring.md lists them.",
+    "Events counted in the process, mostly drops; docs/monitoring.md lists them.",
     "node",
     "role",
     "event",
 )
 
 VIEWERS = _gauge("viewers", "Viewers of an egress by state.", "node", "state")
-VIEWERS_WAITING = _gauge("viewers_waiting", "Connected viewers that nothing is sent to right now.", "node")
-VIEWERS_CODEC = _gauge("viewers_codec", "Viewers by the codec that they get of each kind.", "kind", "codec")
+VIEWERS_WAITING = _gauge("viewers_waiting", "Connected viewers to which nothing is being sent.", "node")
+VIEWERS_CODEC = _gauge("viewers_codec", "Viewers by the codec that they get, for each kind.", "kind", "codec")
 VIEWERS_WAY = _gauge(
-    "viewers_way", "Viewers by what media goes to them by: udp, tcp, websocket; none while that is open.", "way"
+    "viewers_way", "Viewers by how media reaches them: udp, tcp, websocket; none while that is undecided.", "way"
 )
 DELAY = _histogram(
-    "delay", "From a packet's arrival at ingest until the last viewer of the egress was sent it.", "node"
+    "delay", "From a packet's arrival at ingest until it was sent to the last viewer of the egress.", "node"
 )
 CONNECT = _histogram("connect", "From a viewer's answer until media could flow to it.", "node")
 FIRST_PICTURE = _histogram("first_picture", "From a viewer's answer until it had been sent a whole picture.", "node")
-SENT_PACKETS = _counter("sent_packets", "Packets of media that viewers were sent, repetitions aside.", "node")
-SENT_BYTES = _counter("sent_bytes", "Bytes of media that viewers were sent, repetitions aside.", "node")
+SENT_PACKETS = _counter("sent_packets", "Packets of media sent to viewers, not counting repetitions.", "node")
+SENT_BYTES = _counter("sent_bytes", "Bytes of media sent to viewers, not counting repetitions.", "node")
 BLOCKED = _counter(
-    "sends_blocked", "Sends to a viewer that found its buffer full; it goes on from the history.", "node"
+    "sends_blocked", "Sends to a viewer that found its buffer full; the viewer continues from the history.", "node"
 )
 ASKED = _counter("repeats_asked", "Packets that viewers reported as lost by NACK.", "node")
 REPEATED = _counter("repeats_sent", "Packets that were sent again.", "node")
 PICTURES = _counter("pictures_asked", "Picture loss indications of viewers.", "node")
-LOST = _counter("viewer_packets_lost", "Packets that viewers lost, as their receiver reports say.", "node")
+LOST = _counter("viewer_packets_lost", "Packets that viewers lost, according to their receiver reports.", "node")
 
-STATE = _gauge("camera_state", "1; its label tells the state of a camera's stream.", "camera", "stream", "state")
+STATE = _gauge("camera_state", "Always 1; its label is the state of a camera's stream.", "camera", "stream", "state")
 FAILED = _gauge(
     "camera_failed", "1 if the stream gives no picture because of an error, which is retried.", "camera", "stream"
 )
-CAMERA_VIEWERS = _gauge("camera_viewers", "Viewers that are shown the stream, or are about to be.", "camera", "stream")
+CAMERA_VIEWERS = _gauge("camera_viewers", "Viewers who see the stream, or are about to.", "camera", "stream")
 RECONNECTS = _counter("camera_reconnects", "Times that the stream came back.", "camera", "stream")
 _TRACK = ("camera", "stream", "kind")
 PACKETS = _counter("camera_packets", "RTP packets of the session with the camera.", *_TRACK)
 BYTES = _counter("camera_bytes", "Bytes of RTP of the session with the camera.", *_TRACK)
-CAMERA_LOST = _counter("camera_packets_lost", "Packets that did not come.", *_TRACK)
-DUPLICATES = _counter("camera_packets_duplicate", "Packets that came twice.", *_TRACK)
+CAMERA_LOST = _counter("camera_packets_lost", "Packets that did not arrive.", *_TRACK)
+DUPLICATES = _counter("camera_packets_duplicate", "Packets that arrived twice.", *_TRACK)
 REORDERED = _counter(
-    "camera_packets_reordered", "Packets that came too late for their place, and were put into order.", *_TRACK
+    "camera_packets_reordered", "Packets that arrived out of order and were put back in order.", *_TRACK
 )
 DROPPED = _counter(
-    "camera_packets_dropped", "Packets that came and were of no use: damaged, or of an incomplete picture.", *_TRACK
+    "camera_packets_dropped",
+    "Packets that arrived but were of no use: damaged, or part of an incomplete picture.",
+    *_TRACK,
 )
 FRAMES = _counter("camera_frames", "Pictures, or packets of sound.", *_TRACK)
 KEYFRAMES = _counter("camera_keyframes", "Pictures that a decoder can start with.", *_TRACK)

@@ -13,9 +13,9 @@ from common.media import MAX_PAYLOAD
 REPORTS_AFTER = 6.0  # seconds from the answer until which every receiver has reported on something
 MUCH_LOST = 0.1  # share of packets: no picture is whole any more
 ASKS_OFTEN = 0.2  # keyframes that it asks for a second, though next to nothing is lost
-_FILTERED = "A firewall on the way lets small packets through and no media: look for limits on UDP, or a VPN's MTU."
+_FILTERED = "A firewall on the way lets small packets through but no media: look for limits on UDP, or a VPN's MTU."
 _HEADERS, _HEADERS_V6 = 28, 48  # bytes of IP and UDP around a datagram
-_UNDECODED = "Set the camera to a smaller picture or the profile Baseline, or use another browser."
+_UNDECODED = "Set the camera to a smaller picture or the Baseline profile, or use another browser."
 
 
 def hindrance(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
@@ -23,26 +23,26 @@ def hindrance(report: ViewerReport, seen: CameraEvidence) -> Verdict | None:
     if report.video == "not negotiated" and seen.video:
         return Verdict(
             Link.CODEC,
-            f"The camera sends {seen.video}, and the viewer takes no picture of that kind.",
+            f"The camera sends {seen.video}, but the viewer cannot play that.",
             "Start a transcode process (camshaft transcode), set the camera to H.264, or use another browser.",
         )
     if not seen.video:
-        return Verdict(Link.CAMERA, "The camera sends sound alone.", "Choose its stream with a picture in its URL.")
+        return Verdict(Link.CAMERA, "The camera sends only sound.", "Choose a stream with a picture in its URL.")
     if "keyframe" in report.waiting:
         return Verdict(
             Link.CAMERA,
-            "The viewer is connected, and the camera has sent no keyframe since.",
+            "The viewer is connected, but the camera has sent no keyframe since.",
             "Set the camera's I-frame interval to two seconds or less.",
         )
     if "camera" in report.waiting:
         return Verdict(
-            Link.CAMERA, "The viewer is connected, and the camera sends nothing.", "Look at the camera's connection."
+            Link.CAMERA, "The viewer is connected, but the camera sends nothing.", "Check the camera's connection."
         )
     if "path" in report.waiting:
         return _small_mtu(report) or Verdict(
             Link.PATH,
-            f"The network does not deliver to {report.remote} what is sent; it is tried again in some seconds.",
-            "The line is too thin or breaks: a sub-stream needs less (streams.sub).",
+            f"The network does not deliver what is sent to {report.remote}; Camshaft tries again in some seconds.",
+            "The connection is too slow or keeps breaking: a sub-stream needs less (streams.sub).",
         )
     return None
 
@@ -54,10 +54,10 @@ def _small_mtu(report: ViewerReport) -> Verdict | None:
     about = report.datagram + (_HEADERS_V6 if report.remote.startswith("[") else _HEADERS)
     return Verdict(
         Link.PATH,
-        f"Small packets reach {report.remote}, and of those larger than about {about} bytes none does: a tunnel, a VPN "
-        "or a line on the way has a small MTU, and loses what is larger without a word.",
-        f"Set the MTU at the tunnel's ends to what the line carries, and let ICMP through; our packets have up to "
-        f"{MAX_PAYLOAD + 64} bytes. TCP (media.tcp, the page's own port) gets past it where these set its MSS.",
+        f"Small packets reach {report.remote}, but none larger than about {about} bytes: a tunnel, a VPN "
+        "or a link on the way has a small MTU, and silently drops what is larger.",
+        f"Set the MTU at the tunnel's ends to what the link carries, and let ICMP through; our packets have up to "
+        f"{MAX_PAYLOAD + 64} bytes. TCP (media.tcp, the page's own port) gets through if the tunnel sets its MSS.",
     )
 
 
@@ -78,28 +78,28 @@ def reported(report: ViewerReport, seconds: float) -> Verdict:
     if not report.packets or seconds < REPORTS_AFTER:
         return Verdict(Link.NONE, f"Media goes to {report.remote}: {report.packets} packets, {report.lost} lost.")
     if report.transport == WEBSOCKET:
-        return Verdict(Link.NONE, f"{report.packets} fragments went to {report.remote}, by TCP alone.")
+        return Verdict(Link.NONE, f"{report.packets} fragments went to {report.remote}, over TCP only.")
     if (report.round_trip is None or _loses(report)) and (small := _small_mtu(report)) is not None:
         return small
     if report.round_trip is None:
         return Verdict(
             Link.PATH,
-            f"{went}, and its receiver has not reported one of them (RTCP).",
+            f"{went}, but its receiver has not reported any of them (RTCP).",
             _FILTERED,
         )
     if _loses(report):
         return Verdict(
             Link.PATH,
-            f"{went}, of which its receiver reports {report.lost} as lost.",
-            "The line loses too much: a sub-stream needs less (streams.sub).",
+            f"{went}; its receiver reports {report.lost} of them as lost.",
+            "The connection loses too much: a sub-stream needs less (streams.sub).",
         )
     if report.plis >= ASKS_OFTEN * seconds:
         return Verdict(
             Link.BROWSER,
-            f"{went} and arrive, and the viewer asks for keyframes ({report.plis} so far): it cannot decode them.",
+            f"{went} and arrived, but the viewer keeps asking for keyframes ({report.plis} so far): it cannot decode.",
             _UNDECODED,
         )
-    return Verdict(Link.NONE, f"{went} and arrive: its receiver reports {report.lost} as lost.")
+    return Verdict(Link.NONE, f"{went} and arrived: its receiver reports {report.lost} as lost.")
 
 
 def arrived(report: ViewerReport, page: PageReport) -> Verdict:
@@ -111,19 +111,19 @@ def arrived(report: ViewerReport, page: PageReport) -> Verdict:
     if not page.octets:
         return Verdict(
             Link.PATH,
-            f"{report.packets} packets went to {report.remote}, and the browser says that nothing arrives.",
+            f"{report.packets} packets went to {report.remote}, but the browser says that nothing arrives.",
             _FILTERED,
         )
     if not page.decoded and page.received:
         return Verdict(
             Link.BROWSER,
-            f"{page.received} whole pictures ({report.video}) arrived, and the browser cannot decode them.",
+            f"{page.received} whole pictures ({report.video}) arrived, but the browser cannot decode them.",
             _UNDECODED,
         )
     if not page.decoded:
         return Verdict(
             Link.PATH,
-            f"Media arrives and no picture is whole: {report.lost} of {report.packets} packets were lost.",
-            "The line loses too much: a sub-stream needs less (streams.sub).",
+            f"Media arrives but no picture is complete: {report.lost} of {report.packets} packets were lost.",
+            "The connection loses too much: a sub-stream needs less (streams.sub).",
         )
     return Verdict(Link.NONE, f"The browser has decoded {page.decoded} pictures.")

@@ -9,8 +9,8 @@ from broker.why.links import Link, Verdict, listed
 from common.control import Handshake, Tried
 
 _PORTS = (
-    "Let these ports in, by UDP and TCP, at every firewall and router on the way (docs/networks.md); a TURN server "
-    "(http.turn_secret) gets through where that cannot be."
+    "Open these ports, for UDP and TCP, in every firewall and router on the way (docs/networks.md). Where you cannot, "
+    "a TURN server (http.turn_secret) gets through."
 )
 
 
@@ -22,34 +22,34 @@ def unreached(evidence: Evidence) -> Verdict:
     if tried is None:
         return Verdict(
             Link.WAY_IN,
-            "The viewer has not connected, and its egress process does not say how far it came.",
-            "It is of an older version, or the viewer was to come by the page's own port: look at the proxy before it.",
+            "The viewer has not connected, and its egress process does not say how far it got.",
+            "It runs an older version, or the viewer was using the page's own port: check the proxy in front of that.",
         )
     if not tried.offered:
         return Verdict(
             Link.ADDRESSES,
-            "The egress has offered no address, so nothing could reach it.",
-            "Name one in media.advertise: the machine has none that others could use.",
+            "The egress offered no address, so nothing could reach it.",
+            "Name one in media.advertise: the machine has no address that others can use.",
         )
     if not tried.heard_from:
         return _unheard(evidence, tried)
     if not tried.answered_at and tried.handshake is Handshake.NONE:
         return Verdict(
             Link.WAY_OUT,
-            f"Checks come from {listed(tried.heard_from)}, and our answers do not arrive there.",
-            "A firewall here lets nothing out, or a router sends it back another way.",
+            f"Checks arrive from {listed(tried.heard_from)}, but our answers do not get back there.",
+            "A firewall here lets nothing out, or a router sends the answers another way.",
         )
     if tried.handshake is not Handshake.DONE:
-        come = "began and was not completed" if tried.handshake is Handshake.BEGUN else "never began"
+        come = "began but did not finish" if tried.handshake is Handshake.BEGUN else "never began"
         return Verdict(
             Link.HANDSHAKE,
-            f"The way to {listed(tried.heard_from)} is open, and the handshake of the encryption {come}.",
-            "Packets of more than 1,200 bytes may be lost on the way (a tunnel's MTU), or something drops DTLS.",
+            f"The path to {listed(tried.heard_from)} is open, but the encryption handshake {come}.",
+            "Packets larger than 1,200 bytes may be lost on the way (a tunnel's MTU), or something drops DTLS.",
         )
     return Verdict(
         Link.HANDSHAKE,
-        "The handshake was completed, and the viewer has chosen no way for the media.",
-        "It may have left before; else its WebRTC is not as the standard has it (RFC 8445 8.1.1).",
+        "The handshake was completed, but the viewer chose no path for the media.",
+        "It may have left before; if not, its WebRTC does not follow the standard (RFC 8445 8.1.1).",
     )
 
 
@@ -59,32 +59,32 @@ def _unheard(evidence: Evidence, tried: Tried) -> Verdict:
         return Verdict(
             Link.BROWSER,
             "The browser has no address of its own for WebRTC, so it tried nothing.",
-            "An extension, a VPN or a policy (WebRTC IP handling) keeps it from that.",
+            "An extension, a VPN or a policy (WebRTC IP handling) prevents that.",
         )
     if page is not None and (refused := [each for each in page.errors if " 401" in each or " 403" in each]):
         return Verdict(
             Link.WAY_IN,
             f"Nothing reaches {offered}, and the TURN server refuses the viewer: {refused[0]}.",
-            "http.turn_secret has to be the TURN server's own (static-auth-secret), and both clocks have to be right.",
+            "http.turn_secret has to match the TURN server's static-auth-secret, and both clocks have to be right.",
         )
     if _is_public(evidence.address) and not any(map(_is_public, map(_host, tried.offered))):
         return Verdict(
             Link.ADDRESSES,
-            f"The viewer is at {evidence.address}, and was offered addresses of this network alone: {offered}.",
+            f"The viewer is at {evidence.address}, but was offered only addresses of this network: {offered}.",
             "Name the public address in media.advertise (or stun:HOST there), and forward the ports to this machine.",
         )
     if page is not None and _is_another(page.host, tuple(map(_host, tried.offered))):
         return Verdict(
             Link.ADDRESSES,
-            f"The viewer's page came from {page.host}, and media was offered at other addresses alone: {offered}.",
-            f"If this machine is known by {page.host} outside, as one behind a router and a container are, name it in "
-            "media.advertise, and forward or publish the ports of media as well, by UDP and TCP (docs/networks.md).",
+            f"The viewer's page came from {page.host}, but media was offered only at other addresses: {offered}.",
+            f"If {page.host} is this machine's outside address, as behind a router or in a container, name it in "
+            "media.advertise, and also forward or publish the media ports, for UDP and TCP (docs/networks.md).",
         )
     if not any(each.endswith(" tcp") for each in tried.offered):
         return Verdict(
             Link.WAY_IN,
             f"Nothing gets from the viewer to {offered}, and TCP was not offered.",
-            f"Take media.tcp: off away. {_PORTS}",
+            f"Remove media.tcp: off. {_PORTS}",
         )
     return Verdict(Link.WAY_IN, f"Nothing gets from the viewer to {offered}.", _PORTS)
 

@@ -42,7 +42,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def facts(evidence: Evidence) -> Iterator[str]:
-    """All that was seen, a line each."""
+    """Everything that was seen, one line each."""
     if evidence.address:
         yield f"the offer came from {evidence.address}"
     if evidence.seen is not None:
@@ -50,7 +50,7 @@ def facts(evidence: Evidence) -> Iterator[str]:
     if evidence.over:
         yield f"over: {evidence.reason or evidence.code}"
     if evidence.times > 1:
-        yield f"{evidence.times} offers from there were refused so, of which this was the last"
+        yield f"{evidence.times} offers from there were refused like this; this was the last"
     report = evidence.report
     if report is not None and report.tried is not None:
         tried = report.tried
@@ -63,9 +63,9 @@ def facts(evidence: Evidence) -> Iterator[str]:
         if report.transport != WEBSOCKET:
             heard = "nothing yet" if report.round_trip is None else f"a round trip of {report.round_trip * 1000:.0f} ms"
             asked = f"{report.plis} keyframes and {report.nacked} packets"
-            yield f"its receiver reports {heard}, and has asked for {asked} once more"
+            yield f"its receiver reports {heard}, and has asked again for {asked}"
     if (page := evidence.page) is not None:
-        yield f"the browser's connection: {page.state or 'not known'}; its own addresses: {listed(page.local)}"
+        yield f"the browser's connection: {page.state or 'unknown'}; its own addresses: {listed(page.local)}"
         for pair in page.pairs:
             yield f"the browser tried {pair}"
         for error in page.errors:
@@ -76,10 +76,10 @@ def facts(evidence: Evidence) -> Iterator[str]:
 def _offer(evidence: Evidence) -> Verdict | None:
     code, reason = evidence.code, evidence.reason
     if code in _SERVER_CODES:
-        return Verdict(Link.SERVER, reason, "The log says why the process ended; camshaft nodes lists those there are.")
+        return Verdict(Link.SERVER, reason, "The log says why the process ended; camshaft nodes lists the processes.")
     if evidence.refused:
         link = Link.CODEC if code in _CODEC_CODES else Link.OFFER
-        return Verdict(link, reason, "The sentence names the setting, or what the viewer has to do.")
+        return Verdict(link, reason, "The message names the setting, or what the viewer has to do.")
     if code in _ENDED:
         return Verdict(_ENDED[code], reason)
     return None
@@ -93,7 +93,8 @@ def _young(evidence: Evidence) -> Verdict | None:
         return None
     done = "left" if evidence.over else "has been connecting for"
     return Verdict(
-        Link.NONE, f"The viewer {done} {'after ' if evidence.over else ''}{seconds:.1f} s; that says nothing yet."
+        Link.NONE,
+        f"The viewer {done} {'after ' if evidence.over else ''}{seconds:.1f} s, which is too short to say anything.",
     )
 
 
@@ -103,7 +104,9 @@ def _camera(evidence: Evidence) -> Verdict | None:
         return Verdict(Link.CAMERA, f"There is no camera {evidence.camera}.", "Add it, or ask for another.")
     if seen.state.failed or seen.state in (CameraState.WAITING, CameraState.CONNECTING):
         detail = f" {seen.detail.rstrip('.')}." if seen.detail and seen.detail not in seen.sentence else ""
-        return Verdict(Link.CAMERA, f"{seen.sentence}{detail}", f"camshaft camera show {evidence.camera} has the rest.")
+        return Verdict(
+            Link.CAMERA, f"{seen.sentence}{detail}", f"camshaft camera show {evidence.camera} has the details."
+        )
     return None
 
 
@@ -112,7 +115,7 @@ def _server(evidence: Evidence) -> Verdict | None:
         return Verdict(
             Link.SERVER,
             "The egress process has not reported the session.",
-            "It reports within a second; camshaft nodes says whether it lives.",
+            "It reports within a second; camshaft nodes says whether it is alive.",
         )
     return None
 

@@ -12,7 +12,7 @@ from camshaft.importing.found import Camera, Found, shown
 from common.config import Config
 from common.errors import ConfigError
 
-_PUT = "put what that holds in its place"
+_PUT = "replace it with the contents of that file"
 
 READERS: Mapping[str, Callable[[Mapping[Any, Any]], Found]] = {
     "go2rtc": go2rtc.read,
@@ -30,8 +30,8 @@ def convert(document: object, program: str = "", where: str = "") -> Found:
     if homeassistant.is_list(document):
         document = {"camera": document}
     if not isinstance(document, Mapping):
-        raise ConfigError("holds no keys and values, so it is no file of go2rtc, MediaMTX or Frigate", where=where)
-    elsewhere = [f"{key}: {shown(text)} stands in another file; {_PUT}" for key, text in _elsewhere(document)]
+        raise ConfigError("has no keys and values, so it is not a go2rtc, MediaMTX or Frigate file", where=where)
+    elsewhere = [f"{key}: {shown(text)} is in another file; {_PUT}" for key, text in _elsewhere(document)]
     program = program or _program(document)
     if not program and elsewhere:
         raise ConfigError(elsewhere[0], where=where)

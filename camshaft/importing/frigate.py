@@ -39,9 +39,9 @@ def _take(name: str, section: Mapping[Any, Any], streams: go2rtc.Streams, found:
     detecting = next((address for address, roles in inputs if "detect" in roles), None)
     main = main or next(iter(live), None) or next((address for address, _ in inputs), None)
     if switched(section.get("enabled")) is False:
-        found.leave(name, "is switched off there (enabled: false)")
+        found.leave(name, "is disabled there (enabled: false)")
     elif main is None:
-        found.leave(name, "has no input that can be taken")
+        found.leave(name, "has no input that can be used")
     else:
         camera = Camera(name, main)
         if detecting is not None and detecting != main:
@@ -68,7 +68,8 @@ def _inputs(
                 yield source.address, roles
         elif inside:
             found.leave(
-                name, f"{shown(inside)} is a stream of Frigate itself, of which nothing is said where it comes from"
+                name,
+                f"{shown(inside)} is a stream from Frigate itself, and the file does not say where that comes from",
             )
         elif why := go2rtc.refusal(path.strip()):
             found.leave(name, why)

@@ -68,7 +68,7 @@ class Streams:
         sources = self.sources[name]
         if not sources:
             if name not in self._refused:
-                self._found.leave(name, "no source of it can be taken")
+                self._found.leave(name, "none of its sources can be used")
             return
         camera = Camera(name, sources[0].address)
         if sources[0].transport:
@@ -80,7 +80,7 @@ class Streams:
         elif others and others[0].is_sub and not camera.url.is_sub:
             camera.sub = others.pop(0)
         if others:
-            camera.comments.append(f"{len(others)} more of its sources not taken: one stream has one source here")
+            camera.comments.append(f"{len(others)} more of its sources left out: here a stream has one source")
         self._found.add(camera)
 
     def _main_of(self, name: str) -> str | None:
@@ -107,7 +107,7 @@ class Streams:
                     self._found.leave(name, why)
             else:
                 if lost := [key for key in _LOST if any(option.startswith(f"{key}=") for option in options)]:
-                    self._found.leave(f"{name}, {', '.join(lost)}", "no option of a camera here")
+                    self._found.leave(f"{name}, {', '.join(lost)}", "not an option of a camera here")
                 sources.append(Source(Address.of(plain, self.known), transport if transport in ("tcp", "udp") else ""))
         return sources
 
@@ -169,13 +169,13 @@ def stream_of(address: str, known: Collection[str] = ()) -> str:
 def refusal(plain: str, transport: str = "") -> str:
     """Why a source cannot be taken; empty if it can."""
     if transport.startswith(("ws:", "wss:")):
-        return f"{shown(plain)}: RTSP over WebSocket is not spoken here"
+        return f"{shown(plain)}: RTSP over WebSocket is not supported here"
     if _PULLED.match(plain):
         problem = Address.of(plain).problem
         return problem and f"{shown(plain)}: {problem}"
     if _DEVICE.match(plain):
-        return "a device of that machine; a camera here may have the url device:///dev/video0, see docs/sources.md"
+        return "a device on that machine; here a camera can have the url device:///dev/video0, see docs/sources.md"
     if plain.startswith("/"):
-        return f"a file of that machine; a camera here may have the url file://{shown(plain)}, see docs/sources.md"
+        return f"a file on that machine; here a camera can have the url file://{shown(plain)}, see docs/sources.md"
     kind = shown(plain.partition(":")[0])
     return f"a source of the kind {kind}: is not known here; the camera's rtsp:// address is what to look for"

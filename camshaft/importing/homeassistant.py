@@ -63,7 +63,7 @@ def _take(platform: str, title: object, options: Mapping[Any, Any], found: Found
     if platform not in _KEYS:
         found.leave(name, f"{shown(platform)} has no address here; the camera's own page shows its rtsp:// address")
     elif elsewhere := [each for each in _login(options) if each.startswith("!")]:
-        found.leave(name, f"its login stands in another file ({shown(elsewhere[0])}); write it into this one")
+        found.leave(name, f"its login is in another file ({shown(elsewhere[0])}); write it into this one")
     elif address is None:
         found.leave(name, f"{shown(source)} holds no address" if source else f"has no {_KEYS[platform]}")
     else:

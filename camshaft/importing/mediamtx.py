@@ -21,7 +21,7 @@ _PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|h|m|s|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _PULLED = re.compile(r"(?:rtsps?(?:\+https?)?|rtmps?|https?|srt|udp)://", re.IGNORECASE)
 _MPEG_TS = re.compile(r"udp\+mpegts(?=://)", re.IGNORECASE)  # its newer name for what udp:// is
-_SOURCES = {"rpiCamera": "is that machine's own camera", "redirect": "leads players elsewhere, and pulls nothing"}
+_SOURCES = {"rpiCamera": "is a camera inside that machine", "redirect": "redirects players, and pulls nothing"}
 _GROUP = re.compile(r"\$(?:G\d|MTX_\w)")
 _TAKEN = (
     "paths",
@@ -51,13 +51,13 @@ def _take(name: str, path: Mapping[Any, Any], found: Found) -> None:
     source = path.get("source", "publisher")
     source = _MPEG_TS.sub("udp", source) if isinstance(source, str) else source
     if name.startswith("~") or name in ("all", "all_others"):
-        found.leave(name, "stands for many paths; a camera here has one name")
+        found.leave(name, "matches many paths; here a camera has one name")
     elif source == "publisher" or not isinstance(source, str):
-        found.leave(name, "waits for somebody who publishes, and cameras are pulled here")
+        found.leave(name, "waits for a publisher, but here cameras are pulled")
     elif source in _SOURCES:
         found.leave(name, _SOURCES[source])
     elif not _PULLED.match(source) or _GROUP.search(source):
-        found.leave(name, f"{shown(source)} is no address of one camera that could be pulled here")
+        found.leave(name, f"{shown(source)} is not the address of a camera that could be pulled here")
     else:
         camera = Camera(name, Address(source.replace("$", "$$")))
         _take_options(camera, path)
@@ -118,7 +118,7 @@ def _ice_server(server: object, found: Found, secrets: set[str]) -> str:
     if user == "AUTH_SECRET" and isinstance(password, str):
         if len(password) < MIN_SECRET or secrets - {password}:
             problem = (
-                f"its secret is another one than before, or has less than {MIN_SECRET} characters (http.turn_secret)"
+                f"its secret differs from the one before, or has fewer than {MIN_SECRET} characters (http.turn_secret)"
             )
             found.leave(f"webrtcICEServers2 {shown(url)}", problem)
             return ""

@@ -106,7 +106,7 @@ class Offer:
     sdp: str = field(repr=False)
     tracks: OfferedTracks = ()
     convertible: Kinds = ()
-    unconverted: str = "no transcode worker runs"
+    unconverted: str = "no transcode worker is running"
     other: CameraName = NOTHING
     other_tracks: OfferedTracks = ()
     fixed: bool = False

@@ -43,7 +43,7 @@ class SequenceParameterSet:
     def convert(self) -> str:
         """Why no browser takes the stream as it comes; empty if some do."""
         if self.profile not in (_MAIN, _MAIN_10):
-            return f"browsers do not take H.265 of profile {self.profile}"
+            return f"browsers do not play H.265 of profile {self.profile}"
         return "it has B-frames, which browsers show in the wrong order" if self.reorders else ""
 
 

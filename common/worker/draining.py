@@ -38,11 +38,11 @@ async def drained(worker: Worker, link: Link, stop: asyncio.Event, *, within: fl
     began = loop.time()
     link.draining = True
     link.report_soon()
-    log.info("draining: nothing new is taken, and what is here moves", at_most=within)
+    log.info("draining: taking nothing new, and moving what is here", at_most=within)
     while not at_once.is_set():
         passed = loop.time() - began
         if passed >= within:
-            log.warning("drained for as long as drain.timeout allows; what is left ends now", after=within)
+            log.warning("drained for as long as drain.timeout allows; ending what is left", after=within)
             return
         if passed >= TOLD_FOR and worker.drained:
             log.info("drained", after=round(passed, 1))

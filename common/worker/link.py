@@ -244,7 +244,7 @@ class Link:
         if self.agreement.hopeless:
             self.hopeless.set()
         elif self.agreement.problem:
-            self._quiet.warning("the broker is of a release that does not fit", reason=self.agreement.problem)
+            self._quiet.warning("the broker's release is not compatible", reason=self.agreement.problem)
 
     def _count(self, name: str, event: str, **fields: Any) -> None:
         """Count something that should never happen, and say so at most once a minute."""

@@ -116,5 +116,5 @@ def _key_pair(file: Path | None) -> tuple[bytes, bytes]:
     except OSError as exc:
         raise ConfigError(f"{file}: {exc.strerror}", key="cluster.key_file") from None
     except (ValueError, zmq.ZMQError):
-        problem = f"{file} holds no key; remove it, and the worker joins anew by its token"
+        problem = f"{file} holds no key; remove it, and the worker joins again with its token"
         raise ConfigError(problem, key="cluster.key_file") from None

@@ -86,7 +86,7 @@ async def run_worker(
 
     ``reloader`` reads the configuration again while it runs; ``keys`` are those of a predecessor, if there is one.
 
-    Raises ``ConfigError`` for a bus that cannot be, ``UnfitError`` where the broker is of a release that does not fit.
+    Raises ``ConfigError`` for a bus that cannot be, ``UnfitError`` where the broker's release is not compatible.
     """
     live = Live(config) if reloader is None else reloader.live
     endpoints = Endpoints.parse(config.broker.address)

@@ -130,7 +130,7 @@ class Streams:
         overloads = sum(stream.overloads for stream in self._streams.values())
         if overloads > self._overloads:
             self.skips += overloads - self._overloads
-            self._quiet.warning("too many viewers for this process, pictures are skipped: start more egress workers")
+            self._quiet.warning("too many viewers for this process, skipping pictures: start more egress workers")
         self._overloads = overloads
         self._quiet.sweep()
         for rendition, since in tuple(self._unused_since.items()):

@@ -42,7 +42,7 @@ def check_renditions(
     playable = [track for track in tracks if track.playable]
     pictured = any(track.kind is Kind.VIDEO for track in playable)
     if pictured and Kind.VIDEO not in renditions and unconverted == CONVERTERS_FULL:
-        message = "The camera has to be converted for this browser, and every transcode worker is full."
+        message = "The camera has to be converted for this browser, but every transcode worker is full."
         raise RequestError(503, "converters_full", message)
     if renditions:
         return

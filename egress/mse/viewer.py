@@ -93,11 +93,11 @@ class MseViewer:
         try:
             messages = self._reader.feed(data)
         except ProtocolError as exc:
-            self._end(PROTOCOL_ERROR, f"what it says is no WebSocket's: {exc}")
+            self._end(PROTOCOL_ERROR, f"it does not speak WebSocket: {exc}")
             return
         for message in messages:
             if not self._said.take(now):
-                self._end(POLICY_VIOLATION, "it says too much")
+                self._end(POLICY_VIOLATION, "it sends too much")
                 return
             self._hear(message, now)
         self._pump()
@@ -117,7 +117,7 @@ class MseViewer:
         if self.places.pictured and self.pictured_at is None:
             self.pictured_at = now
         if now - self._heard_at > SILENT_AFTER:
-            self._end(GOING_AWAY, "nothing was heard of it")
+            self._end(GOING_AWAY, "nothing was heard from it")
         elif now - self._pinged_at > PING_INTERVAL:
             self._pinged_at = now
             self._out.say(Opcode.PING)

@@ -40,7 +40,7 @@ class SuccessionError(CamshaftError):
     """The predecessor stopped in the middle: nothing of it is ours, and its sockets are in use."""
 
     def __str__(self) -> str:
-        return "the process that was to be replaced stopped in the middle of that; this one begins anew"
+        return "the process to be replaced stopped in the middle of the handover; this one starts afresh"
 
 
 class Handing:

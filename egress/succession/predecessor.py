@@ -90,7 +90,7 @@ class Predecessor:
         try:
             self._listener = listen(self._path)
         except OSError as exc:
-            log.warning("no successor can come here", reason=exc.strerror)
+            log.warning("no successor can connect here", reason=exc.strerror)
         if self._group is not None:
             self._accept_from_now_on()
 
@@ -126,7 +126,7 @@ class Predecessor:
             coming = await ask(self._path, ANSWER_WITHIN)
             if not coming and self._heir is None:
                 why = "the supervisor does not answer" if coming is None else "the supervisor starts none"
-                log.info("no successor comes", reason=why)
+                log.info("no successor has come", reason=why)
                 return
             await self._until(lambda: self._heir is not None, ASK_AGAIN)
 
@@ -149,7 +149,9 @@ class Predecessor:
             await heir.channel.send(words.Go())
             given = True
         except (GoneError, ProtocolError, TimeoutError) as exc:
-            log.warning("the successor did not take over, and this goes on", reason=str(exc) or "it did not answer")
+            log.warning(
+                "the successor did not take over; this process continues", reason=str(exc) or "it did not answer"
+            )
         finally:  # also where there is no time for it any more: viewers are told goodbye then
             heir.channel.close()
             if self._heir is heir:
@@ -210,10 +212,10 @@ class Predecessor:
         try:
             channel = Channel(sock)
         except PermissionError:
-            log.warning("a process of another user came as successor")
+            log.warning("a process of another user connected as successor")
             return
         if self._group is None or self._callers >= MAX_CALLERS or not _of_our_supervisor(channel.process):
-            log.warning("a process that is no successor was sent away", pid=channel.process)
+            log.warning("a process that is not a successor was turned away", pid=channel.process)
             channel.close()
         else:
             self._group.create_task(self._attend(channel))

@@ -258,7 +258,7 @@ def _brought_up_to_date(ahead: list[Session | None], change: states.SessionChang
     if change is None:
         return None
     if change.place >= len(ahead):
-        raise ProtocolError("a session that was not told in advance")
+        raise ProtocolError("a session that was not announced")
     before, ahead[change.place] = ahead[change.place], None
     return before and replace(before, state=changed(before.state, change))
 

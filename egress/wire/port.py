@@ -175,7 +175,7 @@ class UdpTarget:
         self._gso, self._route = False, None
         if code in _NO_GSO and self._socket.gso:
             self._socket.gso = False
-            log.warning("UDP GSO refused, from now on a message a packet", error=os.strerror(code))
+            log.warning("UDP GSO refused; sending one message per packet from now on", error=os.strerror(code))
         return Refusal.NO_GSO
 
     def send_run(self, datagrams: memoryview, size: int) -> bool:

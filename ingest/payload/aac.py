@@ -28,7 +28,7 @@ _MAIN, _LC, _SSR, _LTP, _SBR, _PS = 1, 2, 3, 4, 5, 29  # audio object types, ISO
 _SYNC_EXTENSION = 0x2B7
 _ADTS_HEADER = 7
 _REFUSED = 16  # packets in a row from the first on that nothing could be made of, until that is said
-_OTHER_KIND = "it is AAC of a kind that no converter takes ({what}); set the camera's sound to AAC-LC or G.711"
+_OTHER_KIND = "it is a kind of AAC that no converter can read ({what}); set the camera's sound to AAC-LC or G.711"
 
 
 class OtherKindError(ValueError):

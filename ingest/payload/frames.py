@@ -79,7 +79,7 @@ class Frames:
                 "restart the camera, or set this stream to H.264"
             )
         return (
-            f"no keyframe has come for {waited_ns // 10**9} s, and players start with one; "
+            f"no keyframe has come for {waited_ns // 10**9} s, and players need one to start; "
             "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
         )
 

@@ -25,7 +25,7 @@ WIDE = 16_000  # samples a second, of firmware that announces 8,000 whatever its
 MEASURE_NS = 3_000_000_000  # over which it is measured how many come …
 MEASURES = 2  # … this often in a row: what waited in the camera or on the way may come at any speed
 FOREIGN = 3  # packets in a row that are whole frames of AAC, by which it is that: samples are so once in years
-_AAC = "its sound is announced as G.711 and comes as AAC; set the camera's sound to G.711, or to AAC once more"
+_AAC = "its sound is announced as G.711 but arrives as AAC; set the camera's sound to G.711, or to AAC again"
 
 MAX_DEVIATION = 800  # samples a timestamp may be ahead of the count where no packet is missing: 100 ms; more is a gap
 

@@ -68,15 +68,15 @@ _LOOKS_LIKE_H265 = (
     "set this stream of the camera to H.264, or restart the camera, so that it announces what it sends"
 )
 
-_NO_IDR = "no IDR picture comes, without which most browsers do not start; set a keyframe interval in the camera"
+_NO_IDR = "no IDR picture arrives, and most browsers need one to start; set a keyframe interval in the camera"
 
 _INTERLEAVED = (
     "its packets are interleaved (packetization mode 2), which browsers cannot take; set mode 1 in the camera"
 )
-_UNREADABLE = "what comes as H.264 cannot be read; restart the camera, or set this stream of it to H.264 or H.265 anew"
-_REFRESHED = "the picture is renewed bit by bit (intra refresh), and browsers need a keyframe to start"
+_UNREADABLE = "what arrives as H.264 cannot be read; restart the camera, or set this stream to H.264 or H.265 again"
+_REFRESHED = "the picture is refreshed piece by piece (intra refresh), and browsers need a keyframe to start"
 
-TURNED = "its picture is to be turned when it is shown, which browsers do not do"
+TURNED = "its picture should be rotated for display, which browsers do not do"
 _SQUARE_PIXELS = "set a size of 16:9 or 4:3 in the camera (1280 by 720, 640 by 480)"
 SQUARE = 0.01  # so far from a square one a pixel still is
 LEAST_ASPECT = 1 / 3  # of a pixel, and its inverse: what is beyond is a slip
@@ -194,7 +194,7 @@ class H264(NalPayloadFormat):
         if self._idr_seen and self._unusable:  # its parameter sets may be in those
             return _INTERLEAVED
         if self._idr_seen:
-            return f"its {self._sets.missing} never comes; restart the camera, or set this stream of it up anew"
+            return f"its {self._sets.missing} never arrives; restart the camera, or set up this stream again"
         if not self._idr_ns:
             return _INTERLEAVED if self._unusable else _UNREADABLE
         return waits

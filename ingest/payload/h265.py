@@ -117,7 +117,7 @@ class H265(Frames):
     def hindrance(self) -> str:
         """Why nothing of what comes is published; empty while something is."""
         if not self.keyframes and self._irap_seen and self._sets.missing:
-            return f"its {self._sets.missing} parameter set never comes; restart the camera's stream"
+            return f"its {self._sets.missing} parameter set never arrives; restart the camera's stream"
         return super().hindrance
 
     @property

@@ -43,7 +43,7 @@ class KeyframeGate:
         waited_ns = self._waited_ns(now_ns)
         if waited_ns >= NO_KEYFRAME_NS:
             return (
-                f"no keyframe has come for {waited_ns // 10**9} s, and browsers start with one; "
+                f"no keyframe has come for {waited_ns // 10**9} s, and browsers need one to start; "
                 "set a keyframe interval (GOP, I-frame interval) of 1 to 4 s in the camera"
             )
         return "" if self.keyframes else AWAITED

@@ -85,10 +85,10 @@ UNKNOWN = {
     **dict.fromkeys(("PCMA-WB", "PCMU-WB"), ("G.711.1", _USE_G711)),
     "ILBC": ("iLBC", _USE_G711),
     "AMR-WB+": ("AMR-WB+", _USE_G711),
-    "LPCM": ("uncompressed sound that does not say how (LPCM)", _USE_G711),
-    "ADPCM": ("ADPCM that does not say which", _USE_G711),
+    "LPCM": ("uncompressed sound of unknown format (LPCM)", _USE_G711),
+    "ADPCM": ("ADPCM of unknown kind", _USE_G711),
     "G711": ("G.711 that does not say whether it is A-law or µ-law", _USE_G711),
-    "CN": ("comfort noise alone", "is no sound; set the camera's sound to G.711, Opus or AAC"),
+    "CN": ("only comfort noise", "is not sound; set the camera's sound to G.711, Opus or AAC"),
 }
 
 

@@ -44,7 +44,7 @@ _SELF_DESCRIBING = {*_HEADERS, "MULTIOPUS"}  # whatever rate and channels a sess
 _INTERLEAVED = (
     "the track is sent interleaved (packetization mode 2), which browsers cannot take; set mode 1 in the camera"
 )
-_SRTP = "the track is encrypted (SRTP), which is not supported; switch SRTP off in the camera"
+_SRTP = "the track is encrypted (SRTP), which is not supported; turn SRTP off in the camera"
 
 
 class PayloadFormat(Protocol):
@@ -138,7 +138,7 @@ def choose_muxed(description: SessionDescription) -> tuple[list[Choice], list[Tr
     Raises ``NothingPlayableError`` if there is none.
     """
     if (choice := _muxed(description)) is None:
-        raise NothingPlayableError("the camera sends picture and sound apart now", ())
+        raise NothingPlayableError("the camera now sends picture and sound separately", ())
     return [choice], []
 
 
@@ -213,7 +213,7 @@ def choice_of(section: MediaSection, format_: Format) -> Choice:
     track = _track(section, format_)
     rate = format_.clock_rate or track.clock_rate
     if track.playable and rate > MAX_CLOCK_RATE:
-        track = replace(track, problem=f"a clock of {rate} Hz is impossible; set this stream of the camera up anew")
+        track = replace(track, problem=f"a clock of {rate} Hz is impossible; set up this stream of the camera again")
     return Choice(section, format_, track, rate)
 
 
@@ -268,7 +268,7 @@ def _track(section: MediaSection, format_: Format) -> Track:
         rate = _g711_rate(format_)
         if not can_resample(rate, format_.channels):
             what = f"G.711 at {rate} Hz with {format_.channels} channels"
-            problem = problem or f"{what} cannot be brought to what browsers play; set the camera's sound to 8 kHz mono"
+            problem = problem or f"{what} cannot be converted for browsers; set the camera's sound to 8 kHz mono"
         return Track(kind, codec, g711.CLOCK_RATE, 1, problem=problem)
     if kind is Kind.AUDIO and codec == "G722":
         return Track(kind, codec, g711.CLOCK_RATE, 1, problem=problem)
@@ -303,7 +303,7 @@ def _converted(kind: Kind, codec: str, format_: Format, problem: str) -> Track:
         if codec == "MULTIOPUS":
             mapping = opus.channel_mapping(format_.parameters)
             track = replace(track, clock_rate=opus.CLOCK_RATE, channels=max(mapping.count(",") - 1, 1), profile=mapping)
-    return replace(track, problem=problem or track.problem, convert=f"browsers do not take {CONVERTED[codec]}")
+    return replace(track, problem=problem or track.problem, convert=f"browsers do not play {CONVERTED[codec]}")
 
 
 def _sound_problem(track: Track, parameters: Mapping[str, str]) -> str:
@@ -312,7 +312,7 @@ def _sound_problem(track: Track, parameters: Mapping[str, str]) -> str:
     if track.kind is Kind.VIDEO:
         return ""
     if name := speech.unusual(parameters) if codec == "AMR" else "":
-        return f"AMR with {name} cannot be read; switch that off in the camera, or set its sound to G.711"
+        return f"AMR with {name} cannot be read; turn that off in the camera, or set its sound to G.711"
     if track.codec == "MULTIOPUS" and not opus.channel_mapping(parameters):
         return f"{codec} that does not say how they are mapped cannot be played; {REMEDIES[track.kind]}"
     if track.codec in _SELF_DESCRIBING or (track.clock_rate in SOUND_RATES and track.channels in SOUND_CHANNELS):

@@ -16,8 +16,8 @@ LOOKS = 8  # for a source's number in one packet: a hostile one is full of it
 _FRAME, _HEADER = 4, 12  # bytes of an interleaved frame's head (RFC 2326 10.12), and of RTP's
 
 _MEND = "set transport to udp, or a lower bitrate in the camera"
-JUNK = f"a part of what it sends over TCP is neither packets nor RTSP, and pictures are lost with it; {_MEND}"
-SHORT = f"what it sends over TCP is shorter than it says, so that most packets are lost in others; {_MEND}"
+JUNK = f"part of what it sends over TCP is neither packets nor RTSP, so pictures are lost; {_MEND}"
+SHORT = f"what it sends over TCP is shorter than it says, so most packets are swallowed by others; {_MEND}"
 
 
 class Garbled:

@@ -132,7 +132,7 @@ class Unpacking:
         """Why nothing of what comes is published, though it could be; empty while something is."""
         if self._missing:
             return (
-                f"{self._missing:.0%} of its packets never come, so no picture is whole; "
+                f"{self._missing:.0%} of its packets never arrive, so no picture is complete; "
                 "look at the camera's network, or set a lower bitrate"
             )
         return self._format.hindrance

@@ -210,7 +210,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is None or self._transport.is_closing():
             return
         if self._transport.get_write_buffer_size() > MAX_UNREAD:
-            self._fail(CameraError(CameraState.CLOSED, "the camera sends requests and does not read the answers"))
+            self._fail(CameraError(CameraState.CLOSED, "the camera sends requests but does not read the answers"))
         else:
             self._transport.write(data)
             self._quickack.due = True

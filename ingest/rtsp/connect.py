@@ -26,7 +26,7 @@ from ingest.unreached import unreached, unresolved
 
 CONNECT_TIMEOUT = 5.0  # seconds for all addresses of a host together, TLS included
 
-_NO_TLS = "the camera does not speak TLS on this port; write rtsp:// instead of rtsps://, or take its port for TLS"
+_NO_TLS = "the camera does not speak TLS on this port; write rtsp:// instead of rtsps://, or use its TLS port"
 _OF_TIME = {9, 10}  # X509_V_ERR: not yet valid, or not any more
 _SELF_SIGNED = {18, 19, 20, 21}  # X509_V_ERR: self-signed, or issued by an authority that nobody knows here
 
@@ -47,7 +47,7 @@ class CertificateError(CameraError):
 
     def __init__(self, reason: str, fingerprint: str = "") -> None:
         own = f", {fingerprint}," if fingerprint else ""
-        allow = f"allow it by its tls.fingerprint{own} or turn tls.verify off"
+        allow = f"accept it by its tls.fingerprint{own}, or turn off tls.verify"
         super().__init__(CameraState.TLS_FAILED, f"{reason}; {allow}")
         self._reason = reason
 
@@ -221,8 +221,8 @@ def _explain(error: OSError | ssl.CertificateError, url: RtspUrl) -> CameraError
         )
         return CameraError(CameraState.TLS_FAILED, hint)
     if isinstance(error, TimeoutError):
-        what = f"port {url.port} takes the connection, and nothing answers TLS there"
-        return CameraError(CameraState.UNANSWERED, f"{what}; write rtsp:// if it is the port without TLS")
+        what = f"port {url.port} accepts the connection, but nothing there answers in TLS"
+        return CameraError(CameraState.UNANSWERED, f"{what}; write rtsp:// if that port does not use TLS")
     if isinstance(error, ConnectionError):
         return CameraError(CameraState.TLS_FAILED, f"{_NO_TLS}; or it is so old that it needs tls.legacy")
     return CameraError(CameraState.UNREACHABLE, f"{url.host} port {url.port}: {error.strerror or error}")

@@ -143,7 +143,7 @@ def _content_length(headers: Headers, *, most: bool) -> int:
     lengths = [match[1] for value in headers.all("Content-Length") if (match := _LENGTH.match(value))]
     for length in lengths:
         if len(length) > 9 or int(length) > MAX_BODY_BYTES:
-            raise ProtocolError(f"a body of {length[:20]} bytes is announced; {MAX_BODY_BYTES} is the most we take")
+            raise ProtocolError(f"a body of {length[:20]} bytes is announced; the limit is {MAX_BODY_BYTES}")
     return (max if most else min)(map(int, lengths), default=0)
 
 

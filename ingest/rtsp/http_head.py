@@ -43,7 +43,7 @@ class AnswerReader:
             return None
         status = _STATUS.match(received)
         if status is None:
-            raise ProtocolError("what answers does not speak HTTP; its first line is none of HTTP's")
+            raise ProtocolError("what answers does not speak HTTP; its first line is not HTTP")
         text = received[status.end() : end.end()].decode("utf-8", "surrogateescape")
         lines = (line.partition(":") for line in text.split("\n"))
         headers = Headers((name.strip(), value.strip()) for name, colon, value in lines if colon)

@@ -72,18 +72,18 @@ class Login:
         """The error for a 401 that is final, by its ``WWW-Authenticate`` values."""
         detail = ""
         if self.auth.username is None:
-            detail = "the camera asks for a user name and password, and its URL has none; add them"
+            detail = "the camera asks for a user name and password, but its URL has none; add them"
         elif self.auth.withheld and self.auth.pin.digest:
             detail = (
-                "the camera asks for the password itself (Basic), which it did not before; save it anew to allow it"
+                "the camera now asks for the plain password (Basic), unlike before; save the camera again to allow it"
             )
         elif not self.auth.sent and not challenges:
-            detail = "the camera asks for a password and does not say how (no WWW-Authenticate); restart it"
+            detail = "the camera asks for a password but does not say how (no WWW-Authenticate); restart it"
         elif not self.auth.sent:
             asked = quoted(", ".join(map(_words, challenges)))
             detail = f"the camera asks for a password in a way that is not supported ({asked}); {_SET_DIGEST}"
         elif {each.scheme for each in Challenge.parse_all(challenges)} == {"Basic", "Digest"}:
-            detail = f"it was refused by Digest, and the camera offers Basic too; if it is right, {_SET_DIGEST}"
+            detail = f"Digest was refused, and the camera offers Basic too; if the password is right, {_SET_DIGEST}"
         else:
             detail = _IF_RIGHT
         return CameraError(CameraState.UNAUTHORIZED, detail)

@@ -31,7 +31,7 @@ from ingest.rtsp.url import RtspUrl
 
 MAX_REDIRECTS = 5
 _NEITHER = "it sends neither over TCP nor over UDP: set this stream of the camera to unicast"
-_TCP_ALONE = "nothing but TCP was asked for: set transport to udp, or RTP over TCP on in the camera"
+_TCP_ALONE = "only TCP was asked for: set transport to udp, or turn on RTP over TCP in the camera"
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ async def connected(
             await connection.close()
     raise CameraError(
         CameraState.REJECTED,
-        f"the camera redirects more than {MAX_REDIRECTS} times; point its URL at where the stream is",
+        f"the camera redirects more than {MAX_REDIRECTS} times; point its URL at the stream itself",
     )
 
 

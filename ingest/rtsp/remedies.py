@@ -31,15 +31,15 @@ _PATHS = tuple(
 )
 
 _BARE = re.compile(r"rtsps?://[^/?]*/?")
-_NO_PATH = "; the URL has no path, and this camera wants one: its own page or its manual names it"
+_NO_PATH = "; the URL has no path, and this camera needs one: see its own page or its manual"
 _NO_STREAM = "; check the path in its URL, and restart the camera if that is right"
 _NO_ACCOUNT = "; the camera may want a user name and password in its URL"
-_FORBIDDEN = "; its account may not watch this stream, or the camera answers some addresses alone: look at its settings"
+_FORBIDDEN = "; its account may not watch this stream, or the camera answers only some addresses: check its settings"
 _SAID = {401, 453, 461, 503}  # what the state says, or what is tried next, is enough
 _FAULTS = {406, 500, 502, 504}  # to a request that was right; Tapo answers 406 until it is restarted
-_FAULT = "; restart the camera if that goes on"
-_PROXY = "; a proxy in between wants a login of its own, which is not supported: reach the camera without it"
-_NOWHERE = "; it leads elsewhere and does not say where: type the address of the stream itself"
+_FAULT = "; restart the camera if this continues"
+_PROXY = "; a proxy in between wants its own login, which is not supported: connect to the camera without it"
+_NOWHERE = "; it redirects without saying where: type the address of the stream itself"
 
 # Ports of cameras that are not for RTSP, and what they are for.
 _PORTS = {
@@ -71,7 +71,7 @@ def remedy(status: int, method: str, url: str, *, server: str, realm: str, anony
         unknown = _NO_PATH if _BARE.fullmatch(url) else ""
         return next((f"; {said}" for mark, said in _PATHS if mark.search(named)), unknown)
     if status == 503 and "GStreamer" in server:
-        return "; GStreamer's server also says so where its pipeline does not start"
+        return "; GStreamer's server also says so if its pipeline does not start"
     if status in _SAID or status < 300:
         return ""
     if status < 400:
@@ -85,8 +85,8 @@ def unanswered(method: str, url: RtspUrl | None) -> str:
     if url is None:
         return said
     if url.tunnel:
-        return f"{said}: port {url.port} takes RTSP inside of HTTP, and does not answer it; restart the camera"
-    usual = f" ({url.port} is, as a rule, for {_PORTS[url.port]})" if url.port in _PORTS else ""
-    port = f"port {url.port} takes the connection, and nothing answers RTSP there"
-    tls = ", write rtsps:// if it is the one for TLS" if url.scheme == "rtsp" else ""
-    return f"{said}: {port}; check that it is the port for RTSP{usual}{tls}, or restart the camera, if it is full"
+        return f"{said}: port {url.port} accepts RTSP inside HTTP but does not answer; restart the camera"
+    usual = f" ({url.port} is usually for {_PORTS[url.port]})" if url.port in _PORTS else ""
+    port = f"port {url.port} accepts the connection, but nothing there answers in RTSP"
+    tls = ", write rtsps:// if it is the TLS port" if url.scheme == "rtsp" else ""
+    return f"{said}: {port}; check that it is the RTSP port{usual}{tls}, or restart the camera, if it is full"

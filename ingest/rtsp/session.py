@@ -42,7 +42,7 @@ _PERHAPS_TLS = "the camera hung up at the first request; if its port speaks TLS,
 _ASSUMED = frozenset({"GET_PARAMETER"})  # of a camera that was not asked what it understands
 _LOGIN = {401, 403}
 _NO_DESCRIPTION = "the camera's reply to DESCRIBE holds no session description; check the path in its URL"
-_ENDED = "the camera ends the session when it is asked for it"
+_ENDED = "the camera ends the session when asked for it"
 _FROM_NOW = ("Range", "npt=0-")  # RFC 2326 10.5; without a range some cameras send nothing
 
 
@@ -221,7 +221,7 @@ class RtspSession:
             return self._on_play(Response(200), now)
         method = self._requests.method or "the request"
         if partial:
-            raise CameraError(CameraState.MALFORMED, f"the camera's reply to {method} did not come to an end")
+            raise CameraError(CameraState.MALFORMED, f"the camera's reply to {method} did not end")
         self._requests.unanswered(self._beside, now)
         detail = unanswered(method, None if self._requests.answered else self.url)
         raise self._login.unanswered(CameraState.UNANSWERED, detail)

@@ -56,7 +56,7 @@ def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> T
     if spec.multicast or spec.tcp != tcp:
         answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
         wanted = "TCP" if tcp else "UDP"
-        what = f"the camera answered with {answered} where {wanted} was asked for"
+        what = f"the camera answered with {answered} when asked for {wanted}"
         raise TransportRefusedError(CameraState.REJECTED, what, unsupported=True)
     taken = {channel for setup in setups for channel in setup.spec.interleaved or ()}
     if tcp and (

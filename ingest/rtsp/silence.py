@@ -108,9 +108,9 @@ class Silence:
 
     def _nothing_came(self, receiver: TrackReceiver) -> str:
         if receiver.unexpected_type is not None:
-            return f"packets of payload type {receiver.unexpected_type} come, which the camera has not announced"
+            return f"packets of payload type {receiver.unexpected_type} arrive, which the camera did not announce"
         if stranger := self._media.stranger:
             networks = self._media.networks
             allowed = "" if networks.allows(stranger) else f" (sources.networks allows {networks})"
-            return f"packets come from {stranger} over UDP, not from the camera; they are not taken{allowed}"
+            return f"packets arrive over UDP from {stranger}, not from the camera, and are not accepted{allowed}"
         return f"no {receiver.kind} has come over {'UDP' if self._media.udp else 'TCP'}"

@@ -5,7 +5,7 @@ Their own words are not repeated: they may be a secret of a service that only th
 
 from __future__ import annotations
 
-_ANOTHER_PORT = "RTSP has another port (554 as a rule), or is off in the camera"
+_ANOTHER_PORT = "RTSP is on another port (usually 554), or off in the camera"
 _SERVICES = (
     (b"HTTP/", f"a web server (HTTP); {_ANOTHER_PORT}"),
     (b"<", f"a web server; {_ANOTHER_PORT}"),
@@ -17,7 +17,7 @@ _SERVICES = (
     (b"\x15", "a TLS server; write rtsps:// instead of rtsp://"),
     (b"\x16", "a TLS server; write rtsps:// instead of rtsp://"),
 )
-_UNKNOWN = f"nothing that is known; {_ANOTHER_PORT}"
+_UNKNOWN = f"nothing known; {_ANOTHER_PORT}"
 FIRST_BYTES = 8  # that tell it
 
 

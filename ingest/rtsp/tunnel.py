@@ -29,7 +29,7 @@ MAX_AHEAD = 4_096  # bytes behind the answer to GET: a camera says nothing befor
 POST_LENGTH = 32_767  # bytes that every client announces, and no camera counts
 
 _MEDIA_TYPE = "application/x-rtsp-tunnelled"
-_NO_TUNNEL = "it may carry no RTSP inside of HTTP, or have that switched off; try rtsp:// with the port for RTSP"
+_NO_TUNNEL = "it may not support RTSP inside HTTP, or have it turned off; try rtsp:// with the RTSP port"
 
 P = TypeVar("P", bound=asyncio.BufferedProtocol)
 Connect = Callable[[Callable[[], "_Half"]], Awaitable["_Half"]]
@@ -68,7 +68,7 @@ class _Half(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ended."""
         self._fail(CameraState.CLOSED, "the camera hung up instead of answering GET")
-        self.ended("the camera closed the connection for what is said to it")
+        self.ended("the camera closed the connection for our requests")
 
     def _fail(self, state: CameraState, detail: str) -> None:
         if not self.answer.done():
@@ -161,7 +161,7 @@ async def _asked(url: RtspUrl, login: Login, cookie: str, connect: Connect) -> t
         if isinstance(exc, CameraError):
             raise login.unanswered(exc.state, exc.detail) from None
         if isinstance(exc, TimeoutError):
-            detail = f"port {url.port} takes the connection, and nothing answers HTTP there"
+            detail = f"port {url.port} accepts the connection, but nothing there answers in HTTP"
             raise login.unanswered(CameraState.UNANSWERED, detail) from None
         raise
 

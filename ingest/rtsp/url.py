@@ -56,9 +56,7 @@ class RtspUrl:
         if last != at:
             other = cls._at(name, tunnel, rest, last)
             if found and other and at >= 0:
-                raise ValueError(
-                    "it is not clear where the password ends: write @ in it or in the path as %40, / as %2F"
-                )
+                raise ValueError("it is unclear where the password ends: write @ in it or in the path as %40, / as %2F")
             found = found or other
         if found is None:
             raise ValueError("the URL has no valid host and port after rtsp://")
@@ -118,13 +116,15 @@ class RtspUrl:
                 return self.with_target(parts.path + (f"?{parts.query}" if parts.query else ""))
             location = f"{self.scheme}:{location}"
         if not _SCHEME.match(location):
-            raise ValueError("the camera redirects to what is no RTSP address; point its URL at where the stream is")
+            raise ValueError(
+                "the camera redirects to something that is not an RTSP address; point its URL at the stream itself"
+            )
         there = RtspUrl.parse(location)
         same = there.host.lower() == self.host.lower()
         if self.tunnel and same and there.port == self.port:  # it knows nothing of the tunnel
             there = replace(there, scheme=self.scheme, tunnel=True)
         if self.scheme == "rtsps" and there.scheme == "rtsp":
-            raise ValueError("the camera redirects from rtsps to rtsp, which would give up encryption")
+            raise ValueError("the camera redirects from rtsps to rtsp, which would drop encryption")
         if same:
             return replace(there, username=self.username, password=self.password)
         return replace(there, username=None, password="")

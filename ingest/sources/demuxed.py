@@ -87,7 +87,7 @@ class Demuxed:
                 while not self._waiting:
                     self._waiting += await self._read()
         except TimeoutError:
-            raise CameraError(CameraState.SILENT, f"there was nothing to be read in {START_TIMEOUT:.0f} s") from None
+            raise CameraError(CameraState.SILENT, f"nothing could be read within {START_TIMEOUT:.0f} s") from None
         first = self._waiting.pop(0)
         if first.kind is FrameKind.FAILED:
             raise read_failure(first.body)

@@ -44,7 +44,7 @@ class Demuxing:
         best = [streams.best("video"), streams.best("audio")]
         self._streams = [stream for stream in best if stream is not None]
         if not self._streams:
-            raise CameraError(CameraState.NOT_MEDIA, "there is neither picture nor sound in it")
+            raise CameraError(CameraState.NOT_MEDIA, "it contains neither picture nor sound")
         for stream in streams:
             if stream not in self._streams:
                 with suppress(AttributeError):  # of an older PyAV: then HLS fetches every variant
@@ -82,7 +82,7 @@ class Demuxing:
                 offset = timeline.offset_ns(decode)
                 yield Unit(numbers[packet.stream_index], bytes(packet), decode + offset, present + offset)
             if not (self._opened.repeats and came):
-                raise CameraError(CameraState.CLOSED, "it has come to its end")
+                raise CameraError(CameraState.CLOSED, "it has ended")
             _rewind(container)
             timeline.restart()
 

@@ -177,11 +177,11 @@ def _of_certificate(secured: ssl.SSLSocket) -> str:
 def _no_tls(error: OSError | ValueError, port: int) -> CameraError:
     """The error for a handshake that failed on a connection that is there."""
     if isinstance(error, TimeoutError):
-        what = f"port {port} takes the connection, and nothing answers TLS there"
-        return CameraError(CameraState.UNANSWERED, f"{what}; write http:// if it is the port without TLS")
+        what = f"port {port} accepts the connection, but nothing there answers in TLS"
+        return CameraError(CameraState.UNANSWERED, f"{what}; write http:// if that port does not use TLS")
     reason = (getattr(error, "reason", "") or "the handshake failed").replace("_", " ").lower()
     if reason in ("wrong version number", "record layer failure"):
-        reason = "port does not speak TLS; write http:// instead of https://, or take its port for TLS"
+        reason = "port does not speak TLS; write http:// instead of https://, or use its TLS port"
         return CameraError(CameraState.TLS_FAILED, f"its {reason}")
     return CameraError(CameraState.TLS_FAILED, f"{reason}; an old camera may need tls.legacy")
 
@@ -198,11 +198,11 @@ _STATES = {
 def _refused(body: Body) -> CameraError:
     state = _STATES.get(body.status, CameraState.REJECTED)
     if state is CameraState.UNAUTHORIZED and body.url.username is None:
-        return CameraError(state, "it wants a user name and a password, and the URL has none for it")
+        return CameraError(state, "it asks for a user name and a password, but the URL has none")
     if body.status == 403:
-        what = "; its user may not see this, or it answers some addresses alone: look at its settings"
+        what = "; its user may not see this, or it answers only some addresses: check its settings"
     elif state is CameraState.REJECTED:
-        what = "; restart it if that goes on" if body.status >= 500 else "; check the path in its URL"
+        what = "; restart it if this continues" if body.status >= 500 else "; check the path in its URL"
     else:
         what = ""
     return CameraError(state, f"it answered {body.status}{what}")

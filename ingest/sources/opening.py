@@ -177,7 +177,7 @@ def _file(url: SourceUrl) -> Opened:
         raise CameraError(CameraState.REJECTED, f"the file cannot be read: {_reason(exc)}") from None
     file: BinaryIO = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise CameraError(CameraState.REJECTED, "it is no file")
+        raise CameraError(CameraState.REJECTED, "it is not a regular file")
 
     def only(*_args: object) -> Any:
         raise CameraError(CameraState.REJECTED, "the file refers to another one")
@@ -190,14 +190,16 @@ def _device(url: SourceUrl) -> Opened:
     path, _, query = url.target.partition("?")
     given = dict(part.partition("=")[::2] for part in query.split("&") if part)
     if unknown := given.keys() - _V4L2_KEYS.keys():
-        problem = f"{min(unknown)} is not known behind the ?; allowed: {', '.join(_V4L2_KEYS)}"
+        problem = f"{min(unknown)} is not known after the ?; allowed: {', '.join(_V4L2_KEYS)}"
         raise CameraError(CameraState.INVALID_URL, problem)
     try:
         found = Path(path).stat()
     except (OSError, ValueError):
         raise CameraError(CameraState.NOT_FOUND, "there is no such device on the machine that ingest runs on") from None
     if not (path.startswith("/dev/") and stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _VIDEO4LINUX):
-        raise CameraError(CameraState.REJECTED, "it is no video device below /dev")  # to open another may do something
+        raise CameraError(
+            CameraState.REJECTED, "it is not a video device below /dev"
+        )  # to open another may do something
     options = {_V4L2_KEYS[key]: value for key, value in ({"format": "mjpeg"} | given).items()}
     container = _open(path, "v4l2", {**options, "protocol_whitelist": "file"})
     return Opened(container, Pacer(LEAD, SPEED))
@@ -259,7 +261,7 @@ def _open(
             io_open=io_open,
         )
     except av.error.ProtocolNotFoundError:
-        problem = "the FFmpeg that is installed here (in the package av) does not speak it; use another protocol"
+        problem = "the FFmpeg that is installed here (in the package av) does not support it; use another protocol"
         raise CameraError(CameraState.INVALID_URL, problem) from None
     except av.FFmpegError as exc:
         raise failure() or explained(exc) from None
@@ -273,9 +275,9 @@ def explained(error: av.FFmpegError) -> CameraError:
     if isinstance(error, av.error.ExitError | TimeoutError):
         return CameraError(CameraState.SILENT, f"nothing came for {READ_TIMEOUT:.0f} s")
     if isinstance(error, av.error.EOFError):
-        return CameraError(CameraState.CLOSED, "it has come to its end")
+        return CameraError(CameraState.CLOSED, "it has ended")
     if isinstance(error, av.error.InvalidDataError | av.error.ArgumentError):  # the second: of a form not allowed
-        return CameraError(CameraState.NOT_MEDIA, "it has no container that is read here")
+        return CameraError(CameraState.NOT_MEDIA, "its container format is not supported here")
     if isinstance(error, FileNotFoundError):
         return CameraError(CameraState.NOT_FOUND)
     return CameraError(CameraState.CLOSED, _reason(error))

@@ -31,7 +31,7 @@ class SourceUrl:
         scheme, found, rest = text.partition("://")
         scheme = scheme.lower()
         if not found or scheme not in DEFAULT_PORTS.keys() | LOCAL:
-            raise ValueError("the URL begins with no scheme that is known")
+            raise ValueError("the URL does not begin with a known scheme")
         if scheme in LOCAL:
             path, _, query = rest.partition("?")
             if not path.startswith("/"):
@@ -71,9 +71,9 @@ class SourceUrl:
         """
         there = SourceUrl.parse(urljoin(str(self), location.strip()))
         if there.scheme not in ("http", "https"):
-            raise ValueError(f"it leads from {self.scheme} to {there.scheme}, where it has no business")
+            raise ValueError(f"it leads from {self.scheme} to {there.scheme}, which is not allowed")
         if self.scheme == "https" and there.scheme == "http":
-            raise ValueError("it leads from https to http, which would give up encryption")
+            raise ValueError("it redirects from https to http, which would drop encryption")
         if (there.host, there.port) == (self.host, self.port):
             return SourceUrl(there.scheme, there.host, there.port, there.target, self.username, self.password)
         return SourceUrl(there.scheme, there.host, there.port, there.target)

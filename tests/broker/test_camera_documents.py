@@ -171,7 +171,7 @@ def test_a_stream_is_changed_and_removed_by_itself(catalogue: Catalogue, store: 
             {"url": URL, "streams": {"sub": {"uri": "rtsp://host/"}}},
             "streams.sub.uri: unknown key; did you mean url? allowed here: url, tls",
         ),
-        ({"url": URL, "streams": "both"}, "streams: must hold keys and values; allowed: main, sub"),
+        ({"url": URL, "streams": "both"}, "streams: must consist of keys and values; allowed: main, sub"),
         ({"streams": {"sub": {"url": "rtsp://host/"}}}, "url: is missing"),
     ],
 )

@@ -61,7 +61,7 @@ def test_all_is_sealed_with_another_key_and_nothing_is_left_for_the_former(confi
     assert len(values) == len(CAMERAS) + 1
     assert not [value for value in values if value in sealed(config)]
     key.write_text(former)
-    with pytest.raises(ConfigError, match="holds another key"):
+    with pytest.raises(ConfigError, match="holds a different key"):
         Store(config.path)
 
 
@@ -115,7 +115,7 @@ def test_a_store_that_has_another_key_is_said_to_have_it_where_the_former_s_is_n
     other.write_text("ab" * 32)
     ended = CliRunner().invoke(rekey_command, ["--store-path", str(config.path), "--key", str(other)], obj={})
     assert ended.exit_code == 1
-    assert "The store has another key; 3 cameras are sealed with it." in ended.stdout
+    assert "The store has a new key; 3 cameras are sealed with it." in ended.stdout
     assert f"store.key_file: {other}" in ended.stdout
     assert "could not be wiped" in ended.stderr
     assert_all_there(StoreConfig(path=config.path, key_file=other))

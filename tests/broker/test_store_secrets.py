@@ -108,7 +108,7 @@ def test_a_key_that_is_away_or_anothers_is_named(store: Store, path: Path) -> No
     assert caught.value.key == "store.key_file"
     assert not key.exists()
     key.write_text("00" * 32)
-    with pytest.raises(ConfigError, match=r"holds another key than .*camshaft\.db was sealed with"):
+    with pytest.raises(ConfigError, match=r"holds a different key from the one that sealed .*camshaft\.db"):
         Store(path)
     elsewhere = path.with_name("elsewhere")
     elsewhere.write_text(kept)

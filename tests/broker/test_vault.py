@@ -49,7 +49,7 @@ def test_a_key_of_the_operators_is_taken_as_it_is_written_and_named_if_all_may_r
     path.chmod(0o644)
     with structlog.testing.capture_logs() as logs:
         assert opened_vault(path, sealed=STORE).opens(Vault(b"\xaa" * 32).seal("x", "y"), "y")
-    assert [entry["event"] for entry in logs] == ["everybody on this machine may read the key of the store"]
+    assert [entry["event"] for entry in logs] == ["everybody on this machine can read the store's key"]
     path.chmod(0o640)
     with structlog.testing.capture_logs() as logs:
         opened_vault(path, sealed=STORE)

@@ -83,10 +83,10 @@ async def test_a_camera_is_shown_for_people_a_line_for_each_thing(broker: Runnin
         (["camera", "add", "a b", "rtsp://h/"], 1, "NAME: must be 1 to 64"),
         (["camera", "add", "x", "nonsense"], 1, "URL: must start with rtsp://"),
         (["camera", "add", "x", "rtsp://h/", "--sub", "nonsense"], 1, "--sub: must start with"),
-        (["nodes", "drain", "none"], 1, "`camshaft nodes` lists those there are"),
+        (["nodes", "drain", "none"], 1, "`camshaft nodes` lists the workers"),
         (["camera", "edit", "door", "--group", "x"], 1, "comes from the configuration"),
         (["camera", "edit", "none", "--group", "x"], 1, "no camera"),
-        (["camera", "edit", "door"], 2, "name what is to change"),
+        (["camera", "edit", "door"], 2, "say what to change"),
         (["camera", "add", "x", "rtsp://h/", "--tls-fingerprint", "ab"], 1, "--tls-fingerprint: must be the 64"),
         (["camera", "show", "none"], 1, "no camera"),
         (["close", "none"], 1, "no such session"),
@@ -119,7 +119,7 @@ async def test_viewers_and_nodes_are_listed_and_a_viewer_is_closed(broker: Runni
 
 async def test_it_says_why_a_session_has_no_picture(broker: RunningBroker) -> None:
     result = await camshaft(broker, "why")
-    assert (result.exit_code, result.output) == (1, "No session is without a picture.\n")
+    assert (result.exit_code, result.output) == (1, "Every session has a picture.\n")
     async with FakeEgress(broker.endpoints, "out-1"):
         await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
         async with broker.http.post("/whep/door", data="v=0", headers=OFFER) as response:
@@ -146,7 +146,7 @@ async def test_a_page_is_told_that_its_session_was_closed(broker: RunningBroker)
         async with asyncio.timeout(30):
             while told.get("type") != "close":
                 told = await page.receive_json()
-        assert (told["reason"], told["sentence"]) == ("closed_by_operator", "An operator has closed this session.")
+        assert (told["reason"], told["sentence"]) == ("closed_by_operator", "An operator closed this session.")
 
 
 async def test_health_says_what_readiness_says(broker: RunningBroker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,4 +189,4 @@ async def test_a_process_that_does_not_end_is_not_waited_for_without_end(broker:
 
 
 async def test_players_are_asked_to_go_where_fewer_viewers_are(broker: RunningBroker) -> None:
-    assert "Players are asked" in await said(broker, "nodes", "rebalance")
+    assert "Players have been asked" in await said(broker, "nodes", "rebalance")

@@ -56,7 +56,7 @@ def test_a_tag_of_the_program_s_costs_no_other_camera() -> None:
     assert "left out: a: a source of the kind !secret cam_a" in output
     assert "1 camera of go2rtc taken" in output
     Path("frigate.yml").write_text("cameras: !include cameras.yml\n")
-    assert "cameras: !include cameras.yml stands in another file" in run("frigate.yml").output
+    assert "cameras: !include cameras.yml is in another file" in run("frigate.yml").output
 
 
 def test_a_file_without_a_camera_exits_with_1() -> None:
@@ -72,11 +72,11 @@ def test_a_file_without_a_camera_exits_with_1() -> None:
     [
         (b"streams: {", "their.yaml, line 1: not valid YAML"),
         (b"\xff", "their.yaml: is not UTF-8 text"),
-        (b"", "their.yaml: holds no keys and values"),
+        (b"", "their.yaml: has no keys and values"),
         (b"http: {}", "their.yaml: has neither streams (go2rtc)"),
         (b"[" * 1_000, "their.yaml: not valid YAML"),
         (b"a: 2001-99-99", "their.yaml: not valid YAML"),
-        (b"&a [*a]", "their.yaml: holds no keys and values"),
+        (b"&a [*a]", "their.yaml: has no keys and values"),
         (b"streams: !!python/name:os.system x", "not valid YAML"),
         (b" " * (9 << 20), "their.yaml: holds more than 8 MB"),
     ],

@@ -114,7 +114,7 @@ def test_a_line_that_is_none_of_ours_is_shown_as_it_is_and_does_nothing_to_the_t
     ("options", "sentence"),
     [
         ([], "journalctl -u camshaft"),
-        (["-f", "--broker-address", "tcp://127.0.0.1:5550"], "each has a log of its own"),
+        (["-f", "--broker-address", "tcp://127.0.0.1:5550"], "each has its own log"),
         (["-f", "--broker-address", "ipc:///nowhere/at/all"], "there is no log to follow at /nowhere/at/all"),
     ],
 )

@@ -58,7 +58,7 @@ async def test_not_ready_for_a_reason() -> None:
 @pytest.mark.parametrize("answer", [b"", b"\xff\r\n\r\n", b"SSH-2.0\r\n", b"HTTP/1.1 404 X\r\n\r\n[]"])
 async def test_not_ready_if_somebody_else_answers(answer: bytes) -> None:
     async with server(answer) as (listen, _):
-        assert await ask_ready(listen) == (False, "what answers is not camshaft")
+        assert await ask_ready(listen) == (False, "something other than Camshaft answers")
 
 
 async def test_not_ready_while_nobody_listens() -> None:

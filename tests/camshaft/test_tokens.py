@@ -66,7 +66,7 @@ def test_a_lifetime_that_is_none_is_refused(time: str, directory: Path) -> None:
     result = token("worker", "--role", "egress", "--expires", time)
     if time:  # an empty option counts as none
         assert result.exit_code == 2
-        assert "is no time such as 30m, 24h or 7d" in result.output
+        assert "is not a time such as 30m, 24h or 7d" in result.output
         assert not list(directory.iterdir())
 
 
@@ -98,7 +98,7 @@ def test_the_list_says_how_each_is_and_who_joined_and_shows_no_secret(keyring: K
 def test_revoking_a_token_names_the_workers_that_it_shuts_out(keyring: Keyring) -> None:
     its = made("--role", "egress")
     admit(keyring, its, "out-1")
-    assert token("revoke", its.id).output == f"Token {its.id} is revoked. Workers this shuts out: out-1.\n"
+    assert token("revoke", its.id).output == f"Token {its.id} is revoked. Workers that this shuts out: out-1.\n"
     with pytest.raises(JoinRefusedError):
         admit(keyring, its, "out-1")
 

@@ -109,8 +109,8 @@ def test_a_user_is_given_other_rights() -> None:
     said("user", "edit", "anna", "--role", "viewer", "--camera", "*")
     assert "is the only admin" in refused("user", "edit", "ben", "--role", "viewer")
     for wrong, sentence in (
-        (["ben"], "name what is to change"),
-        (["ben", "--camera", "a b"], "no camera's name"),
+        (["ben"], "say what to change"),
+        (["ben", "--camera", "a b"], "not a camera's name"),
         (["ben", "--role", "monitor", "--camera", "yard"], "watches no camera"),
         (["eve", "--role", "admin"], "no user 'eve'"),
     ):
@@ -122,7 +122,7 @@ def test_a_user_is_given_other_rights() -> None:
     [
         (["add", "ben"], "a long password\n", "needs cameras"),
         (["add", "ben", "--camera", "*"], "a long password\n", "first user must be an admin"),
-        (["add", "ben", "--camera", "a b"], "a long password\n", "no camera's name"),
+        (["add", "ben", "--camera", "a b"], "a long password\n", "not a camera's name"),
         (["add", "a b", "--role", "admin"], "a long password\n", "letters"),
         (["add", "anna", "--role", "admin"], "short\n", "8 to 1000"),
         (["add", "anna", "--role", "admin"], "", "8 to 1000"),
@@ -156,8 +156,8 @@ def test_a_new_token_is_known_once_its_lines_are_in_the_file(directory: Path) ->
 
 
 def test_a_token_without_a_right_is_not_made() -> None:
-    assert "names no cameras, so it gives no right; write --camera NAME" in refused("token", "new", "wall")
+    assert "names no cameras, so it gives no rights; write --camera NAME" in refused("token", "new", "wall")
     assert "--camera: must be a camera's name" in refused("token", "new", "wall", "--camera", "a[b]")
     assert "token a b: " in refused("token", "new", "a b", "--camera", "yard")
     assert "watches none" in refused("token", "new", "prometheus", "--role", "monitor", "--camera", "yard")
-    assert "no time such as" in refused("token", "new", "wall", "--camera", "*", "--expires", "soon")
+    assert "not a time such as" in refused("token", "new", "wall", "--camera", "*", "--expires", "soon")

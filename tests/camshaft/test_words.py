@@ -12,27 +12,27 @@ from camshaft.cli import cli
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("serve --port 80", "No such option '--port'; here it is --http-listen"),
-        ("serve -p 80", "here it is --http-listen"),
-        ("serve --verbose", "here it is --log-level"),
-        ("serve --url rtsp://192.0.2.7/", "here it is --camera"),
-        ("serve --conf a.yaml", "here it is --config"),
-        ("broker --port 80", "here it is --http-listen"),
-        ("ingest --verbose", "here it is --log-level"),
+        ("serve --port 80", "No such option '--port'; Camshaft calls it --http-listen"),
+        ("serve -p 80", "Camshaft calls it --http-listen"),
+        ("serve --verbose", "Camshaft calls it --log-level"),
+        ("serve --url rtsp://192.0.2.7/", "Camshaft calls it --camera"),
+        ("serve --conf a.yaml", "Camshaft calls it --config"),
+        ("broker --port 80", "Camshaft calls it --http-listen"),
+        ("ingest --verbose", "Camshaft calls it --log-level"),
         ("ingest --port 80", "No such option '--port'"),
-        ("start", "No such command 'start'; here it is serve"),
-        ("version", "here it is --version"),
-        ("help", "here it is --help"),
-        ("status", "here it is nodes"),
+        ("start", "No such command 'start'; Camshaft calls it serve"),
+        ("version", "Camshaft calls it --version"),
+        ("help", "Camshaft calls it --help"),
+        ("status", "Camshaft calls it nodes"),
         ("nothing", "No such command 'nothing'"),
-        ("serve rtsp://192.0.2.7/live", "the address of a camera stands behind --camera"),
+        ("serve rtsp://192.0.2.7/live", "put the camera's address after --camera"),
     ],
 )
 def test_who_types_the_word_of_another_program_is_told_ours(line: str, said: str) -> None:
     result = CliRunner().invoke(cli, line.split())
     assert result.exit_code == 2
     assert said in result.output
-    assert ("here it is" in result.output) == ("here it is" in said)
+    assert ("Camshaft calls it" in result.output) == ("Camshaft calls it" in said)
 
 
 def test_each_word_of_ours_is_one() -> None:

@@ -56,7 +56,10 @@ def test_networks_are_written_as_people_do() -> None:
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ("192.168.1.7/24", r"192\.168\.1\.7/24 is an address in a network; write 192\.168\.1\.0/24 for all of it"),
+        (
+            "192.168.1.7/24",
+            r"192\.168\.1\.7/24 is an address within a network; write 192\.168\.1\.0/24 for the whole network",
+        ),
         ("cameras.example", "must be a network such as"),
         ("10.0.0.0/33", "must be a network such as"),
         ("10.0.0.0-10.0.0.9", "must be a network such as"),

@@ -122,7 +122,7 @@ def test_variable_and_file_at_once_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(None, environ=environ)
     assert str(caught.value) == (
-        "CAMSHAFT_CLUSTER_SECRET_FILE: CAMSHAFT_CLUSTER_SECRET is given as well; leave one of the two out"
+        "CAMSHAFT_CLUSTER_SECRET_FILE: CAMSHAFT_CLUSTER_SECRET is given as well; remove one of the two"
     )
 
 

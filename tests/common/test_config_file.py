@@ -67,7 +67,7 @@ def test_a_section_that_is_no_word_is_none(write: Writer) -> None:
     with pytest.raises(ConfigError, match=r"^CAMSHAFT_AUTH: auth\.mode: must be one of"):
         load(None, environ={"CAMSHAFT_AUTH": "nobody"})
     write.path.write_text("http: fast", "utf-8")
-    with pytest.raises(ConfigError, match="must hold keys and values"):
+    with pytest.raises(ConfigError, match="must consist of keys and values"):
         load(write.path, {}, {"CAMSHAFT_HTTP_LISTEN": ":1"})
 
 

@@ -47,10 +47,10 @@ MISTAKES = [
     ("sources: {allow: [ftp]}", 1, "sources.allow.0", ["must be one of: rtsp, rtsps"]),
     ("cameras:\n  a: {url: 'rtsp://'}", 2, "cameras.a.url", ["rtsp://host[:port]", "user:password@"]),
     ("cameras:\n  a: {url: 'rtsp://h/a b'}", 2, "cameras.a.url", ["without spaces"]),
-    ("cameras:\n  a: rtsp://x", 2, "cameras.a", ["must hold keys and values; allowed: url", "a: {url: 'rtsp"]),
-    ("cameras:\n  a:\n", 2, "cameras.a", ["must hold keys and values"]),
+    ("cameras:\n  a: rtsp://x", 2, "cameras.a", ["must consist of keys and values; allowed: url", "a: {url: 'rtsp"]),
+    ("cameras:\n  a:\n", 2, "cameras.a", ["must consist of keys and values"]),
     ("cameras:\n  a b: {url: rtsp://x}", 2, "cameras.a b", ["1 to 64 letters"]),
-    ("cameras: [1]", 1, "cameras", ["must hold keys and values", "below its name, such as front: {url:"]),
+    ("cameras: [1]", 1, "cameras", ["must consist of keys and values", "below its name, such as front: {url:"]),
     ("cameras:\n  a: {url: rtsp://x, transport: quic}", 2, "cameras.a.transport", ["must be one of: auto, tcp, udp"]),
     ("cameras:\n  a: {url: rtsp://x, keep_after: -1}", 2, "cameras.a.keep_after", ["must be 0 or more"]),
     ("cameras:\n  a: {url: rtsp://x, keep_after: .nan}", 2, "cameras.a.keep_after", ["0"]),
@@ -63,15 +63,15 @@ MISTAKES = [
     ("media: {advertise: ['stun:a b']}", 1, "media.advertise.0", ["stun:HOST"]),
     ("media: {advertise: 'https://cams.example/'}", 1, "media.advertise.0", ["without https:// and without a port"]),
     ("media: {advertise: ['192.0.2.7:8189']}", 1, "media.advertise.0", ["without https:// and without a port"]),
-    ("cameras:\n\u00a0 a: {url: rtsp://h/}", 2, "\u00a0 a", ["of another kind", "type the blanks"]),
+    ("cameras:\n\u00a0 a: {url: rtsp://h/}", 2, "\u00a0 a", ["special space", "retype the spaces"]),
     ("media: {advertise: 'stun:8555'}", 1, "media.advertise.0", ["names no server", "stun:stun.example.org"]),
-    ("media: {advertise: ['::']}", 1, "media.advertise.0", ["nobody's address"]),
+    ("media: {advertise: ['::']}", 1, "media.advertise.0", ["not an address of any machine"]),
     ("media: {advertise: 1.2}", 1, "media.advertise", ["such as [192.0.2.7,"]),
     ("media:\n  advertise:\n  - a\n  - [b]", 4, "media.advertise.1", ["must be text"]),
     ("http: {listen: 8080}", 1, "http.listen", ["HOST:PORT"]),
     ("http: {listen: host}", 1, "http.listen", ["HOST:PORT"]),
     ("http: {listen: 'host:99999'}", 1, "http.listen", ["HOST:PORT"]),
-    ("http: text", 1, "http", ["must hold keys and values; allowed: listen"]),
+    ("http: text", 1, "http", ["must consist of keys and values; allowed: listen"]),
     ("log: {level: loud}", 1, "log.level", ["debug, info, warning, error"]),
     ("http: {}\nhttp: {}", 2, "http", ["given twice"]),
     ("cameras:\n  a: {url: rtsp://x}\n  a: {url: rtsp://y}", 3, "cameras.a", ["given twice"]),
@@ -81,11 +81,11 @@ MISTAKES = [
     ("a: 1\n---\nb: 2", 2, "", ["not valid YAML"]),
     ("\thttp: {}", 1, "", ["never with a tab"]),
     ("cameras:\n\ta: {url: rtsp://x}", 2, "", ["never with a tab"]),
-    ("cameras:\n  a: {url: !secret door}", 2, "", ["tags such as !secret are not read"]),
-    ("cameras:\n  a:\n    url: @x", 3, "", ["stands in quotes"]),
-    ("cameras:\n  a:\n    url: rtsp://x\n   transport: tcp", 4, "", ["look at its indentation"]),
-    ("cameras:\n  a:\n    name: front: door", 3, "", ["stands in quotes"]),
-    ("[cameras]\nfront=rtsp://x", 2, "", ["each line is a key, a colon and a value"]),
+    ("cameras:\n  a: {url: !secret door}", 2, "", ["tags such as !secret are not supported"]),
+    ("cameras:\n  a:\n    url: @x", 3, "", ["in quotes"]),
+    ("cameras:\n  a:\n    url: rtsp://x\n   transport: tcp", 4, "", ["check the indentation"]),
+    ("cameras:\n  a:\n    name: front: door", 3, "", ["in quotes"]),
+    ("[cameras]\nfront=rtsp://x", 2, "", ["each line needs a key, a colon and a value"]),
     ("cameras:\n  a: {url: 'rtsp://x}\n", 3, "", ["is not closed"]),
     ("? [a, b]\n: 1", 1, "", ["a key must be plain text"]),
 ]
@@ -102,7 +102,7 @@ def test_mistake_is_named_with_line_key_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [("- a\n- b", "must hold keys and values"), ("[" * 1_000, "not valid YAML")]
+    ("text", "problem"), [("- a\n- b", "must consist of keys and values"), ("[" * 1_000, "not valid YAML")]
 )
 def test_mistake_of_the_whole_file(write: Writer, text: str, problem: str) -> None:
     assert problem in str(write.error(text))
@@ -146,7 +146,7 @@ def test_misspelt_key_is_named_and_not_what_it_stands_for(write: Writer) -> None
 
 def test_camera_name_that_is_wrong_is_told_the_rule(write: Writer) -> None:
     assert write.error("cameras: {-x: {url: 'rtsp://h/'}}").problem == (
-        "a camera's name has 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+        "a camera's name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit"
     )
 
 
@@ -274,7 +274,7 @@ def test_every_mistake_is_told_in_words_of_ours(write: Writer, value: object) ->
         section[place[-1]] = value
         error = mistake_in(write, yaml.safe_dump(document))
         assert not FOREIGN.search(error), error
-        assert "is not what may stand here" not in error
+        assert "is not allowed here" not in error
 
 
 @pytest.mark.parametrize(
@@ -292,5 +292,6 @@ def test_a_file_of_another_program_is_told_what_to_do(write: Writer) -> None:
     error = write.error("api:\n  listen: :1984\nstreams:\n  door: rtsp://u:hunter2@h/")
     assert (error.where, error.key) == (write.line(1), "api")
     assert error.problem == (
-        "unknown key: this is go2rtc's or MediaMTX's; here it is `http`; `camshaft import FILE` converts such a file"
+        "unknown key: this is go2rtc's or MediaMTX's; Camshaft calls it `http`; "
+        "`camshaft import FILE` converts such a file"
     )

@@ -85,5 +85,5 @@ def test_refuses(address: str) -> None:
 def test_refuses_a_path_too_long_for_a_unix_socket() -> None:
     longest = "ipc:///" + "x" * (MAX_IPC_PATH - len("//media-out"))
     Endpoints.parse(longest)
-    with pytest.raises(ConfigError, match="longer than a Unix socket's path"):
+    with pytest.raises(ConfigError, match="too long for the path of a Unix socket"):
         Endpoints.parse(longest + "x")

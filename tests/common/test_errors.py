@@ -16,7 +16,7 @@ def test_what_the_system_says_of_a_file_is_passed_on() -> None:
 
 
 def test_a_directory_in_place_of_a_file_is_said_to_be_docker_s() -> None:
-    assert "Docker makes one" in unreadable(IsADirectoryError(errno.EISDIR, "Is a directory"))
+    assert "Docker creates one" in unreadable(IsADirectoryError(errno.EISDIR, "Is a directory"))
 
 
 def test_a_right_that_is_missing_is_said_with_whose_it_is_and_how_it_is_given() -> None:

@@ -12,14 +12,14 @@ from common.foreign_keys import _OF_CAMERA, _SECTIONS, foreign
 @pytest.mark.parametrize(
     ("at", "words"),
     [
-        (("streams",), ["this is go2rtc's", "here it is `cameras`", "`camshaft import FILE` converts"]),
-        (("paths",), ["this is MediaMTX's", "here it is `cameras`"]),
-        (("webrtcAdditionalHosts",), ["this is MediaMTX's", "here it is `media.advertise`"]),
-        (("runOnConnect",), ["this is MediaMTX's", "there is nothing like it here"]),
-        (("rtsp",), ["this is go2rtc's or MediaMTX's", "there is nothing like it here"]),
+        (("streams",), ["this is go2rtc's", "Camshaft calls it `cameras`", "`camshaft import FILE` converts"]),
+        (("paths",), ["this is MediaMTX's", "Camshaft calls it `cameras`"]),
+        (("webrtcAdditionalHosts",), ["this is MediaMTX's", "Camshaft calls it `media.advertise`"]),
+        (("runOnConnect",), ["this is MediaMTX's", "Camshaft has nothing like it"]),
+        (("rtsp",), ["this is go2rtc's or MediaMTX's", "Camshaft has nothing like it"]),
         (("mqtt",), ["this is Frigate's"]),
-        (("cameras", "door", "ffmpeg"), ["this is Frigate's", "here it is `url`"]),
-        (("cameras", "door", "sourceOnDemand"), ["this is MediaMTX's", "here it is `on_demand`"]),
+        (("cameras", "door", "ffmpeg"), ["this is Frigate's", "Camshaft calls it `url`"]),
+        (("cameras", "door", "sourceOnDemand"), ["this is MediaMTX's", "Camshaft calls it `on_demand`"]),
     ],
 )
 def test_a_key_of_another_program_is_told_its_name_here(at: tuple[str, ...], words: list[str]) -> None:

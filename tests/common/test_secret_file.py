@@ -39,5 +39,5 @@ def test_a_file_that_holds_none_is_named(file: Path, data: bytes, problem: str) 
 def test_a_file_that_cannot_be_read_is_named(file: Path) -> None:
     with pytest.raises(ConfigError, match=r"secret cannot be read: No such file"):
         read_secret(file, VARIABLE)
-    with pytest.raises(ConfigError, match="is no path"):
+    with pytest.raises(ConfigError, match="is not the path"):
         read_secret(Path("\0"), VARIABLE)

@@ -37,7 +37,7 @@ def test_values_take_the_place_of_variables(text: str, value: str) -> None:
 
 @pytest.mark.parametrize("text", ["${NONE}", "a ${USER} ${NONE} b", "${EMPTY}"])
 def test_a_variable_that_is_not_set_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match=r"the variable (NONE|EMPTY) is not set; set it, or write a default: \$\{"):
+    with pytest.raises(ValueError, match=r"the variable (NONE|EMPTY) is not set; set it, or give a default: \$\{"):
         substituted(text, ENVIRON)
 
 

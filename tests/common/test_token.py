@@ -41,6 +41,6 @@ def test_a_wrong_character_is_seen_at_once(place: int, letter: str) -> None:
 
 @given(st.text() | st.text().map(lambda text: PREFIX + text) | st.integers(0, 90).map(lambda n: str(TOKEN)[:n]))
 def test_anything_else_is_refused_without_repeating_it(text: str) -> None:
-    with pytest.raises(ProtocolError, match="copy all that `camshaft token worker` printed") as caught:
+    with pytest.raises(ProtocolError, match="copy everything that `camshaft token worker` printed") as caught:
         WorkerToken.parse(text)
     assert len(str(caught.value)) < 100

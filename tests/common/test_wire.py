@@ -115,7 +115,7 @@ def test_a_broker_that_tells_of_no_version_is_not_waited_for_by_who_speaks_no_fi
     assert not agreement.hopeless
     agreement.reported(10.0 + SILENT_FOR)
     assert agreement.hopeless
-    assert "tells of no wire version" in agreement.problem
+    assert "names no wire version" in agreement.problem
     ours = Agreement(UNTOLD)
     for now in (10.0, 100.0):
         ours.reported(now)

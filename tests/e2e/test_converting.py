@@ -25,10 +25,10 @@ KEPT = 10.0  # seconds, the default of keep_after
 H265 = picture("x265enc tune=zerolatency speed-preset=ultrafast key-int-max=50 bitrate=800 ! rtph265pay")
 MJPEG = f"{picture('jpegenc ! rtpjpegpay')} {PCMU}"
 NOTHING_CONVERTS = {
-    "H.265": "The camera sends H.265, which this browser cannot play as it comes, and nothing converts it: start a "
+    "H.265": "The camera sends H.265, which this browser cannot play, and nothing converts it: start a "
     "transcode process (camshaft transcode), or use another browser.",
-    "Motion JPEG": "The camera's picture cannot be shown: browsers do not take Motion JPEG, and no transcode worker "
-    "runs that would convert it.",
+    "Motion JPEG": "The camera's picture cannot be shown: browsers do not play Motion JPEG, and no transcode "
+    "worker is running to convert it.",
 }
 
 
@@ -95,7 +95,7 @@ async def test_where_nothing_is_converted_the_sound_plays_and_the_picture_says_w
             assert await viewing.loudest_hz() == pytest.approx(TONE, rel=0.02)
         h265, jpeg = await asked(running, "/api/cameras")
         assert (jpeg["state"], jpeg["failed"]) == ("no_picture", True)
-        some = "only browsers that take H.265 show it, as no transcode worker runs"
+        some = "only browsers that take H.265 can play it, because no transcode worker is running"
         assert h265["sentence"] == f"The camera is playing; {some}."
         overview = await chromium.context.new_page()
         await overview.goto(running.url)

@@ -142,8 +142,8 @@ async def test_twenty_viewers_lose_nothing_while_cameras_tokens_and_the_certific
 
         running.config = {**changed, "media": {"listen": "127.0.0.1"}}
         running.write()
-        await until(lambda: lines(running, "that take a restart"), "nobody says that a restart is needed")
-        assert [line["settings"] for line in lines(running, "that take a restart")] == ["media.listen"]
+        await until(lambda: lines(running, "need a restart"), "nobody says that a restart is needed")
+        assert [line["settings"] for line in lines(running, "need a restart")] == ["media.listen"]
 
         await asyncio.sleep(PLAYS_ON)
         nobody_lost(crowd.end())
@@ -188,11 +188,11 @@ async def test_processes_that_die_while_the_file_has_a_mistake_begin_with_what_w
     await until_playing(running, "door")
     good = (running.directory / "camshaft.yaml").read_text()
     (running.directory / "camshaft.yaml").write_text(good.replace("egress:", "egres:"))
-    await until(lambda: lines(running, "configuration has a mistake, and nothing"), "the mistake is not told")
+    await until(lambda: lines(running, "configuration has a mistake; nothing"), "the mistake is not told")
     before = running.pids()
     for role in ("broker", "ingest", "egress"):
         running.kill(role)
-    await until(lambda: len(lines(running, "that of before is used")) >= 3, "not everybody has begun anew")
+    await until(lambda: len(lines(running, "the previous one stays in use")) >= 3, "not everybody has begun anew")
     await running.ready()
     await until_playing(running, "door")
     assert all(running.pids()[role] != before[role] for role in ("broker", "ingest", "egress"))

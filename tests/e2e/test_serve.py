@@ -139,7 +139,7 @@ def test_hang_up_ends_none_of_its_processes(cluster: Command) -> None:
     family = cluster.family()
     for process in family:
         process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "configuration read again, and nothing has changed" in cluster.stderr, "it has not said so")
+    wait_until(lambda: "configuration read again; nothing has changed" in cluster.stderr, "it has not said so")
     assert cluster.family() == family
 
 
@@ -204,7 +204,7 @@ def test_a_second_one_that_is_tried_out_takes_what_is_free_and_says_so(tmp_path:
         with Command(directories[1], "serve", "--demo-if-none", environ=third) as refused:
             assert refused.process.wait(BOUND) == 2
             another = same_store.with_name("camshaft-2.db")
-            assert f"{same_store} is in use by another cluster; type CAMSHAFT_STORE_PATH={another}" in refused.stderr
+            assert f"{same_store} is in use by another cluster; put CAMSHAFT_STORE_PATH={another}" in refused.stderr
 
 
 @pytest.mark.parametrize(

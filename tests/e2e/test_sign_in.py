@@ -45,7 +45,7 @@ async def test_from_the_first_start_to_a_viewer_who_is_thrown_out(
     await expect(page).to_have_url(re.compile("/sign-in$"))
     await expect(page.get_by_text("printed a link")).to_be_visible()
     await sign_in(page, *ANNA)
-    await expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
+    await expect(page.get_by_role("alert")).to_have_text("The name or password is wrong.")
 
     await page.goto("about:blank")
     await page.goto(link[0])

@@ -39,9 +39,9 @@ OPEN, NONE = Path(), Path(udp="dropped")
 # What the network does to a viewer on it, down and up; the link, and a word of the sentence or of what to do.
 NETWORKS = {
     "UDP is blocked, and TCP is off": (NONE, NONE, "way_in", "media.tcp: off"),
-    "nothing gets out of the server": (NONE, OPEN, "way_out", "our answers do not arrive"),
+    "nothing gets out of the server": (NONE, OPEN, "way_out", "our answers do not get back"),
     "a tunnel loses large packets": (Path(largest=576), OPEN, "handshake", "MTU"),
-    "a line with a small MTU": (Path(largest=1_000), OPEN, "path", "of those larger than about"),
+    "a line with a small MTU": (Path(largest=1_000), OPEN, "path", "none larger than about"),
 }
 ALL = 10
 CAMERAS = {
@@ -115,7 +115,7 @@ async def test_one_call_names_the_broken_link(
             async with asyncio.timeout(PATIENCE):
                 while not (await asked(running, "cameras/jpeg"))["tracks"]:  # noqa: ASYNC110 - it has to be asked
                     await asyncio.sleep(0.1)
-            await refused(running, browser, "jpeg", "codec", "no transcode worker runs")
+            await refused(running, browser, "jpeg", "codec", "no transcode worker is running")
             for name, (down, up, broken, words) in NETWORKS.items():
                 print(name, end=": ")
                 link.change(down=down, up=up)

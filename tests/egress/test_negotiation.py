@@ -97,7 +97,7 @@ def test_formats_without_any_parameter_are_taken() -> None:
 def test_a_browser_without_h264_is_told_what_it_lacks() -> None:
     offer = BROWSER.offer().replace("H264/90000", "VP9/90000")
     for tracks in ([h264(HIGH)], [h264(HIGH), Track(Kind.AUDIO, "PCMU", 8_000, problem="no")]):
-        with pytest.raises(RequestError, match=r"H\.264 is missing in the browser: .*OpenH264") as caught:
+        with pytest.raises(RequestError, match=r"The browser lacks H\.264: .*OpenH264") as caught:
             negotiate(offer, tracks)
         assert caught.value.status == 406
     with pytest.raises(RequestError) as caught:
@@ -133,7 +133,7 @@ def test_what_the_viewer_does_not_take_is_converted() -> None:
     assert sections(*tracks) == [(["H264"], True, True), (["opus"], True, True)]
 
 
-L16 = Track(Kind.AUDIO, "L16", 16_000, convert="browsers do not take uncompressed sound (L16)")
+L16 = Track(Kind.AUDIO, "L16", 16_000, convert="browsers do not play uncompressed sound (L16)")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from rigs.browser import Browser
 
 PCMU = Track(Kind.AUDIO, "PCMU", 8_000)
 H264 = Track(Kind.VIDEO, "H264", 90_000, profile="42e01f")
-JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not play Motion JPEG")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_stream_without_sound_begins_with_that_of_the_other() -> None:
     offer = Offer("s", "door/sub", Browser().offer(), (H264,), (), "", "door", (H264, PCMU))
     camera, agreed = negotiated(offer)
     assert promised(agreed, camera, "door") == {Kind.VIDEO: "door/sub", Kind.AUDIO: "door"}
-    aac = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not take AAC")
+    aac = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not play AAC")
     _, agreed = negotiated(dataclasses.replace(offer, other_tracks=(H264, aac), convertible=tuple(Kind)))
     assert promised(agreed, camera, "door")[Kind.AUDIO] == "door/opus"
 

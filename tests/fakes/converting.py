@@ -7,9 +7,9 @@ from common.media import Kind, Track
 from tests.fakes.stage import Stage, camera, sent, stream
 
 H265 = Track(Kind.VIDEO, "H265", 90_000)
-JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not play Motion JPEG")
 B_FRAMES = Track(Kind.VIDEO, "H264", 90_000, convert="it has B-frames, which browsers show in the wrong order")
-AAC = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not take AAC")
+AAC = Track(Kind.AUDIO, "AAC", 16_000, convert="browsers do not play AAC")
 PICTURE, SOUND = "door/h264", "door/opus"
 
 

@@ -243,7 +243,7 @@ async def test_an_error_of_our_own_is_logged_and_retried(
         patch.setattr(camera_module, "connected", broken)
         async with FakeCamera() as fake, Pulled(fake.url) as pulled:
             report = await pulled.reached(CameraState.MALFORMED)
-            assert "Camshaft failed on its own" in report.detail
+            assert "Camshaft itself failed" in report.detail
             patch.undo()
             await pulled.watch(5)
     assert [event["log_level"] for event in log if event["event"] == "unexpected error"] == ["error"]

@@ -93,7 +93,7 @@ async def test_a_camera_that_took_a_digest_is_not_sent_the_password_later() -> N
         camera.challenges = [Challenge.basic("camera")]
         camera.drop()
         report = await pulled.reached(CameraState.UNAUTHORIZED)
-    assert "asks for the password itself (Basic)" in report.detail
+    assert "now asks for the plain password (Basic)" in report.detail
     sent = [value for request in camera.requests for value in request.headers.all("Authorization")]
     assert sent
     assert not any(value.startswith("Basic") for value in sent)

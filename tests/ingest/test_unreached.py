@@ -18,7 +18,7 @@ from ingest.unreached import unreached, unresolved
         (ConnectionRefusedError(), CameraState.CONNECTION_REFUSED, "10.0.0.9 port 554"),
         (TimeoutError(), CameraState.UNREACHABLE, "did not answer within 5 s; check its power"),
         (errno.EHOSTUNREACH, CameraState.UNREACHABLE, "No route to host; check its power"),
-        (errno.ENETUNREACH, CameraState.UNREACHABLE, "this server has no way to that network"),
+        (errno.ENETUNREACH, CameraState.UNREACHABLE, "this server has no route to that network"),
         (errno.EPERM, CameraState.UNREACHABLE, "a firewall on this server"),
         (errno.ENOBUFS, CameraState.UNREACHABLE, "10.0.0.9 port 554: No buffer space"),
         (ConnectionResetError(), CameraState.CLOSED, "while connecting"),

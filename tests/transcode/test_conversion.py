@@ -180,7 +180,7 @@ async def test_a_converter_that_fails_is_made_anew_and_said_to_be() -> None:
         await made.until(lambda: len(made.batches) == 2)
     assert len(made.converters) == 2
     assert made.converters[1].seen == [(b"new", True)]
-    assert "MemoryError" in str(made.log.of("a converter failed and is made anew"))
+    assert "MemoryError" in str(made.log.of("a converter failed; making a new one"))
 
 
 async def test_a_closed_conversion_publishes_nothing_more() -> None:

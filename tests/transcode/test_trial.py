@@ -36,7 +36,7 @@ def test_hardware_that_is_not_there_says_so() -> None:
 
 def test_an_encoder_that_makes_no_keyframes_where_they_are_asked_for_is_found_out() -> None:
     careless = replace(SOFTWARE, settings=(*SOFTWARE.settings, ("x264-params", f"keyint={KEYFRAME_AT // 2}")))
-    assert tried(careless).problem == "it makes no keyframe where one is asked for"
+    assert tried(careless).problem == "it makes no keyframe when asked for one"
 
 
 def test_an_encoder_that_holds_pictures_back_is_found_out() -> None:

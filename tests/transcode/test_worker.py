@@ -32,8 +32,8 @@ from transcode.worker import Transcoder, run
 
 NODE = "transcode-1"
 DOOR, PICTURE, SOUND = Rendition("door"), Rendition("door/h264"), Rendition("door/opus")
-JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take Motion JPEG")
-PCM = Track(Kind.AUDIO, "L16", 48_000, 2, convert="browsers do not take uncompressed sound (L16)")
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not play Motion JPEG")
+PCM = Track(Kind.AUDIO, "L16", 48_000, 2, convert="browsers do not play uncompressed sound (L16)")
 
 
 @asynccontextmanager

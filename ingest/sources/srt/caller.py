@@ -91,13 +91,15 @@ def session_of(query: str) -> Session:
     parts = (part.partition("=") for part in query.split("&") if part)
     given = {unquote(name).lower(): unquote(value) for name, _, value in parts}  # as libsrt has it: a + is one
     if given.pop("mode", "caller") != "caller":
-        raise CameraError(CameraState.INVALID_URL, "it is called (mode=caller); a listener of ours is not provided for")
+        raise CameraError(
+            CameraState.INVALID_URL, "Camshaft connects to it (mode=caller); other modes are not supported"
+        )
     length = _number(given, "pbkeylen", 16)
     passphrase = given.pop("passphrase", "")
     latency = _number(given, "latency", LATENCY_MS)
     name = given.pop("streamid", "")
     if given:
-        raise CameraError(CameraState.INVALID_URL, f"{min(given)} is not known behind the ?; known are {_KNOWN}")
+        raise CameraError(CameraState.INVALID_URL, f"{min(given)} is not known after the ?; known are {_KNOWN}")
     if passphrase and len(passphrase) not in PASSPHRASE:
         raise CameraError(CameraState.INVALID_URL, "a passphrase of SRT has 10 to 79 characters")
     if length not in LENGTHS:
@@ -121,5 +123,5 @@ def _number(given: Mapping[str, str], name: str, default: int) -> int:
     assert isinstance(given, dict)
     text = given.pop(name, str(default))
     if not text.isdecimal() or len(text) > 9:
-        raise CameraError(CameraState.INVALID_URL, f"{name} behind the ? is no number")
+        raise CameraError(CameraState.INVALID_URL, f"{name} after the ? is not a number")
     return int(text)

@@ -48,7 +48,7 @@ class Keys:
         try:
             keys = aes_key_unwrap(self._wrapping(salt, length), wrapped)
         except InvalidUnwrap:
-            raise ProtocolError("the keys of SRT are of another passphrase") from None
+            raise ProtocolError("the SRT keys belong to another passphrase") from None
         self._salt = salt
         for number, kind in enumerate(each for each in (EVEN, ODD) if which & each):
             self._keys[kind] = keys[number * length : (number + 1) * length]

@@ -29,15 +29,15 @@ ROUND_TRIP = 0.1  # seconds, until one was measured
 _REJECTIONS = {
     1002: (CameraState.REJECTED, "it refuses the connection"),
     1003: (CameraState.FULL, "it has no room for another connection"),
-    1005: (CameraState.FULL, "it has as many connections as it takes"),
+    1005: (CameraState.FULL, "it has as many connections as it accepts"),
     1008: (CameraState.CLOSED, "it is closing"),
     1010: (CameraState.UNAUTHORIZED, "the passphrase is wrong"),
     1011: (CameraState.UNAUTHORIZED, "one side encrypts and the other does not: give ?passphrase=, or leave it out"),
     1400: (CameraState.REJECTED, "it does not understand the stream id"),
     1401: (CameraState.UNAUTHORIZED, "it wants other credentials in the stream id"),
     1402: (CameraState.FULL, "it is overloaded"),
-    1403: (CameraState.UNAUTHORIZED, "it forbids the stream of that id"),
-    1404: (CameraState.NOT_FOUND, "it has no stream of that id"),
+    1403: (CameraState.UNAUTHORIZED, "it forbids the stream with that id"),
+    1404: (CameraState.NOT_FOUND, "it has no stream with that id"),
     1409: (CameraState.FULL, "the stream is in use"),
 }
 
@@ -196,7 +196,7 @@ class Session:
         payload = data.payload
         if data.key:
             if self._keys is None:
-                raise CameraError(CameraState.UNAUTHORIZED, "what comes is encrypted: give ?passphrase= in the URL")
+                raise CameraError(CameraState.UNAUTHORIZED, "the stream is encrypted: add ?passphrase= to the URL")
             payload = self._keys.decrypt(payload, data.sequence, data.key)
         if not ahead:
             self._ready.append(payload)

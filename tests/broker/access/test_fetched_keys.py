@@ -106,7 +106,7 @@ def test_keys_that_come_without_tls_are_told_of(address: str, lines: int, monkey
     monkeypatch.setattr(keys, "log", log)
     FetchedKeys(address, JwtConfig(jwks=address), Time())
     assert [event for event, _ in log.lines] == [
-        "keys are fetched without TLS: whoever is on the way can sign tokens as well"
+        "keys are fetched without TLS: anyone on the way can sign tokens too"
     ] * lines
 
 

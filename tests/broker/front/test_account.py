@@ -46,7 +46,7 @@ async def test_the_first_start_makes_an_admin_by_its_link(tmp_path: Path, capfd:
         refused = await anna.post("/api/first-admin", json=form | {"code": "guess"})
         problem = await refused.json()
         assert (refused.status, problem["code"]) == (403, "wrong_code")
-        assert "the log has that of the last one" in problem["detail"]
+        assert "the log has the link of the latest one" in problem["detail"]
         assert (await (await anna.get("/api/login")).json())["first"]
         assert (await anna.post("/api/first-admin", json=form | {"password": "short"})).status == 422
         assert (await anna.post("/api/first-admin", json=form)).status == 204
@@ -93,7 +93,7 @@ async def test_who_signs_in_is_known_until_it_signs_out(broker: RunningBroker) -
         framed = {"Accept": "text/html", "Sec-Fetch-Dest": "iframe"}  # where the form may not be shown
         page = await ben.get("/watch/yard", headers=framed, allow_redirects=False)
         assert page.status == 401
-        assert "?token=TOKEN behind the address of the frame" in await page.text()
+        assert "?token=TOKEN to the address of the frame" in await page.text()
         assert (await ben.get("/sign-in")).status == 200
         answer = await sign_in(ben)
         assert answer.status == 204
@@ -112,7 +112,7 @@ async def test_who_signs_in_is_known_until_it_signs_out(broker: RunningBroker) -
 @pytest.mark.parametrize(("user", "password"), [("ben", "wrong"), ("nobody", "ben's password"), ("", ""), ("ben", "")])
 async def test_a_wrong_name_looks_like_a_wrong_password(broker: RunningBroker, user: str, password: str) -> None:
     answer = await sign_in(broker.http, user, password)
-    assert (answer.status, (await answer.json())["detail"]) == (403, "Name or password is wrong.")
+    assert (answer.status, (await answer.json())["detail"]) == (403, "The name or password is wrong.")
     assert COOKIE not in answer.cookies
 
 
@@ -136,7 +136,7 @@ async def test_a_phone_may_begin_a_name_with_a_capital(broker: RunningBroker) ->
         assert len(marks) == 2, "signed in, and known by the name that it has"
     form = {"user": "BEN", "password": "long enough", "cameras": ["*"]}
     async with broker.http.post("/api/users", json=form, headers=ROOT) as answer:
-        assert (answer.status, (await answer.json())["detail"]) == (409, "There is a user 'ben' already.")
+        assert (answer.status, (await answer.json())["detail"]) == (409, "There is already a user 'ben'.")
 
 
 async def test_names_that_one_user_may_be_meant_by_are_one_account_to_who_guesses(broker: RunningBroker) -> None:

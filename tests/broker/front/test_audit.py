@@ -88,7 +88,7 @@ async def test_each_sign_in_that_is_refused_has_a_line_with_its_reason(
     lines = log.of("sign-in refused")
     assert [line["user"] for line in lines] == ["ben"] * (FREE["address"] + 1)
     assert {line["address"] for line in lines} == {HERE}
-    assert lines[0]["reason"] == "Name or password is wrong."
+    assert lines[0]["reason"] == "The name or password is wrong."
     assert lines[-1]["reason"].startswith("Too many wrong passwords")
     assert "a guess" not in str(log.lines)
 
@@ -142,7 +142,7 @@ async def test_the_first_admin_and_who_only_guesses_its_link_are_lines(
         form = {"user": "anna", "password": "her password", "code": code}
         assert (await broker.http.post("/api/first-admin", json=form | {"code": "guess"})).status == 403
         assert (await broker.http.post("/api/first-admin", json=form)).status == 204
-    assert "of an earlier start" in said(log, "sign-in refused")["reason"]
+    assert "from an earlier start" in said(log, "sign-in refused")["reason"]
     assert said(log, "first admin made") == {"user": "anna", "address": HERE}
     assert code not in str(log.lines)
 

@@ -112,8 +112,8 @@ def weak(pair: Issued) -> Issued:
         (empty, r"http\.tls_cert: .*live\.crt holds no certificate in PEM form"),
         (swapped, r"http\.tls_cert: .*live\.key holds no certificate in PEM form"),
         (cut, r"http\.tls_key: the certificate in .*live\.crt and the key in .*live\.key cannot be used: one of them"),
-        (of_another, r"http\.tls_key: the key in .*another\.key is not that of the certificate in .*live\.crt"),
-        (encrypted, r"http\.tls_key: .*locked\.key is encrypted; take its password off: openssl pkey -in"),
+        (of_another, r"http\.tls_key: the key in .*another\.key does not match the certificate in .*live\.crt"),
+        (encrypted, r"http\.tls_key: .*locked\.key is encrypted; remove its password: openssl pkey -in"),
         (weak, r"http\.tls_key: .* cannot be used: ee key too small"),
     ],
 )
@@ -194,9 +194,9 @@ def test_half_a_pair_keeps_the_old_one_and_says_so_once(authority: Authority, li
     for _ in range(5):
         found.look()
     assert found.context is before
-    told = log.of("certificate has changed and cannot be used; the one before goes on")
+    told = log.of("certificate has changed but cannot be used; the previous one stays in use")
     assert len(told) == 1
-    assert "is not that of the certificate" in told[0]["reason"]
+    assert "does not match the certificate" in told[0]["reason"]
     live.key.write_bytes(new.key.read_bytes())
     found.look()
     found.look()
@@ -210,7 +210,7 @@ def test_a_pair_that_goes_away_and_comes_back_is_no_harm(live: Issued, log: Reco
     for _ in range(3):
         found.look()
     assert found.context is before
-    assert len(log.of("certificate has changed and cannot be used; the one before goes on")) == 1
+    assert len(log.of("certificate has changed but cannot be used; the previous one stays in use")) == 1
     away.rename(live.cert)
     found.look()
     found.look()
@@ -241,7 +241,7 @@ def test_what_changes_while_it_is_read_is_waited_for(
 def test_an_expired_certificate_is_used_and_told_of(authority: Authority, log: Recorder) -> None:
     pair = authority.issue("late", days=-1)
     Certificate(pair.cert, pair.key).remind(time.time())
-    assert len(log.of("certificate has expired: browsers do not take it")) == 1
+    assert len(log.of("certificate has expired: browsers reject it")) == 1
 
 
 def test_the_end_of_a_certificate_is_spoken_of_once_a_day_until_there_is_another(
@@ -254,7 +254,7 @@ def test_the_end_of_a_certificate_is_spoken_of_once_a_day_until_there_is_another
     for now in (end - SOON - 1, end - SOON, end - SOON + 1, end - SOON + day, end - 1, end, end - 1 + day):
         found.remind(now)
     assert len(log.of("certificate expires soon; whatever renews it may have failed")) == 3
-    assert len(log.of("certificate has expired: browsers do not take it")) == 1
+    assert len(log.of("certificate has expired: browsers reject it")) == 1
     overwrite(live, authority.issue("new", days=900))
     found.look()
     found.look()

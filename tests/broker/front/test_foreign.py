@@ -21,7 +21,7 @@ from tests.fakes.cost import assert_linear
         ("/rtc/v1/whep/?app=live&stream=door", "WHEP at /whep/CAMERA"),
         ("/app/door?direction=whep", "WHEP at /whep/CAMERA"),
         ("/app/door?transport=tcp&direction=whep", "WHEP at /whep/CAMERA"),
-        ("/door/whip", "nobody can send a picture"),
+        ("/door/whip", "nobody can send video"),
         ("/stream.html?src=door&mode=webrtc", "/watch/CAMERA"),
         ("/api/ws?src=door", "/watch/CAMERA"),
         ("/door/index.m3u8", "there is no HLS"),

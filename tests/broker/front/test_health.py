@@ -73,7 +73,8 @@ async def test_not_ready_while_every_egress_is_full(broker: RunningBroker) -> No
         other.report(full=True)
         await broker.until("/readyz", lambda health: health["status"] == "not ready")
         sentence = (
-            "Every egress process is full: limits.egress_viewers, limits.egress_load or limits.free_memory is reached."
+            "Every egress process is full: it has reached limits.egress_viewers, limits.egress_load or "
+            "limits.free_memory."
         )
         assert await ready(broker) == (503, [sentence])
 
@@ -164,6 +165,8 @@ async def test_a_disk_that_is_full_is_seen_before_somebody_needs_it(small_disk: 
         with pytest.raises(OSError, match="No space left"):
             fill(filler)
         health = await broker.until("/readyz", lambda health: health["status"] != "ready")
-        assert health["reasons"] == ["The camera store cannot be written, as if its disk were full; the log says why."]
+        assert health["reasons"] == [
+            "The camera store cannot be written, perhaps because the disk is full; the log says why."
+        ]
         filler.unlink()
         await broker.until("/readyz", lambda health: health["status"] == "ready")

@@ -83,7 +83,7 @@ async def test_a_picture_that_cannot_be_played_is_a_failure_with_the_reason_in_i
         assert message["sentence"] == f"{sentence}: video: {problem}."
         ingest.show("door", CameraState.PLAYING, tracks=(Track(MediaKind.VIDEO, "H265", 90_000),))
         message = await page.next("camera")
-        some = "only browsers that take H.265 show it, as no transcode worker runs"
+        some = "only browsers that take H.265 can play it, because no transcode worker is running"
         assert (message["sentence"], message["for_all"]) == (f"The camera is playing; {some}.", False)
 
 

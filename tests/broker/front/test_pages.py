@@ -71,8 +71,8 @@ NAVIGATION = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     ("path", "headers", "status", "sentence"),
     [
         ("/nowhere", {}, 404, "There is nothing at this address."),
-        ("/", {"X-Forwarded-For": "192.0.2.7"}, 403, "This server is open to whoever uses its machine"),
-        ("/watch/door", {"Host": "cams.example"}, 421, "name it with --http-hosts"),
+        ("/", {"X-Forwarded-For": "192.0.2.7"}, 403, "This server is open to everyone on its machine"),
+        ("/watch/door", {"Host": "cams.example"}, 421, "add the name to http.hosts"),
     ],
 )
 async def test_a_browser_that_gets_no_page_shows_a_sentence_and_no_json(

@@ -85,7 +85,7 @@ async def test_of_a_user_that_loses_a_camera_the_others_play_on(
     await egress.until(lambda: hall in told_to_leave(egress))
     await asyncio.sleep(3 * rights.INTERVAL)
     assert yard not in told_to_leave(egress)
-    (line,) = log.of("session ended, its right is gone")
+    (line,) = log.of("session ended because its right is gone")
     assert (line["who"], line["camera"], line["session"]) == ("user:ben", "hall", public_name(hall))
     assert (await ben.post("/whep/hall", data=OFFER, headers=SDP)).status == 403
 
@@ -136,4 +136,4 @@ async def test_a_session_that_a_page_owns_is_told_why_it_ends(
             while said[-1]["type"] != "close":
                 said.append(await socket.receive_json())
     assert said[-1]["reason"] == EndReason.NO_RIGHT
-    assert said[-1]["sentence"] == "The right to watch this camera was taken back."
+    assert said[-1]["sentence"] == "Your right to watch this camera was revoked."

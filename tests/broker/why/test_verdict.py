@@ -68,7 +68,7 @@ CASES = {
     ),
     "the same by WHEP": ({"report": connected(round_trip=None, datagram=480), "page": None}, Link.PATH, "a small MTU"),
     "a tunnel's MTU, and the path is left alone": (
-        {"report": connected(datagram=480, waiting="for the viewer's path, which seems stuck"), "page": None},
+        {"report": connected(datagram=480, waiting="for the viewer's path, which seems to be stuck"), "page": None},
         Link.PATH,
         "a small MTU",
     ),
@@ -88,7 +88,7 @@ CASES = {
     ),
     "camera without keyframes": ({"report": connected(packets=0, waiting="for a keyframe")}, Link.CAMERA, "keyframe"),
     "camera stands still": ({"report": connected(waiting="for the camera")}, Link.CAMERA, "sends nothing"),
-    "camera with sound alone": ({"seen": seen(video="")}, Link.CAMERA, "sound alone"),
+    "camera with only sound": ({"seen": seen(video="")}, Link.CAMERA, "only sound"),
     "no converter": ({"seen": seen(video="H265"), "report": connected(video="not negotiated")}, Link.CODEC, "H265"),
     "no codec at all": (
         {"report": None, "refused": True, "over": True, "code": "no_usable_codec", "reason": "No codec."},
@@ -170,11 +170,15 @@ CASES = {
     "no way chosen": (
         {"report": connecting(*OURS, heard=("8.8.8.8:5000",), handshake=Handshake.DONE)},
         Link.HANDSHAKE,
-        "chosen no way",
+        "chose no path",
     ),
     "media dropped": ({"page": page(octets=0)}, Link.PATH, "nothing arrives"),
-    "line too lossy": ({"page": page(octets=9, received=0)}, Link.PATH, "no picture is whole"),
-    "line stuck": ({"report": connected(waiting="for the viewer's path, which seems stuck")}, Link.PATH, "streams.sub"),
+    "line too lossy": ({"page": page(octets=9, received=0)}, Link.PATH, "no picture is complete"),
+    "line stuck": (
+        {"report": connected(waiting="for the viewer's path, which seems to be stuck")},
+        Link.PATH,
+        "streams.sub",
+    ),
     "decoder missing": ({"page": page(octets=9, received=7)}, Link.BROWSER, "cannot decode"),
     "it has just begun": ({"at": 11.0, "report": connecting(*OURS)}, Link.NONE, "connecting for 1.0 s"),
     "it did not wait": (
@@ -182,10 +186,10 @@ CASES = {
         Link.NONE,
         "left after 1.0 s",
     ),
-    "player by WHEP": ({"page": None}, Link.NONE, "arrive: its receiver reports 3 as lost"),
+    "player by WHEP": ({"page": None}, Link.NONE, "arrived: its receiver reports 3 as lost"),
     "player by WHEP just joined": ({"page": None, "at": 13.0, "report": connected(round_trip=None)}, Link.NONE, "900"),
     "player by WHEP without media": ({"page": None, "report": connected(round_trip=None)}, Link.PATH, "MTU"),
-    "player by WHEP on a bad line": ({"page": None, "report": connected(lost=400)}, Link.PATH, "400 as lost"),
+    "player by WHEP on a bad line": ({"page": None, "report": connected(lost=400)}, Link.PATH, "400 of them as lost"),
     "player by WHEP without a decoder": ({"page": None, "report": connected(plis=9)}, Link.BROWSER, "cannot decode"),
     "player by WHEP that was idle": ({"page": None, "report": connected(packets=0)}, Link.NONE, "0 packets"),
     "page by its own port": (

@@ -103,8 +103,8 @@ def test_many_streams_take_time_in_proportion() -> None:
         ),
         ({"streams": {"a": "rtsp://u:hunter2@h/a b"}}, "a: rtsp://***@h/a b: must be rtsp://host"),
         ({"streams": {"a": "rtsp://h/" + "x" * 3_000}}, "characters"),
-        ({"streams": {"a": None}}, "a: no source of it can be taken"),
-        ({"cameras": {"a": {"ffmpeg": {"inputs": [{"path": 5}, {}, "x"]}}}}, "a: has no input that can be taken"),
+        ({"streams": {"a": None}}, "a: none of its sources can be used"),
+        ({"cameras": {"a": {"ffmpeg": {"inputs": [{"path": 5}, {}, "x"]}}}}, "a: has no input that can be used"),
     ],
 )
 def test_an_address_that_cannot_be_is_left_out_with_the_reason(document: dict[str, Any], left: str) -> None:

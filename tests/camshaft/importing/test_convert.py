@@ -136,7 +136,7 @@ def test_go2rtc(tmp_path: Path) -> None:
         "printer: a source of the kind exec:",
         "bell: a source of the kind homekit:",
         "over WebSocket",
-        "nothing: no source",
+        "nothing: none of its sources",
     ):
         assert words in left
     assert "api: not looked at" in left
@@ -172,15 +172,15 @@ def test_mediamtx(tmp_path: Path) -> None:
     assert config.http.turn_secret == "of $ all TURN servers"
     left = "\n".join(found.left_out)
     for words in (
-        "obs: waits for somebody",
+        "obs: waits for a publisher",
         "~^room",
-        "all_others: stands for many",
-        "whep: whep://10.0.0.9/live is no address",
-        "pi: is that machine's own camera",
-        "elsewhere: leads players elsewhere",
+        "all_others: matches many",
+        "whep: whep://10.0.0.9/live is not the address",
+        "pi: is a camera inside that machine",
+        "elsewhere: redirects players",
     ):
         assert words in left
-    assert left.count("its secret is another one than before") == 2
+    assert left.count("its secret differs from the one before") == 2
     assert "turn:bare.example.org: it has no user and password" in left
     assert "hls, webrtcAddress: not looked at" in left
     assert "hunter2" not in left + written
@@ -198,8 +198,8 @@ def test_frigate(tmp_path: Path) -> None:
     assert door.name == 'Front "door"'
     assert config.media.advertise == ("192.0.2.7",)
     left = "\n".join(found.left_out)
-    assert "garage: is switched off there" in left
-    assert "usb: a device of that machine; a camera here may have the url device:///dev/video0" in left
+    assert "garage: is disabled there" in left
+    assert "usb: a device on that machine; here a camera can have the url device:///dev/video0" in left
     assert "mqtt, detectors, version: not looked at" in left
 
 
@@ -254,9 +254,9 @@ streams:
     config, found, _ = taken(text, tmp_path)
     assert list(config.cameras) == ["turned", "told"]
     assert found.left_out == [
-        "turned, rotate: no option of a camera here",
-        "told, header: no option of a camera here",
-        "clip: a file of that machine; a camera here may have the url file:///media/clip.mp4, see docs/sources.md",
+        "turned, rotate: not an option of a camera here",
+        "told, header: not an option of a camera here",
+        "clip: a file on that machine; here a camera can have the url file:///media/clip.mp4, see docs/sources.md",
         "door: a source of the kind onvif: is not known here; the camera's rtsp:// address is what to look for",
     ]
 
@@ -276,7 +276,7 @@ cameras:
         "rtsp://10.0.0.3/main",
         "rtsp://10.0.0.3/sub",
     )
-    assert "yard is a stream of Frigate itself" in found.left_out[0]
+    assert "yard is a stream from Frigate itself" in found.left_out[0]
 
 
 @pytest.mark.parametrize("host", ["192.168.1.9", "frigate", "u:p@nvr.lan", "localhost"])

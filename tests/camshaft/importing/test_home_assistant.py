@@ -73,4 +73,4 @@ camera front:
         "a": "rtsp://1001:123456@10.0.0.1/cam/realmonitor@1",
         "b": "rtsp://10.0.0.2/x",
     }
-    assert found.left_out == ["c: its login stands in another file (!secret p); write it into this one"]
+    assert found.left_out == ["c: its login is in another file (!secret p); write it into this one"]

@@ -94,7 +94,7 @@ def test_programs_are_started_also_when_the_nursery_is_gone(cluster: Callable[..
     serve.process.terminate()
     code, _, err = serve.end()
     assert code == 0
-    assert [line["event"] for line in logged(err)].count("the nursery is gone: processes share no memory any more") == 1
+    assert [line["event"] for line in logged(err)].count("the nursery is gone: processes no longer share memory") == 1
 
 
 def test_a_nursery_that_is_gone_is_followed_by_another(

@@ -76,7 +76,7 @@ def test_program_that_cannot_start_ends_everything_with_its_exit_code_and_messag
     code, out, err = serve.end()
     assert (code, out) == (exit_code, "")
     assert message in err
-    assert "camshaft: egress-0 cannot start (its own message is above); everything else is stopped.\n" in err
+    assert "camshaft: egress-0 cannot start (see its own message above); everything else is stopped.\n" in err
     assert ("--http-listen" in err) is (exit_code == 3)
     assert len(serve.pids("egress-0")) == 1
 
@@ -107,7 +107,7 @@ def test_program_that_worked_once_is_not_given_up(
 
 
 def hung(err: str) -> list[str]:
-    return [line["program"] for line in logged(err) if line["event"] == "process hangs and is killed"]
+    return [line["program"] for line in logged(err) if line["event"] == "process hangs; killing it"]
 
 
 def test_what_is_stopped_or_blocked_is_killed_and_started_again_and_the_others_stay(

@@ -86,7 +86,7 @@ async def test_a_refusal_is_an_error_with_the_brokers_sentence(context, cluster:
         for token, sentence in (
             (cluster.token(Role.EGRESS, expires=time.time() - 1), "has expired"),
             (cluster.token(Role.INGEST), "is for ingest workers"),
-            (cluster.token(Role.EGRESS, uses=0), "as often as it may be"),
+            (cluster.token(Role.EGRESS, uses=0), "as often as it allows"),
         ):
             with pytest.raises(ConfigError, match=rf"cluster\.token: .*{sentence}.*camshaft token worker") as caught:
                 await keys(context, cluster.endpoints.address, token=token)
@@ -136,7 +136,7 @@ class TestKeyFile:
 
 
 def test_a_token_that_is_none_is_an_error_of_the_configuration() -> None:
-    with pytest.raises(ValueError, match="copy all that `camshaft token worker` printed"):
+    with pytest.raises(ValueError, match="copy everything that `camshaft token worker` printed"):
         ClusterConfig(token="camshaft-x")
 
 

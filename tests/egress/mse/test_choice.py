@@ -10,8 +10,8 @@ from egress.mse.choice import check_renditions, renditions_for
 
 DOOR = CameraName("door")
 H264, H265 = Track(Kind.VIDEO, "H264", 90_000), Track(Kind.VIDEO, "H265", 90_000)
-JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not take JPEG")
-AAC = Track(Kind.AUDIO, "AAC", 48_000, 2, convert="browsers do not take AAC")
+JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not play JPEG")
+AAC = Track(Kind.AUDIO, "AAC", 48_000, 2, convert="browsers do not play AAC")
 PCMU, OPUS = Track(Kind.AUDIO, "PCMU", 8_000), Track(Kind.AUDIO, "opus", 48_000, 2)
 BOTH = (Kind.VIDEO, Kind.AUDIO)
 TAKES = ("H264", "AAC", "opus")

@@ -224,7 +224,7 @@ def test_it_ends_when_it_closes_breaks_falls_silent_or_talks_nonsense() -> None:
         assert not camera.acquire(camera.stream, Kind.VIDEO).watchers
     assert ended[:2] == ["closed by the viewer"] * 2
     assert "WebSocket" in ended[2]
-    assert ended[3:] == ["nothing was heard of it", "its connection broke: Broken pipe"]
+    assert ended[3:] == ["nothing was heard from it", "its connection broke: Broken pipe"]
     viewer = camera.viewer()
     viewer.sweep(CONNECT_TIMEOUT + 1)
     assert viewer.ended == "its connection was never handed over"
@@ -238,9 +238,9 @@ def test_who_says_more_than_any_page_is_sent_away_and_costs_others_nothing() -> 
         viewer.receive(_masked(Opcode.PONG, b""), float(second))
     assert not viewer.ended
     viewer.receive(_masked(Opcode.PING, b"") * 2_000, 1_000.0)
-    assert viewer.ended == "it says too much"
+    assert viewer.ended == "it sends too much"
     viewer.close("never mind")
-    assert browser.messages()[-1] == (Opcode.CLOSE, b"\x03\xf0it says too much")
+    assert browser.messages()[-1] == (Opcode.CLOSE, b"\x03\xf0it sends too much")
     assert len([each for each in browser.messages() if each[0] == Opcode.PONG]) <= SAID_BURST
 
 

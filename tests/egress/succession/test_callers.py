@@ -74,7 +74,7 @@ async def test_descriptors_that_are_no_sockets_are_answered_like_any_wrong_word(
         processes.stops[0].ask()
         await hear_all(channel)
         socket.send_fds(channel._socket, [encode(Ready(1, "successor"))], no_sockets)
-        await until(lambda: processes.log.of("the successor did not take over, and this goes on"))
+        await until(lambda: processes.log.of("the successor did not take over; this process continues"))
         channel.close()
         await still_gives(processes)
         await peer.close()
@@ -124,7 +124,7 @@ async def test_only_our_own_user_is_spoken_to(processes: Processes, monkeypatch:
             patched.setattr(channel_module.os, "geteuid", lambda: 12345)
             with pytest.raises(PermissionError):
                 connect(processes.path)
-            await until(lambda: processes.log.of("a process of another user came as successor"))
+            await until(lambda: processes.log.of("a process of another user connected as successor"))
         await still_gives(processes)
 
 
@@ -146,7 +146,7 @@ async def test_a_process_that_our_supervisor_did_not_start_is_sent_away(processe
         arguments = [sys.executable, "-c", CALLER, str(processes.path), HELLO.hex()]
         heard = await asyncio.to_thread(subprocess.call, arguments)
         assert heard == 0
-        assert processes.log.of("a process that is no successor was sent away")
+        assert processes.log.of("a process that is not a successor was turned away")
         await still_gives(processes)
 
 
@@ -183,7 +183,7 @@ async def test_a_successor_that_speaks_unasked_is_given_nothing(processes: Proce
         channel = await come(processes)
         await channel.send(Ready(1, "successor"))
         processes.stops[0].ask()
-        await until(lambda: processes.log.of("the successor did not take over, and this goes on"))
+        await until(lambda: processes.log.of("the successor did not take over; this process continues"))
         channel.close()
         await still_gives(processes)
         await peer.close()
@@ -201,7 +201,7 @@ async def test_after_a_hand_over_that_failed_at_its_end_another_may_come(
         with monkeypatch.context() as patched:
             patched.setattr(predecessor.words, "Go", lambda: Ready(1 << 70, "it cannot be said"))
             await channel.send(predecessor.words.Taken(1))
-            await until(lambda: processes.log.of("the successor did not take over, and this goes on"))
+            await until(lambda: processes.log.of("the successor did not take over; this process continues"))
         channel.close()
         await still_gives(processes)
         await peer.close()

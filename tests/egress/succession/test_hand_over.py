@@ -196,7 +196,7 @@ async def test_one_that_dies_in_the_middle_leaves_the_first_serving(processes: P
                 await channel.receive()
         channel.close()
         if dies != "ready":  # else it may be seen before it is told anything
-            await until(lambda: processes.log.of("the successor did not take over, and this goes on"))
+            await until(lambda: processes.log.of("the successor did not take over; this process continues"))
         broker.reports.clear()
         await broker.until(lambda: NODE in broker.reports)
         assert (processes.report.incarnation, len(processes.report.viewers)) == (first, 1)

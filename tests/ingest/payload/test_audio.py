@@ -36,7 +36,7 @@ def test_aac_that_is_announced_as_g711_is_not_played_and_said() -> None:
     for number in range(20):
         receive(track, adts(200 + number) + adts(120), number * 1_024)
     assert track.frames < 10, "the first of them are not known yet"
-    assert "comes as AAC" in track.track.warning
+    assert "arrives as AAC" in track.track.warning
     assert track.dropped == 18
     output.take(ARRIVAL_NS)
     for number in range(20, 30):

@@ -248,7 +248,7 @@ def test_without_a_sequence_parameter_set_one_sentence_says_so() -> None:
     for nals in encoded():
         camera.send([nal for nal in nals if kind(nal) != SPS])
     assert camera.units() == []
-    assert "its sequence parameter set never comes" in camera.format.hindrance
+    assert "its sequence parameter set never arrives" in camera.format.hindrance
     assert camera.format.unseen
 
 
@@ -362,7 +362,7 @@ def test_a_picture_that_is_to_be_turned_is_converted_and_says_so_to_the_decoder(
     turned = bytes.fromhex("4e012f0308000980")  # display orientation of 90 degrees, H.265 D.2.17
     at = next(number for number, nal in enumerate(sent[0]) if kind(nal) < 32)
     camera.send([*sent[0][:at], turned, *sent[0][at:]])
-    assert "turned" in camera.format.track.convert
+    assert "rotated" in camera.format.track.convert
     assert [nals for _, nals in camera.units()] == [[*sent[0][:at], turned, *sent[0][at:]]]
 
 

@@ -71,7 +71,7 @@ def test_played(text: str, track: Track, cls: type) -> None:
 
 
 def converted(kind: Kind, codec: str, rate: int, channels: int = 1, name: str = "") -> Track:
-    return Track(kind, codec, rate, channels, convert=f"browsers do not take {name or codec}")
+    return Track(kind, codec, rate, channels, convert=f"browsers do not play {name or codec}")
 
 
 @pytest.mark.parametrize(

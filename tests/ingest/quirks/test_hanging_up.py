@@ -100,7 +100,7 @@ async def test_a_port_that_answers_nothing_is_said_to_be_that(monkeypatch: pytes
     monkeypatch.setattr(session, "REPLY_TIMEOUT", 0.1)
     async with FakeCamera(rewrite=lambda _request, _response: None) as fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.UNANSWERED)
-        assert f"port {fake.port} takes the connection, and nothing answers RTSP there" in report.detail
+        assert f"port {fake.port} accepts the connection, but nothing there answers in RTSP" in report.detail
         assert "power" not in report.last_error
 
 

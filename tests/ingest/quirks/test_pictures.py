@@ -50,7 +50,7 @@ async def test_keyframes_without_their_parameter_sets_are_said_to_be_that(monkey
     fake = FakeCamera([h264_track([[nal for nal in unit if kind(nal) != 8] for unit in UNITS])])
     async with fake, Pulled(fake.url) as pulled:
         await pulled.until_report(lambda report: report.state is CameraState.NO_PICTURE)
-        assert "its PPS never comes" in pulled.camera.report.detail
+        assert "its PPS never arrives" in pulled.camera.report.detail
 
 
 @pytest.mark.parametrize("code", [b"\0\0\1", b"\0\0\0\1"])
@@ -97,7 +97,7 @@ async def test_aac_that_is_announced_as_g711_is_said() -> None:
     frame = Configuration.parse(bytes.fromhex("1188")).adts(300) + bytes(300)
     sound.units[:] = [[replace(packet, payload=frame) for packet in unit] for unit in sound.units]
     async with FakeCamera([h264_track(), sound]) as fake, Pulled(fake.url) as pulled:
-        await pulled.until(lambda: any("comes as AAC" in track.warning for track in pulled.camera.report.tracks))
+        await pulled.until(lambda: any("arrives as AAC" in track.warning for track in pulled.camera.report.tracks))
         await pulled.until(lambda: len(pulled.of("video")) > 10)
 
 

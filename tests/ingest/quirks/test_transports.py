@@ -94,7 +94,7 @@ async def test_another_address_than_the_camera_s_is_named(monkeypatch: pytest.Mo
     fake = FakeCamera(foreign_port=True, foreign_host="127.0.0.2", transports={"udp"})
     async with fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.SILENT)
-        assert "packets come from 127.0.0.2" in report.detail
+        assert "packets arrive over UDP from 127.0.0.2" in report.detail
         assert pulled.batches == []
 
 

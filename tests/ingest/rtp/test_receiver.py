@@ -245,7 +245,9 @@ def test_a_picture_of_which_packets_are_always_missing_is_said_and_is_not_there(
     session.feed(packets[2::2], spacing_ns=HOLD_NS)
     session.video.review()
     assert not session.video.stats.frames
-    assert re.match("(49|50)% of its packets never come, so no picture is whole", session.video.unpacking.hindrance)
+    assert re.match(
+        "(49|50)% of its packets never arrive, so no picture is complete", session.video.unpacking.hindrance
+    )
     assert session.video.unpacking.unseen
     session.feed(rtp_all(packetise(UNITS), sequence=len(packets) + 1), spacing_ns=HOLD_NS)
     session.video.review()

@@ -117,7 +117,7 @@ def test_where_nothing_is_published_because_most_never_comes_that_is_said() -> N
     track = Track()
     track.unpacking.review(0, 0)
     track.unpacking.review(10, 10)
-    assert track.unpacking.hindrance.startswith("50% of its packets never come")
+    assert track.unpacking.hindrance.startswith("50% of its packets never arrive")
     assert track.unpacking.unseen
     track.deliver(*PACKETS)
     track.unpacking.review(20, 20)

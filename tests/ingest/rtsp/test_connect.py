@@ -80,7 +80,7 @@ async def test_a_port_that_takes_connections_and_says_nothing(monkeypatch: pytes
         port = listener.getsockname()[1]
         error = await error_of(f"rtsp://127.0.0.1:{port}/live")
     assert error.state is CameraState.UNANSWERED
-    assert f"port {port} takes the connection, and nothing answers RTSP there" in error.detail
+    assert f"port {port} accepts the connection, but nothing there answers in RTSP" in error.detail
     assert "power" not in str(error)
 
 
@@ -91,7 +91,7 @@ async def test_a_port_that_takes_connections_and_says_nothing_of_tls(monkeypatch
         port = listener.getsockname()[1]
         error = await error_of(f"rtsps://127.0.0.1:{port}/live")
     assert error.state is CameraState.UNANSWERED
-    assert f"port {port} takes the connection, and nothing answers TLS there; write rtsp://" in error.detail
+    assert f"port {port} accepts the connection, but nothing there answers in TLS; write rtsp://" in error.detail
 
 
 async def test_second_address_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:

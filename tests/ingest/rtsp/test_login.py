@@ -75,7 +75,7 @@ def test_a_password_that_digest_refuses_where_basic_is_offered_too() -> None:
     both = unauthorized('Digest realm="cam", nonce="a"', 'Basic realm="cam"')
     talk = Talk()
     talk.answers["DESCRIBE"] = [both, both]
-    with pytest.raises(CameraError, match="refused by Digest, and the camera offers Basic too") as caught:
+    with pytest.raises(CameraError, match="Digest was refused, and the camera offers Basic too") as caught:
         talk.until(SessionState.PLAYING)
     assert caught.value.state is CameraState.UNAUTHORIZED
 

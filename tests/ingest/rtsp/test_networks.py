@@ -142,7 +142,7 @@ async def test_media_from_a_source_out_of_them_is_not_taken(
             return
         report = await pulled.reached(CameraState.SILENT)
         assert report.detail == (
-            "packets come from 127.0.0.2 over UDP, not from the camera; they are not taken "
+            "packets arrive over UDP from 127.0.0.2, not from the camera, and are not accepted "
             "(sources.networks allows 127.0.0.1/32)"
         )
         assert pulled.batches == []

@@ -106,7 +106,7 @@ async def test_another_failure_ends_the_attempts() -> None:
     ("transports", "words"),
     [
         ((Transport.TCP, Transport.UDP), "neither over TCP nor over UDP: set this stream of the camera to unicast"),
-        ((Transport.TCP,), "nothing but TCP was asked for"),
+        ((Transport.TCP,), "only TCP was asked for"),
     ],
 )
 async def test_where_every_transport_is_refused_it_is_said_what_to_set(

@@ -71,11 +71,11 @@ def test_a_pipeline_that_does_not_start_is_not_taken_for_a_crowd_alone() -> None
 @pytest.mark.parametrize(
     ("url", "said", "unsaid"),
     [
-        ("rtsp://camera/live", "port 554 takes the connection, and nothing answers RTSP there", "as a rule, for"),
-        ("rtsp://camera/live", "write rtsps:// if", "as a rule, for"),
-        ("rtsps://camera/live", "port 322 takes the connection", "rtsps://"),
-        ("rtsp://camera:80/live", "80 is, as a rule, for web pages", "power"),
-        ("rtsp://camera:37777/live", "37777 is, as a rule, for Dahua's own programs", "power"),
+        ("rtsp://camera/live", "port 554 accepts the connection, but nothing there answers in RTSP", "is usually for"),
+        ("rtsp://camera/live", "write rtsps:// if", "is usually for"),
+        ("rtsps://camera/live", "port 322 accepts the connection", "rtsps://"),
+        ("rtsp://camera:80/live", "80 is usually for web pages", "power"),
+        ("rtsp://camera:37777/live", "37777 is usually for Dahua's own programs", "power"),
     ],
 )
 def test_a_port_that_says_nothing_is_named(url: str, said: str, unsaid: str) -> None:

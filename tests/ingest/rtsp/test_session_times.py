@@ -86,8 +86,8 @@ def test_reply_that_never_comes(state: SessionState) -> None:
     with pytest.raises(CameraError, match=f"no reply to {state.name}") as caught:
         talk.session.tick(due)
     assert caught.value.state is CameraState.UNANSWERED
-    assert ("port 8554 takes the connection" in caught.value.detail) is (state is SessionState.OPTIONS)
-    with pytest.raises(CameraError, match="did not come to an end") as caught:
+    assert ("port 8554 accepts the connection" in caught.value.detail) is (state is SessionState.OPTIONS)
+    with pytest.raises(CameraError, match="did not end") as caught:
         talk.session.tick(due, partial=True)
     assert caught.value.state is CameraState.MALFORMED
 

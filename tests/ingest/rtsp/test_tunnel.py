@@ -165,8 +165,8 @@ async def test_each_end_may_want_a_login() -> None:
 @pytest.mark.parametrize(
     ("answer", "state", "words"),
     [
-        (b"HTTP/1.1 404 Not Found\r\n\r\n", CameraState.NOT_FOUND, "HTTP 404; it may carry no RTSP inside of HTTP"),
-        (b"HTTP/1.1 405 Method Not Allowed\r\n\r\n", CameraState.REJECTED, "HTTP 405; it may carry no RTSP"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", CameraState.NOT_FOUND, "HTTP 404; it may not support RTSP inside HTTP"),
+        (b"HTTP/1.1 405 Method Not Allowed\r\n\r\n", CameraState.REJECTED, "HTTP 405; it may not support RTSP"),
         (
             b"HTTP/1.1 301 Moved\r\nLocation: https://camera/live\r\n\r\n",
             CameraState.REJECTED,
@@ -175,7 +175,7 @@ async def test_each_end_may_want_a_login() -> None:
         (b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", CameraState.REJECTED, "leads to /login"),
         (b"RTSP/1.0 400 Bad Request\r\n\r\n", CameraState.NOT_RTSP, "an RTSP server; write rtsp://"),
         (b"\x15\x03\x01\x00\x02\x02\x46", CameraState.NOT_RTSP, "a TLS server; write rtsps+http://"),
-        (b"HTTP/x.y hello\r\n\r\n", CameraState.NOT_RTSP, "its first line is none of HTTP's"),
+        (b"HTTP/x.y hello\r\n\r\n", CameraState.NOT_RTSP, "its first line is not HTTP"),
         (b"SSH-2.0-x\r\n", CameraState.NOT_RTSP, "an SSH server"),
         (b"HTTP/1.0 " + b"x" * 20_000, CameraState.NOT_RTSP, "the answer to GET does not end"),
         (b"", CameraState.CLOSED, "hung up instead of answering GET"),
@@ -223,7 +223,7 @@ async def test_nothing_is_waited_for_without_end(monkeypatch: pytest.MonkeyPatch
         web.answer = b"HTTP/1.1 200 O"
         error = await error_of(web.url)
     assert error.state is CameraState.UNANSWERED
-    assert f"port {web.port} takes the connection, and nothing answers HTTP there" in error.detail
+    assert f"port {web.port} accepts the connection, but nothing there answers in HTTP" in error.detail
 
 
 async def test_either_connection_s_end_is_the_session_s() -> None:
@@ -231,7 +231,7 @@ async def test_either_connection_s_end_is_the_session_s() -> None:
         await pulled.watch(5)
         web.hangs_up_post.set()
         await pulled.reached(CameraState.CLOSED)
-        assert "for what is said to it" in pulled.camera.report.detail
+        assert "for our requests" in pulled.camera.report.detail
         web.hangs_up_post.clear()
         await pulled.reached(CameraState.PLAYING)
         camera.drop()
@@ -264,6 +264,6 @@ def test_a_redirect_stays_inside_as_long_as_it_is_to_the_same_port() -> None:
     url = RtspUrl.parse("rtsps+http://user:pw@host/live")
     assert str(url.redirected("rtsp://host:443/other")) == "rtsps+http://host/other"
     assert url.redirected("/other").tunnel
-    with pytest.raises(ValueError, match="give up encryption"):
+    with pytest.raises(ValueError, match="drop encryption"):
         url.redirected("rtsp://host:554/other")
     assert not RtspUrl.parse("rtsp+http://host/live").redirected("rtsp://host:554/other").tunnel

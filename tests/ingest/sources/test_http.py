@@ -271,7 +271,7 @@ def test_a_port_that_says_nothing_of_tls_is_said_to_be_that(monkeypatch: pytest.
         port = listener.getsockname()[1]
         error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{port}/"), TlsSpec(), ALL))
     assert error.state is CameraState.UNANSWERED
-    assert f"port {port} takes the connection, and nothing answers TLS there" in error.detail
+    assert f"port {port} accepts the connection, but nothing there answers in TLS" in error.detail
 
 
 @pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")  # ssl leaves it to be found

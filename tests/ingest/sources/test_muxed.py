@@ -68,4 +68,4 @@ async def test_a_transport_stream_of_nothing_is_said(tmp_path: Path, monkeypatch
     track.units = [[Packet(b"\x47\x1f\xff\x10" + bytes(184), 0, False)]] * 50
     async with FakeCamera([track]) as fake, Pulled(fake.url) as pulled:
         report = await pulled.reached(CameraState.SILENT)
-    assert report.detail == "there was nothing to be read in 1 s"
+    assert report.detail == "nothing could be read within 1 s"

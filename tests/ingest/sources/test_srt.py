@@ -143,7 +143,7 @@ def test_the_end_is_told() -> None:
     ("answer", "state", "words"),
     [
         (shaken(1010), CameraState.UNAUTHORIZED, "passphrase is wrong"),
-        (shaken(1404), CameraState.NOT_FOUND, "no stream of that id"),
+        (shaken(1404), CameraState.NOT_FOUND, "no stream with that id"),
         (shaken(1999), CameraState.REJECTED, "refuses with 1999"),
         (shaken(wire.INDUCTION, version=4), CameraState.REJECTED, "before 1.3"),
     ],
@@ -225,11 +225,11 @@ def test_a_plus_in_a_query_is_one(query: str, name: str, passphrase: str) -> Non
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("mode=listener", "it is called"),
+        ("mode=listener", "other modes are not supported"),
         ("passphrase=short", "10 to 79"),
         ("pbkeylen=20", "16, 24 or 32"),
         ("latency=99999", "milliseconds"),
-        ("latency=x", "no number"),
+        ("latency=x", "not a number"),
         ("streamid=" + "x" * 600, "512 bytes"),
         ("colour=red", "colour is not known"),
     ],
