@@ -95,7 +95,7 @@ BAD: Mapping[str, Bad] = MappingProxyType(
         "sound a per cent too slow": Bad(lambda: [h265_track(_h265()), _sound(317)]),
         "16 pixels of JPEG": Bad(lambda: [jpeg_track([Image.encode(width=16, height=16).whole])]),
         "16 pixels of H.265": Bad(lambda: [h265_track(_h265(width=16, height=16))]),
-        "more than 8K": Bad(lambda: [_h264_of_another_size(8_192, 4_608)], "larger than what is converted"),
+        "more than 8K": Bad(lambda: [_h264_of_another_size(8_192, 4_608)], "larger than Camshaft converts"),
         "256 times as wide as high": Bad(lambda: [h265_track(_h265(3, width=8_192, height=32))]),
         "times that go back": Bad(lambda: [h265_track(_h265())], mangle=_back),
         "AAC of another kind than it says": Bad(

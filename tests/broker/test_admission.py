@@ -43,10 +43,10 @@ class TestRefused:
     def test_used_up_and_a_refusal_is_no_use(self, keyring: Keyring) -> None:
         token = keyring.make_token(Role.EGRESS, uses=2, now=NOW)
         admit(keyring, token, "out-1")
-        with pytest.raises(JoinRefusedError, match="at work"):
+        with pytest.raises(JoinRefusedError, match="already running"):
             admit(keyring, token, "out-1", alive=("out-1",))
         admit(keyring, token, "out-2")
-        with pytest.raises(JoinRefusedError, match=f"{token.id} has been used as often as it may be"):
+        with pytest.raises(JoinRefusedError, match=f"{token.id} has been used as often as it allows"):
             admit(keyring, token, "out-3")
 
     def test_revoked(self, keyring: Keyring) -> None:
@@ -81,7 +81,7 @@ class TestNames:
     def test_a_live_workers_name_is_taken(self, keyring: Keyring) -> None:
         token = keyring.make_token(Role.EGRESS, now=NOW)
         member = admit(keyring, token)
-        with pytest.raises(JoinRefusedError, match="a worker 'out-1' is at work") as caught:
+        with pytest.raises(JoinRefusedError, match="a worker named 'out-1' is already running") as caught:
             admit(keyring, token, alive=("out-1",))
         assert caught.value.passing, "its former self may be dead and not known to be"
         assert keyring.member_named("out-1") == member
@@ -122,7 +122,7 @@ class TestNames:
         keyring._database.execute("UPDATE member SET node = 'relay'")
         keyring._read_members()
         own = keyring.own_token(Role.RELAY, now=NOW)
-        with pytest.raises(JoinRefusedError, match="at work"):
+        with pytest.raises(JoinRefusedError, match="already running"):
             admit(keyring, own, "relay", role=Role.RELAY, alive=("relay",))
         admit(keyring, own, "relay", role=Role.RELAY)
         assert keyring.member(former.key) is None

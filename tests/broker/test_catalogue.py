@@ -271,7 +271,7 @@ def test_a_camera_of_a_variable_takes_a_restart(store: Store) -> None:
 def test_the_number_of_cameras_that_the_api_adds_follows_its_limit(store: Store) -> None:
     catalogue = Catalogue(configured(a="rtsp://a/"), store)
     catalogue.limit(1)
-    with pytest.raises(RequestError, match=r"limits\.cameras is 1"):
+    with pytest.raises(RequestError, match=r"limits\.cameras allows \(1\)"):
         catalogue.add({"id": "b", "url": "rtsp://b/"})
     catalogue.limit(2)
     catalogue.add({"id": "b", "url": "rtsp://b/"})

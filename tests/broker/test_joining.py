@@ -106,7 +106,7 @@ async def test_no_with_the_reason(door: Door) -> None:
     await door_ask_once(door, join(token, "busy"))
     verdict = await door_ask_once(door, join(token, "busy"))  # another key, while that worker is at work
     assert (verdict.accepted, verdict.passing) == (False, True)
-    assert "'busy' is at work" in verdict.reason
+    assert "'busy' is already running" in verdict.reason
 
 
 async def door_ask_once(door: Door, message: bytes) -> Verdict:

@@ -99,5 +99,5 @@ def test_a_file_that_is_no_authority_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["cameras", "add"])
 def test_nothing_is_sent_on_to_where_the_answer_leads(address: str, authority: Authority, method: str) -> None:
     api = Api(f"{address}/moved", str(authority.file))
-    with pytest.raises(ApiError, match=r"write --api https://cams\.example:8443$"):
+    with pytest.raises(ApiError, match=r"use --api https://cams\.example:8443$"):
         api.cameras() if method == "cameras" else api.add("door", {"url": "rtsp://user:password@host/"})

@@ -53,7 +53,7 @@ def test_each_that_is_not_taken_is_named_with_its_reason() -> None:
     trials = [Trial(NVENC, "it cannot be used (no such device)"), Trial(QSV, held=4, cost=0.1), Trial(V4L2, cost=0.5)]
     assert list(reasons(Trial(SOFTWARE, cost=0.2), trials)) == [
         "NVENC (NVIDIA): it cannot be used (no such device)",
-        "Quick Sync (Intel): it holds 4 pictures back",
+        "Quick Sync (Intel): it holds back 4 pictures",
         "V4L2: it takes 50% of a core where software (libx264) takes 20%",
     ]
     assert list(reasons(Trial(QSV, cost=0.1), [Trial(QSV, cost=0.1)])) == []

@@ -86,7 +86,7 @@ async def test_a_session_goes_on_for_a_minute_after_its_token() -> None:
     assert asked.hindrance("token:wall", END, YARD) == ""
     assert asked.still(principal)
     now.time = END + GRACE
-    assert "run out" in asked.hindrance("token:wall", END, YARD)
+    assert "expired" in asked.hindrance("token:wall", END, YARD)
     assert not asked.still(principal)
 
 
@@ -113,7 +113,7 @@ async def test_a_token_that_takes_anothers_name_takes_none_of_its_sessions() -> 
     assert principal.label == "token:wall"
     wall = {"sha256": digest_of("another secret"), "cameras": ["yard"]}
     replaced = desk(Now(), tokens={"wall": wall})
-    assert "taken back" in replaced.hindrance(principal.holder, principal.expires, YARD)
+    assert "revoked" in replaced.hindrance(principal.holder, principal.expires, YARD)
     assert not replaced.still(principal)
     assert desk(Now()).hindrance("token:wall", END, YARD) == "", "as the release before said it, which had no proof"
 
@@ -123,7 +123,7 @@ async def test_a_token_that_is_given_less_time_ends_what_it_has_begun() -> None:
     assert principal is not None
     now = Now()
     shorter = {"sha256": digest_of("secret"), "cameras": ["yard"], "expires": now.time - GRACE}
-    assert "run out" in desk(now, tokens={"wall": shorter}).hindrance(principal.holder, principal.expires, YARD)
+    assert "expired" in desk(now, tokens={"wall": shorter}).hindrance(principal.holder, principal.expires, YARD)
 
 
 async def test_a_user_is_known_by_its_cookie_as_long_as_it_is_signed_in(people: People) -> None:
@@ -205,7 +205,7 @@ async def test_what_groups_give_to_whom_a_proxy_signs_in_is_as_the_file_has_it_n
     assert asked.hindrance("proxy:ben", ben.expires, HALL) == "", "as the release before said it, without the groups"
     late = Now()
     late.time += 40 * 86_400
-    assert "run out" in desk(late, user_header="Remote-User").hindrance(ben.holder, ben.expires, YARD)
+    assert "expired" in desk(late, user_header="Remote-User").hindrance(ben.holder, ben.expires, YARD)
 
 
 async def test_who_is_in_very_many_groups_keeps_all_of_them_when_another_broker_reads_of_the_session() -> None:

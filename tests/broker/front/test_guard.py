@@ -57,7 +57,7 @@ def test_names_that_do_not(host: str) -> None:
     with pytest.raises(RequestError) as caught:
         LOCAL.check_host(host)
     assert (caught.value.status, caught.value.code) == (421, "unknown_host")
-    assert "--http-hosts" in caught.value.message
+    assert "http.hosts" in caught.value.message
 
 
 def test_any_name_may_reach_an_open_port() -> None:

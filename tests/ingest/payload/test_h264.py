@@ -53,7 +53,12 @@ def test_parameter_sets_in_packets_that_browsers_cannot_take_are_said_to_be_ther
 
 @pytest.mark.parametrize(
     ("missing", "words"),
-    [({8}, "PPS never comes"), ({7}, "SPS never comes"), ({7, 8}, "SPS never comes"), ({5, 7, 8}, "no keyframe has")],
+    [
+        ({8}, "PPS never arrives"),
+        ({7}, "SPS never arrives"),
+        ({7, 8}, "SPS never arrives"),
+        ({5, 7, 8}, "no keyframe has"),
+    ],
 )
 def test_what_is_missing_is_said(missing: set[int], words: str) -> None:
     stream = Stream()

@@ -26,9 +26,9 @@ def test_transport_refused(status: int) -> None:
 @pytest.mark.parametrize(
     ("udp", "transport", "words"),
     [
-        (True, "RTP/AVP/TCP;unicast;interleaved=0-1", "TCP where UDP"),
-        (True, "RTP/AVP;unicast;interleaved=0-1", "TCP where UDP"),
-        (False, "RTP/AVP;unicast;client_port=5000-5001", "UDP where TCP"),
+        (True, "RTP/AVP/TCP;unicast;interleaved=0-1", "TCP when asked for UDP"),
+        (True, "RTP/AVP;unicast;interleaved=0-1", "TCP when asked for UDP"),
+        (False, "RTP/AVP;unicast;client_port=5000-5001", "UDP when asked for TCP"),
         (True, "RTP/AVP;multicast;destination=239.1.1.1;port=5000-5001", "multicast"),
     ],
 )
