@@ -1,31 +1,31 @@
-"""Media on the bus: what a track is, and the batch of RTP packets that travels in one ZeroMQ frame.
+"""Media on the bus: tracks, and the batches of RTP packets that travel in one ZeroMQ frame each.
 
-A batch holds the RTP packets of one track that came together and share one timestamp, so at most one access
-unit. They are normalised: no CSRC, no extension, no padding, consecutive sequence numbers. All header fields that the
-packets have in common are therefore sent once, and each packet is its payload; an egress builds the 12-byte header
-(RFC 3550 5.1) for its viewers from them.
+A batch holds RTP packets of one track that arrived together and share one timestamp, so at most one access unit. The
+packets are normalised: no CSRC, no extension, no padding, consecutive sequence numbers. The header fields they have in
+common are therefore sent only once, and each packet is just its payload. An egress builds the 12-byte headers
+(RFC 3550 5.1) for its viewers from these fields.
 
-What travels under one topic is a *rendition*: a camera's stream as it came, or one made from it. People, assignments
-and the store name cameras; topics, epochs, seals, caches and histories belong to renditions. The grammar of a name is::
+A *rendition* travels under one topic: a camera's stream as it came, or one made from it. People, assignments and the
+store name cameras; topics, epochs, seals, caches and histories belong to renditions. The grammar of a name is::
 
     rendition = camera [ "/sub" ] [ "/" codec ]    ; no part has "/", "@" or NUL
 
-A camera's stream as it came has its own name (``as_it_came``); what a converter makes of one of its tracks is named by
-the codec that it becomes (``converted``).
+A camera's stream as it came has the camera's name (``as_it_came``). What a converter makes from one of its tracks is
+named after the resulting codec (``converted``).
 
 Frame layout: topic, then one msgpack array. Topics end in NUL, so that no rendition's topic is a prefix of another's:
 
-* ``rendition NUL``: live batches, one a frame;
-* ``rendition@node NUL``: the cached group of pictures, an array of batches in one frame, for that worker alone;
-* ``rendition NUL epoch``, in digits: nothing comes by it. A worker that subscribes to it tells all that publish the
-  rendition which epoch it takes. An earlier release counts it as garbage.
+* ``rendition NUL``: live batches, one per frame;
+* ``rendition@node NUL``: the cached group of pictures for that worker only, as an array of batches in one frame;
+* ``rendition NUL epoch``, in digits: carries no media. By subscribing to it a worker tells all publishers of the
+  rendition which epoch it takes. Earlier releases count it as garbage.
 
-A release may add fields at the end of a batch and flags, which others ignore; what is to be read otherwise gets another
-``BATCH_VERSION``, and is written only where the wire version that is spoken (``common.wire``) is one that has it. Both
-that this release speaks have the first.
+A release may add flags, and fields at the end of a batch; other releases ignore them. A change in how something is read
+needs a new ``BATCH_VERSION``, which is written only if the wire version in use (``common.wire``) includes it. Both wire
+versions of this release include only the first.
 
-What comes from the bus is checked as what comes from a network is: ``decode_frame`` lets nothing through that those who
-take batches would have to check again, neither a size nor a range of numbers.
+Input from the bus is checked like input from a network: ``decode_frame`` lets nothing through that the users of batches
+would have to check again, neither a size nor a range of numbers.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ class Flags(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One track as a viewer must be told of it (RFC 8866 rtpmap and fmtp).
+    """One track as it is described to a viewer (RFC 8866 rtpmap and fmtp).
 
     ``codec`` is the RTP encoding name in the case of its registration (``H264``, ``opus``, ``PCMU``), or ``AAC``.
-    ``problem`` says why the track cannot be played; an unplayable track is listed and never published. ``convert`` says
-    why no browser shows a track that is published as it comes: viewers get what a converter makes of it. ``warning``
-    says why a track that is published may not look as it should.
+    ``problem`` says why the track cannot be played; an unplayable track is listed but never published. ``convert`` says
+    why browsers cannot play a published track directly, so that viewers get a converted one. ``warning`` says why a
+    published track may not look right.
     """
 
     kind: Kind
@@ -106,7 +106,7 @@ class Track:
 
     @property
     def carried(self) -> str:
-        """The codec as batches name it. That of L16 says how it is sampled, which no other codec leaves open."""
+        """The codec as batches name it. For L16 it includes the sampling, which every other codec fixes."""
         sampled = f"{self.codec}/{self.clock_rate}/{self.channels}"
         return sampled if sampled in CLOCK_RATES else self.codec
 

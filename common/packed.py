@@ -1,7 +1,7 @@
-"""The payloads of an ordinary batch as they lie in the frame that it came in; no I/O.
+"""The payloads of an ordinary batch, left in place in the frame that it came in; no I/O.
 
-Ordinary ones are of one size but for the last, one msgpack bin after the other. To make an object of each took an
-egress a fifth of all that a picture costs it where the processor's caches have other things in them by then.
+In an ordinary batch all payloads but the last have the same size, and follow each other as msgpack bins. With cold
+caches, making an object of each payload took a fifth of what a picture costs an egress.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import overload
 
 
 class Packed(Sequence[bytes]):
-    """Payloads of ``packets`` packets in ``frame``: of ``size`` bytes each, the last of ``last``, which is not more.
+    """Payloads of ``packets`` packets in ``frame``, of ``size`` bytes each; the last has ``last`` bytes, never more.
 
-    The first lies at ``first_at``, each other ``stride`` bytes behind the one before, and the last at ``last_at``. They
-    are all there: ``common.native`` has seen to that. One is made anew for who asks for it.
+    The first is at ``first_at``, each following one ``stride`` bytes later, and the last at ``last_at``.
+    ``common.native`` has checked that all of them are there. Whoever asks for a payload gets a new object.
     """
 
     __slots__ = ("first_at", "frame", "last", "last_at", "packets", "size", "stride")

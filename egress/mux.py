@@ -1,7 +1,7 @@
-"""Which viewer a datagram is for (RFC 7983): STUN by our ufrag, everything else by the address it comes from.
+"""Assigns each datagram to its viewer (RFC 7983): STUN by our ufrag, everything else by its source address.
 
-An address counts only once a check from it carried the right password. It then belongs to the viewer that checked from
-it last, but nobody takes an address from a viewer that has proved to be there by forging checks from it.
+An address counts only after a check from it has carried the right password. It then belongs to the viewer that checked
+from it last. But forged checks cannot take an address away from a viewer that has proved to be there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from egress.wire.way import DTLS, RTP, STUN, Carrier, Way
 
 
 class Mux:
-    """The viewers of an egress process. ``hang_up`` is called for each address that is no viewer's any more."""
+    """The viewers of an egress process. ``hang_up`` is called for each address that no longer belongs to a viewer."""
 
     def __init__(self, hang_up: Callable[[Address], None] = lambda _address: None) -> None:
         self.counters: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class Mux:
         self._by_ufrag[viewer.reach.agent.ufrag] = viewer
 
     def adopt(self, viewer: Viewer, now: float) -> None:
-        """Take a viewer that another process had: its addresses, its checks, and ours that are not answered yet."""
+        """Take over a viewer from another process: its addresses, its checks, and our unanswered ones."""
         agent = viewer.reach.agent
         self.add(viewer)
         if agent.former is not None:
@@ -49,7 +49,7 @@ class Mux:
                 self._by_transaction[pair.transaction] = viewer
 
     def release(self, viewer: Viewer) -> None:
-        """Forget a viewer that another process has now; its addresses and connections are that one's."""
+        """Forget a viewer that another process has taken over, along with its addresses and connections."""
         agent = viewer.reach.agent
         for generation in filter(None, (agent.current, agent.former)):
             self._by_ufrag.pop(generation.ufrag, None)
@@ -75,14 +75,14 @@ class Mux:
             self._check(viewer, *due, way)
 
     def probe(self, viewer: Viewer, now: float) -> None:
-        """Find out which sizes of datagrams arrive at a viewer that much is lost to."""
+        """Find out which datagram sizes reach a viewer that loses many packets."""
         way = viewer.reach.selected
         if way is not None:
             for check in viewer.probing.checks(now):
                 way.send(check)
 
     def receive(self, data: bytes, path: Path, carrier: Carrier, now: float, unix_ns: int, waited: float) -> None:
-        """Hand a datagram to its viewer; count it if there is none. For the arguments see ``MediaPort``."""
+        """Hand a datagram to its viewer, or count it if there is none. ``MediaPort`` explains the arguments."""
         first = data[0]
         if first in STUN:
             return self._receive_stun(data, path, carrier, now)
@@ -98,7 +98,7 @@ class Mux:
         return None
 
     def holds(self, address: Address) -> bool:
-        """Whether a viewer has shown by a check that ``address`` is its."""
+        """Whether a viewer has proved by a check that ``address`` is its own."""
         return address in self._by_address
 
     def lost(self, address: Address) -> None:
@@ -174,7 +174,7 @@ class Mux:
         way.send(check)
 
     def _claim(self, address: Address, viewer: Viewer, now: float) -> None:
-        """Take ``address``, from which the viewer checked, for the viewer's, if nobody else has proved to be there."""
+        """Assign ``address`` to the viewer that checked from it, unless somebody else has proved to be there."""
         holder = self._by_address.get(address)
         if holder is not None and holder is not viewer:
             theirs, own = holder.reach.agent.pairs.get(address), viewer.reach.agent.pairs[address]
@@ -183,7 +183,7 @@ class Mux:
         self._by_address[address] = viewer
 
     def _retire(self, viewer: Viewer) -> None:
-        """Answer no checks any more of generations that are over."""
+        """Stop answering checks of past generations."""
         retired = viewer.reach.agent.retired
         while retired:
             self._by_ufrag.pop(retired.pop(), None)

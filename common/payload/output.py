@@ -1,9 +1,9 @@
 """The way out of every payload format: payloads are collected, cut into batches, numbered and stamped; no I/O.
 
-A batch is one access unit, or what came of one within ``GATHER_NS``: a whole unit costs each viewer one system call,
-and its parts, as sockets happen to deliver them, would cost several. No picture is shown later for it, because the end
-of a unit waits for nothing. Sequence numbers are given when a batch is cut, so that what is discarded before leaves no
-gap.
+A batch is one access unit, or the part of one that arrived within ``GATHER_NS``. A whole unit costs each viewer one
+system call; sent in the parts that sockets happen to deliver, it would cost several. This delays no picture, because
+the end of a unit never waits. Sequence numbers are assigned when a batch is cut, so whatever is discarded before that
+leaves no gap.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GATHER_NS = 4_000_000  # how long the beginning of an access unit waits for the 
 
 
 class CaptureClock(Protocol):
-    """Says when the camera captured what has a given timestamp."""
+    """Tells when the camera captured the media with a given timestamp."""
 
     def capture_ns(self, timestamp: int, arrival_ns: int) -> int:
         """Unix time in nanoseconds, never after ``arrival_ns``."""
@@ -44,7 +44,7 @@ class Output:
         self._still = -1, 0, 0  # timestamp that was not later than the one before, arrival of its unit, units in a row
 
     def begin(self, timestamp: int, arrival_ns: int, flags: int = 0) -> None:
-        """A new access unit. Its timestamp is moved where it would not be later than the one before it."""
+        """Start an access unit. Its timestamp is moved if it would not be later than the previous one."""
         self.cut()
         if timestamp <= self._timestamp:  # receivers take packets of one timestamp for one picture
             timestamp = self._later(timestamp, arrival_ns)
@@ -76,13 +76,13 @@ class Output:
         self.flags = 0
 
     def send(self, payload: bytes, timestamp: int, arrival_ns: int) -> None:
-        """One packet that is an access unit by itself: audio."""
+        """Send one packet that is an access unit by itself: audio."""
         self.begin(timestamp, arrival_ns)
         self.payloads.append(payload)
         self.cut(_UNIT_END)
 
     def send_unit(self, payloads: list[bytes], timestamp: int, arrival_ns: int, flags: int = 0) -> None:
-        """A whole access unit: ``begin``, all of its payloads, and ``cut``, without three calls for each picture."""
+        """Send a whole access unit: ``begin``, all of its payloads and ``cut`` in one call instead of three."""
         if self.payloads:
             self.cut()
         if timestamp <= self._timestamp:
@@ -124,7 +124,7 @@ class Output:
         return self.arrival_ns + GATHER_NS if self.payloads else None
 
     def take(self, now_ns: int) -> list[Batch]:
-        """Everything since the last call but the beginning of a unit that has not waited for ``GATHER_NS`` yet."""
+        """Return everything since the last call, except the start of a unit that has waited less than ``GATHER_NS``."""
         if self.payloads and now_ns >= self.arrival_ns + GATHER_NS:
             self.cut()
         batches = self._batches
@@ -134,7 +134,7 @@ class Output:
 
 
 def pieces(data: bytes, size: int = MAX_PAYLOAD) -> list[bytes]:
-    """``data`` in pieces of ``size`` bytes, the last one smaller: equal sizes are what segmentation offload takes."""
+    """Cut ``data`` into pieces of ``size`` bytes, the last one smaller: segmentation offload needs equal sizes."""
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 

@@ -1,15 +1,15 @@
 """One rendition as it arrives from the bus: order, gaps, epochs; pure.
 
-Batches of an epoch and track are numbered without gaps, so a gap means that the bus dropped something: the publisher's
-queue was full, or the relay was away. Then the cached group of pictures is asked for again. If that covers the gap
-nobody notices; if not, video goes on at the next keyframe. In no case is part of a picture passed on as if it were the
-whole.
+Batches of one epoch and track are numbered without gaps. A gap therefore means that the bus dropped something: the
+publisher's queue was full, or the relay was away. The cached group of pictures is then requested again. If that
+covers the gap, nobody notices; if not, video continues at the next keyframe. Part of a picture is never passed on as
+if it were the whole.
 
-A newer epoch (the camera's session started anew, or another worker has it now) replaces an older one: at its first
-keyframe as long as the older one flows, and else at once. So a camera that moves from one worker to another, and is
-pulled by both meanwhile, goes on without a gap, its sound included. An older one is left over from a worker that does
-not know yet that it has been replaced; it counts again only if the newer one has gone silent. Whoever publishes what
-is not taken is told which epoch is (``tell``): no broker may reach it.
+A newer epoch replaces an older one: the camera's session has restarted, or another worker has the camera now. It does
+so at its first keyframe while the older one flows, and otherwise at once. So a camera that moves from one worker to
+another, and is pulled by both for a while, continues without a gap, including its sound. An older epoch comes from a
+worker that does not know yet that it has been replaced; it counts again only if the newer one goes silent. Publishers
+of other epochs are told which one is taken (``tell``), because the broker may not be able to reach them.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ MOST_WAIT = 30.0  # seconds: no queue holds a batch for longer, so one that seem
 
 
 class Sink(Protocol):
-    """Takes the batches of one track, in order; each gap ends at a batch to start with."""
+    """Takes the batches of one track, in order; after a gap, the next one is a batch to start with."""
 
     def push(self, batch: Batch, now: float) -> None:
         """The next batch."""
 
     def pause(self) -> None:
-        """Expect the next batches late and at once: they are a cached group of pictures."""
+        """Expect the next batches late and all at once: they are a cached group of pictures."""
 
 
 class Incoming:
     """Passes one rendition on to a sink for each kind of track. ``request_replay`` asks for its cached pictures.
 
-    ``tell`` is called with the epoch that is taken once somebody publishes another, and with 0 when it is left again.
+    ``tell`` is called with the epoch taken when somebody publishes another one, and with 0 when that epoch is left.
     """
 
     def __init__(self, sinks: Mapping[str, Sink], request_replay: Callable[[], None]) -> None:
@@ -83,7 +83,7 @@ class Incoming:
         return now - self._received_at
 
     def start(self, now: float) -> None:
-        """Begin, now that the rendition is subscribed to: ask for the group of pictures."""
+        """Start after subscribing to the rendition: request the group of pictures."""
         self._request(now)
 
     def receive(self, batch: Batch, *, now: float, unix_ns: int) -> bool:
@@ -122,8 +122,8 @@ class Incoming:
     def due(self, kind: str, *, now: float, unix_ns: int) -> tuple[int, int, int] | None:
         """The epoch and number of a kind's next batch, and when it was read from the camera at the earliest.
 
-        A batch that has these ``receive`` would pass on and note no more of it than ``passed`` does. ``None`` if that
-        can be said of none.
+        ``receive`` would simply pass on a batch that matches, and note no more about it than ``passed`` does. ``None``
+        if no batch qualifies.
         """
         expected, least = self._expected[kind], self._least_transit_ns
         if expected is None or self._pending or not least or now - self._window_at > TRANSIT_WINDOW:
@@ -131,7 +131,7 @@ class Incoming:
         return self._epoch, expected, unix_ns - min(least) - MAX_AGE_NS
 
     def passed(self, kind: str, packets: int, *, now: float, transit_ns: int) -> None:
-        """The batch that was due, of so many packets, was passed on without us, ``transit_ns`` after it was read."""
+        """Note that the batch due, of so many packets, was passed on without us, ``transit_ns`` after it was read."""
         self._received_at = self._taken_at[kind] = now
         self._expected[kind] += packets  # type: ignore[operator]  # it was due: so there is a number
         if transit_ns < self._least_transit_ns[0]:
@@ -156,7 +156,7 @@ class Incoming:
                 self._take(batch, now)
 
     def contested(self) -> None:
-        """Tell the publishers which epoch is taken, as one publishes of whom nothing is."""
+        """Tell the publishers which epoch is taken, because one of them publishes another."""
         if self._told != self._epoch:
             self._told = self._epoch
             self.tell(self._epoch)

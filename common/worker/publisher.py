@@ -1,10 +1,10 @@
-"""Publishes batches on the bus, and sends each worker that subscribes the group of pictures it came too late for.
+"""Publishes batches on the bus, and sends each new subscriber the group of pictures that it missed.
 
-The bus is one XPUB socket for the whole process, towards the relay, and a connection to each subscriber of this machine
-that calls (``common.near``): it takes there what it does not take from the relay. What nobody has subscribed to is
-cached and not sent: ZeroMQ would drop it, for more than all else costs here. Whoever subscribes asks for what is cached
-after that, so that no picture is missing between the two. ZeroMQ drops what a broker that is slow or away cannot take.
-Nothing here waits.
+The bus consists of one XPUB socket per process, towards the relay, and a connection to each subscriber on this machine
+that calls (``common.near``); what it takes there it does not take from the relay. Batches without a subscriber are
+cached and not sent: ZeroMQ would drop them, at a higher cost than everything else here. A subscriber asks for the
+cached pictures after it has subscribed, so none is missing in between. ZeroMQ drops what a slow or absent broker
+cannot take. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Gop:
 
     @property
     def batches(self) -> list[bytes]:
-        """In order; empty if there is no keyframe, or too much came since."""
+        """The batches in order; empty without a keyframe, or if too much came since."""
         return self._batches
 
     def add(self, batch: Batch, encoded: bytes) -> None:
@@ -80,7 +80,7 @@ class Gop:
 class Publisher:
     """A context manager; while open, ``publish`` sends and subscriptions are answered.
 
-    The cached groups of all renditions hold ``cache_bytes`` together; the largest gives way first.
+    The cached groups of all renditions together hold ``cache_bytes``; the largest gives way first.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Publisher:
         self._channel.close()
 
     def publish(self, rendition: Rendition, batches: list[Batch]) -> bool:
-        """Send what has come of a rendition since the last call, with what this turn of the event loop still brings.
+        """Send a rendition's new batches, together with what else this turn of the event loop brings.
 
         Returns whether anybody takes it.
         """
@@ -163,11 +163,11 @@ class Publisher:
         return taken
 
     def taken(self, rendition: Rendition) -> bool:
-        """Whether anybody is subscribed to its live batches, near by or as far as the relay says."""
+        """Whether anybody subscribes to its live batches, directly or according to the relay."""
         return rendition in self._taken or rendition in self._neighbours.takers
 
     def outdated(self, rendition: Rendition, epoch: int) -> bool:
-        """Whether somebody tells that another one's newer epoch is taken instead."""
+        """Whether somebody has said that it takes another publisher's newer epoch instead."""
         return self._newest.get(rendition, epoch) > epoch
 
     def limit(self, cache_bytes: int) -> None:
@@ -184,16 +184,16 @@ class Publisher:
             self._sealers[rendition] = Sealer(key)
 
     def forget(self, rendition: Rendition) -> None:
-        """Keep nothing of a rendition whose source is over: its last pictures are of no more use."""
+        """Drop the cache of a rendition whose source has ended: its last pictures are useless."""
         self._topics.pop(rendition, None)
         if gop := self._gops.pop(rendition, None):
             self._cached -= gop.size
 
     def _send_soon(self) -> None:
-        """Send at once what is likely to come alone, else with all that this turn of the event loop brings.
+        """Send a frame at once if it is likely to come alone, else with everything else that this turn brings.
 
-        A turn more for one frame is one more call to the kernel and the loop's own work, on cold caches. Where frames
-        came together last, or two come at one time of the loop's, they wait for each other.
+        One more turn of the event loop for a single frame costs a system call and the loop's own work, on cold caches.
+        If frames came together last time, or two come within one turn, they wait for each other.
         """
         loop = self._loop
         now = loop.time()
@@ -204,7 +204,7 @@ class Publisher:
             loop.call_soon(self._send)
 
     def _send(self) -> None:
-        """Send what waits for that: together it wakes others once."""
+        """Send everything that waits, so that it wakes others only once."""
         assert self._channel is not None
         if not self._waiting or self._channel.closed:
             return

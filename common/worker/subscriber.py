@@ -1,9 +1,9 @@
-"""Reads renditions from the bus: one SUB socket, a subscription for each, and one more for its cached pictures.
+"""Reads renditions from the bus: one SUB socket, with two subscriptions per rendition, live and cached pictures.
 
-Publishers of this machine that it has called (``call_neighbours``) send what they publish by connections of their own,
-and the relay has nothing to do with that any more; ``common.worker.ways`` says when.
+Publishers on this machine that it has called (``call_neighbours``) send their batches through connections of their own,
+without the relay; ``common.worker.ways`` decides when.
 
-Where more than one worker publishes a rendition, a third one tells them all which epoch is taken.
+If several workers publish the same rendition, the subscriber tells all of them which epoch it takes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ whether it has taken the batch, so that there is nothing left to be done with it
 
 
 class Subscriber:
-    """A context manager; while open, what is subscribed to comes.
+    """A context manager; while it is open, subscribed renditions arrive.
 
     ``sealed``: frames count only if the worker that makes the rendition sealed them (``common.seal``); ``key_wanted``
     asks the broker for a rendition's key.
@@ -109,7 +109,7 @@ class Subscriber:
         self._channel.close()
 
     def call_neighbours(self, call: bool) -> None:
-        """Call publishers of this machine from now on, or no longer: then all comes by the relay again."""
+        """Call publishers on this machine from now on, or stop: then everything comes through the relay again."""
         if not self._may_call or call == self._calls:
             return
         self._calls = call
@@ -140,7 +140,7 @@ class Subscriber:
         incoming.start(self._time())
 
     def unsubscribe(self, rendition: Rendition) -> None:
-        """Let nothing come any more, and forget the key; one that was never subscribed to is no error."""
+        """Stop receiving it, and forget its key; it is no error if it was never subscribed to."""
         self._key_wanted_at.pop(rendition, None)
         if self._seals is not None:
             self._seals.pop(rendition, None)
@@ -153,7 +153,7 @@ class Subscriber:
             _subscribe_to(self._socket, replay_topic(rendition, self._node), False)
 
     def rest(self, seconds: float) -> None:
-        """Take what has come once in so many seconds; 0: at once."""
+        """Receive only once in so many seconds; 0: at once."""
         assert self._channel is not None
         self._channel.rest(seconds)
         self._pause = seconds
@@ -161,7 +161,7 @@ class Subscriber:
             self._door.rest(seconds)
 
     def request_replay(self, rendition: Rendition) -> None:
-        """Subscribe anew to the replay topic: its publisher sees that, and answers with the cached pictures."""
+        """Subscribe to the replay topic again: the publisher notices, and answers with the cached pictures."""
         topic = replay_topic(rendition, self._node)
         if self._door is not None:
             self._door.say(_SUBSCRIBE + topic)
@@ -170,7 +170,7 @@ class Subscriber:
                 _subscribe_to(self._socket, topic, wanted)
 
     def learn(self, rendition: Rendition, key: bytes) -> None:
-        """The rendition's frames are sealed with this key from now on. Where nothing is sealed it does not matter."""
+        """Expect frames sealed with this key from now on. It has no effect if nothing is sealed."""
         if self._seals is None:
             return
         try:

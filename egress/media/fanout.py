@@ -1,23 +1,23 @@
 """The hot path: the same packets to many viewers, each with its own key. Terse on purpose.
 
-What a viewer needs for itself is one encryption a packet and one message a run; all else is done once for all:
+Each viewer costs one encryption per packet and one message per run. Everything else is done once for all viewers:
 
-* payloads are shared: never copied for a viewer;
+* payloads are shared, and never copied for a viewer;
 * headers are shared: all viewers of a track get the same SSRC and timestamps, so lanes with the same payload type form
-  a ``Group`` whose headers differ in the sequence number alone;
+  a ``Group`` whose headers differ only in the sequence number;
 * UDP GSO sends a run of equal-sized packets, the last of which may be smaller, in one message.
 
-Where ``egress.native`` was built it does what is left for each viewer, all of them in one call. Else, and for peers
-without GCM, the same is done here, byte for byte, at two to three times the cost:
+If ``egress.native`` was built, one call does the remaining work for all viewers. Otherwise, and for peers without GCM,
+this module does the same, byte for byte, at two to three times the cost:
 
-* ``AESGCM.encrypt_into`` writes into one scratch buffer in which the headers already stand, so a run is one contiguous
-  buffer: 1.54 µs a packet, against 1.80 with a header a viewer and ``encrypt`` (14 packets of 1,188 bytes to 100
-  viewers over loopback, 0.65 of it the kernel's);
-* headers are written anew only for a lane whose number is not that of the lane before: new viewers get equal ones, and
-  those that have skipped something have their own.
+* ``AESGCM.encrypt_into`` writes into one scratch buffer that already contains the headers, so a run is one contiguous
+  buffer: 1.54 µs per packet, against 1.80 with a header per viewer and ``encrypt`` (14 packets of 1,188 bytes to 100
+  viewers over loopback; 0.65 of it is the kernel's);
+* headers are rewritten only for a lane whose number differs from that of the lane before. New viewers have equal
+  numbers; those that have skipped something have their own.
 
-The transport-wide sequence number of a probe is its RTP sequence number: it grows as the extension demands, and costs
-no header of a viewer's own. Where a receiver is told a playout delay, every packet carries both.
+The transport-wide sequence number of a probe is its RTP sequence number. It grows as the extension demands, and needs
+no header per viewer. If a receiver is told a playout delay, every packet carries both.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _Slot = tuple[int, bytes, bytes, memoryview]  # number less what all have in com
 
 
 def cuts(sizes: Sequence[int]) -> list[int]:
-    """Cut payloads of these sizes where GSO must: a run has equal sizes, of which the last may be smaller.
+    """Cut payloads of these sizes into runs for GSO: equal sizes, of which only the last may be smaller.
 
-    Returns how many payloads each run has. Most pictures are one: to see that at once takes 1 µs, where a look at each
-    of eight payloads takes 5.
+    Returns how many payloads each run has. Most pictures are a single run: seeing that at once takes 1 µs, and looking
+    at each of eight payloads takes 5.
     """
     if not sizes:
         return []
@@ -84,7 +84,7 @@ def cuts_of(spans: Sequence[Span]) -> list[int]:
 
 
 def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
-    """Cut packets where GSO must, and where probes begin or end, whose headers are longer."""
+    """Cut packets into runs for GSO, also where probes begin or end, because their headers are longer."""
     start = 0
     for _, alike in groupby(packets, attrgetter("probe")):
         for count in cuts([len(packet.payload) for packet in alike]):
@@ -93,7 +93,7 @@ def runs(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
 
 
 class Parcel:
-    """Packets cut into ``runs``, for any lane of ``group``; their headers lack the sequence number alone."""
+    """Packets cut into ``runs``, for any lane of ``group``; their headers lack only the sequence number."""
 
     __slots__ = ("_compiled", "_cuts", "_runs", "_spans", "group", "packets")
 
@@ -151,7 +151,7 @@ class Parcel:
         return [(headers[span], payloads[span]) for span in self._slices()]
 
     def _headers(self, unit: Unit, stop: int) -> tuple[bytes, bytes]:
-        """The header of a unit's packets before ``stop``, and that of the last of them, which may have the marker."""
+        """The header of a unit's packets before ``stop``, and that of the last one, which may have the marker."""
         header = write_header(Packet(b"", unit.timestamp, 0, unit.probe), 0, self.group)
         if not unit.marker or stop != len(unit.payloads):
             return header, header
@@ -165,9 +165,9 @@ class Parcel:
 def fan_out(parcel: Parcel, first: int, audience: Audience, start: int = 0, stop: int | None = None) -> dict[Lane, int]:
     """Send ``parcel``, whose first packet has index ``first``, to the members from ``start`` to before ``stop``.
 
-    Returns the lanes that did not get all because the socket's buffer is full, and the index of the first packet that
-    they lack. By UDP it is that of a run: of a run that has left in part the numbers are used up, so all of it counts
-    as sent, and what is missing is lost as it might be on any path. A connection knows which packets it has taken.
+    Returns the lanes that did not get everything because the socket's buffer is full, and the index of the first packet
+    that each lacks. Over UDP that is the first of a run: once part of a run has left, its numbers are used up, so the
+    whole run counts as sent, and the rest is lost as it might be on any path. A connection knows which packets it took.
     """
     border, stop = audience.border, len(audience.members) if stop is None else stop
     if start < stop <= border:

@@ -1,8 +1,8 @@
-"""The packets of one track as this process sends them: one history a stream, shared by all its viewers.
+"""The packets of one track as this process sends them: one history per track, shared by all its viewers.
 
-Every packet gets an index that grows by one and never has gaps; a viewer's sequence numbers are this index less the
-base of its lane. The history answers NACKs, lets a viewer that is behind catch up, and holds the group of pictures
-with which a new viewer starts.
+Every packet gets an index that grows by one and never has gaps. A viewer's sequence number is this index minus the base
+of its lane. The history answers NACKs, lets viewers that are behind catch up, and holds the group of pictures with
+which new viewers start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PACKET_BYTES = 200  # that a packet takes beside its payload, so that no number 
 
 
 class Packet(NamedTuple):
-    """One RTP packet less what differs between viewers."""
+    """One RTP packet, without the parts that differ between viewers."""
 
     payload: bytes
     timestamp: int  # 32 bits, as sent to every viewer

@@ -1,4 +1,4 @@
-"""Measures what a camera sends: its rate, and the bursts that are more than a thin path takes at once; pure."""
+"""Measures what a camera sends: its rate, and the bursts that are too large for a thin path; pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WINDOW = 4.0  # seconds over which a camera's rate is taken: two groups of pictu
 class Meter:
     """Measures one track.
 
-    Time is the media's, so that pictures which come at once from a cache count as what they were.
+    Time is media time, so pictures that arrive all at once from a cache count at their original rate.
     """
 
     __slots__ = ("_at", "_known", "_largest", "_leak", "_since", "_size", "burst", "rate")
@@ -25,7 +25,7 @@ class Meter:
         self._at = 0.0
 
     def add(self, size: int, now: float) -> None:
-        """``size`` bytes belong to the moment ``now``, in seconds of media time."""
+        """Count ``size`` bytes at the moment ``now``, in seconds of media time."""
         if self._since is None or not 0 <= now - self._at < WINDOW:
             self._since = self._at = now
         self.burst = max(0.0, self.burst - (now - self._at) * self._leak) + size
@@ -45,7 +45,7 @@ class Meter:
 
     @property
     def largest(self) -> float:
-        """The largest burst of late, in bytes: a keyframe's size, as a rule."""
+        """The largest recent burst, in bytes: usually the size of a keyframe."""
         return max(self._largest)
 
     def _note(self, rate: float) -> None:

@@ -1,5 +1,5 @@
-"""Parcels on their way to live viewers. A keyframe to some hundreds of them takes a tenth of a second to encrypt and
-send: it is done in slices, between which the process hears its sockets and other streams get their turn.
+"""Parcels on their way to live viewers. Encrypting and sending a keyframe for some hundreds of viewers takes a tenth of
+a second. The outbox does it in slices; in between, the process reads its sockets and other streams get their turn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def at_once(work: Callable[[], None]) -> None:
 
 
 class _Posting:
-    """A batch on its way to the lanes that were live when it came."""
+    """A batch on its way to the lanes that were live when it arrived."""
 
     __slots__ = ("at", "audience", "done", "index", "parcel")
 
@@ -35,7 +35,7 @@ class _Posting:
 
 
 class Outbox:
-    """Batches in the order they came. ``on_blocked`` is told of a lane that got nothing from an index on."""
+    """Batches in order of arrival. ``on_blocked`` is called for a lane that got nothing from some index on."""
 
     def __init__(self, later: Later, on_blocked: Callable[[Lane, int], None]) -> None:
         self._later = later
@@ -50,17 +50,17 @@ class Outbox:
 
     @property
     def unsent(self) -> float:
-        """Index from which on packets may not have left for everybody; infinite if there is none."""
+        """Index of the first packet that may not have left for everybody; infinite if there is none."""
         return self._postings[0].index if self._postings else float("inf")
 
     def add(self, parcel: Parcel, index: int, now: float) -> None:
-        """Take a batch, whose first packet has that index, for every lane that is in its group now."""
+        """Take a batch, whose first packet has that index, for every lane now in its group."""
         self._postings.append(_Posting(parcel, index, now))
 
     def send_alone(self, parcel: Parcel, index: int, now: float) -> None:
-        """Take a batch that goes to one group only, and send.
+        """Take a batch for a single group, and send it.
 
-        Few lanes get it without a place in the queue, if that is empty: it would be 4 of 80 µs.
+        If the queue is empty and the lanes are few, the batch bypasses the queue, which would take 4 of 80 µs.
         """
         audience = parcel.group.audience
         if self._postings or parcel.packets * len(audience.members) > SLICE:
@@ -71,7 +71,7 @@ class Outbox:
             self._on_blocked(lane, lacking)
 
     def send(self) -> None:
-        """Send for a while, unless that is under way; what is left goes on later."""
+        """Send for a while, unless that is under way already; the rest follows later."""
         if not self._working:
             self._send_slice()
 

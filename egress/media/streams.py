@@ -27,9 +27,9 @@ log = get_logger()
 
 
 class Streams:
-    """Viewers hold a stream by ``acquire`` and give it back by ``release``.
+    """Viewers acquire streams and release them.
 
-    They may be moved from any to any other, so all have the same sources.
+    A viewer may be moved from any stream to any other, so all streams use the same sources.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Streams:
         self._subscriber.learn(rendition, key)
 
     def sweep(self, now: float) -> None:
-        """Drop streams that nobody has watched for a while, and say so when this process is too slow for the others."""
+        """Drop streams that nobody has watched for a while, and log if this process is too slow for the others."""
         overloads = sum(stream.overloads for stream in self._streams.values())
         if overloads > self._overloads:
             self.skips += overloads - self._overloads
@@ -152,7 +152,7 @@ class Streams:
         return dict(total)
 
     def _pass_on(self, stream: Stream, frame: bytes, at: int, now: float, now_ns: int) -> bool:
-        """Send an ordinary picture or sound as ``Incoming`` and ``Feed`` do together, in a third of their time."""
+        """Do the work of ``Incoming`` and ``Feed`` for an ordinary picture or sound, in a third of their time."""
         incoming, feed = stream.incoming, stream.picture if is_video(frame, at) else stream.sound
         due = incoming.due(feed.kind, now=now, unix_ns=now_ns)
         passed = feed.pass_on(frame, at, due, now) if due is not None else None
@@ -169,7 +169,7 @@ class Streams:
             self._counters.update(stream.statistics)
 
     def _measure(self, stream: Stream, batch: Batch) -> None:
-        """Note how old a batch is when the last viewer has been sent it."""
+        """Record the age of a batch when it has been sent to the last viewer."""
         outbox = stream.feeds[batch.kind].outbox
         if outbox.empty:
             self._note_delay(batch.arrival_ns)

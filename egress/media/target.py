@@ -1,7 +1,7 @@
-"""Where one viewer's datagrams go, as far as the fan-out needs to know, whatever carries them; pure.
+"""The destination of one viewer's datagrams, as the fan-out sees it, whatever carries them; pure.
 
-``egress.wire.port`` has the target that is a UDP address, ``egress.wire.tcp`` one that is a TCP connection and frames
-its packets (RFC 4571). The latter has no ``route``, and is served by Python alone.
+In ``egress.wire.port`` a target is a UDP address; in ``egress.wire.tcp`` it is a TCP connection that frames its packets
+(RFC 4571). The latter has no ``route``, so only Python can serve it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_SEGMENTS = 64  # datagrams in one run: UDP_MAX_SEGMENTS before Linux 6.9
 
 
 class Refusal(Enum):
-    """Why nothing was sent, as far as it matters."""
+    """The reason why nothing was sent, as far as it matters."""
 
     FULL = auto()  # the buffer on its way
     NO_GSO = auto()  # to this destination: to be sent again, and from now on a datagram at a time
@@ -27,15 +27,15 @@ class Target(Protocol):
 
     @property
     def reliable(self) -> bool:
-        """Whether everything that is sent arrives, in its order, unless the way is gone."""
+        """Whether everything sent arrives in order, unless the connection is gone."""
 
     @property
     def stalled(self) -> bool:
-        """Whether it is known to be full; it need not be asked before that has changed."""
+        """Whether it is known to be full; there is no point in sending until that changes."""
 
     @property
     def taken(self) -> int:
-        """How many datagrams of the run that it refused last have left nonetheless."""
+        """How many datagrams of the last refused run have left nonetheless."""
 
     @property
     def route(self) -> native.Route | None:
@@ -47,6 +47,6 @@ class Target(Protocol):
     def send_run(self, datagrams: memoryview, size: int) -> bool:
         """Send datagrams that lie back to back, each ``size`` bytes, the last perhaps fewer.
 
-        ``False`` if the buffer is full and only as many have left as ``taken`` says; any other failure is counted and
-        lost.
+        ``False`` if the buffer is full and only ``taken`` datagrams have left. Any other failure is counted, and the
+        datagrams are lost.
         """

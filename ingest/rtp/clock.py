@@ -1,8 +1,8 @@
-"""Time as a camera tells it: RTP timestamps made to never wrap nor leap, and the time at which pictures were captured.
+"""A camera's time: RTP timestamps that never wrap or leap, and the times at which pictures were captured.
 
-No I/O; times are Unix nanoseconds. One ``TrackClock`` a track, on one ``CameraClock`` a camera, so that sound and
-picture are on one capture clock as soon as the camera's sender reports put them there. Until then, and for cameras
-whose reports are nonsense, capture is what the packets that came fastest suggest: the network only ever delays.
+No I/O; times are Unix nanoseconds. There is one ``TrackClock`` per track and one ``CameraClock`` per camera, so sound
+and picture share a capture clock as soon as the camera's sender reports allow it. Until then, and for cameras whose
+reports are nonsense, the fastest packets determine the capture time: a network only ever delays.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SNAP_NS = 2_000_000_000  # a difference that grew by so much is no drift: the c
 
 
 class LeastDelay:
-    """Follows the least difference of arrival and a remote clock, which is their offset plus the path's least delay."""
+    """Follows the smallest difference between arrival and a remote clock: their offset plus the least delay."""
 
     def __init__(self) -> None:
         self._offset_ns: int | None = None
@@ -72,7 +72,7 @@ class LeastDelay:
 
 
 class CameraClock:
-    """A camera's NTP clock, as its sender reports show it, against ours."""
+    """A camera's NTP clock, known from its sender reports, compared with ours."""
 
     def __init__(self) -> None:
         self.distrusted = 0  # sender reports that were not believed
@@ -88,7 +88,7 @@ class CameraClock:
         return True
 
     def unix_ns(self, ntp_ns: int, arrival_ns: int) -> int:
-        """Our time for the camera's, of something that arrives now; never after that."""
+        """Our time for a camera's time, for something that arrives now; never later than now."""
         offset_ns = self._delay.update(arrival_ns - ntp_ns, arrival_ns)
         return min(ntp_ns if self._right else ntp_ns + offset_ns, arrival_ns)
 
@@ -127,7 +127,7 @@ class TrackClock:
         self._other_rate, self._other_rates = 0, 0  # what was measured, and how often in a row
 
     def stamp(self, raw: int, arrival_ns: int) -> int:
-        """The timestamp to give out for the 32 bits of a packet that comes now; never less than the one before."""
+        """The timestamp to give out for a packet's 32 bits, arriving now; never less than the one before."""
         if self._raw < 0:
             self._raw = self._extended = self._timestamp = raw
         elapsed = (arrival_ns - self._arrival_ns) * self._rate // 10**9  # no calls: this is done for every picture
@@ -170,7 +170,7 @@ class TrackClock:
         self._restarted = self._raw >= 0
 
     def reported(self, report: SenderReport, arrival_ns: int) -> None:
-        """A sender report came: believe it, or count it."""
+        """Take a sender report: believe it, or count it."""
         if self._raw < 0 or self._restarted:
             self._early = report
             return

@@ -1,8 +1,8 @@
-"""Puts a track's packets back into order, and knows which are missing; no I/O.
+"""Puts a track's packets back in order, and knows which are missing; no I/O.
 
-Over UDP a packet that is ahead waits for those before it, but not for long: a lost packet never comes, and must not
-delay the picture. Over TCP nothing can overtake, so nothing waits, and a sequence number that goes back is a camera
-that began anew.
+Over UDP a packet that is ahead waits for those before it, but not for long: a lost packet never arrives, and must not
+delay the picture. Over TCP packets cannot overtake each other, so nothing waits, and a sequence number that goes back
+means that the camera has restarted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Reorder(Generic[T]):
-    """One track's packets. The hot path of the receiver takes what is in order past it: ``in_order`` says how."""
+    """One track's packets. The receiver's hot path bypasses it for packets in order: see ``in_order``."""
 
     def __init__(self, *, udp: bool) -> None:
         self.expected = -1  # sequence number that is due, 16 bits; -1 before the first packet
@@ -48,7 +48,7 @@ class Reorder(Generic[T]):
         return next(iter(self.held.values()))[1] + HOLD_NS if self.held else None
 
     def in_order(self, sequence: int) -> bool:
-        """Whether a packet is just the next one, and now counted as handed on; else it has to be pushed."""
+        """Whether a packet is just the next one, and is now counted as handed on; if not, it has to be pushed."""
         if sequence != self.expected or self.held:
             return False
         self.expected = sequence + 1 & 0xFFFF
@@ -69,7 +69,7 @@ class Reorder(Generic[T]):
         self.received += count
 
     def push(self, sequence: int, packet: T, now_ns: int) -> list[T | None]:
-        """A packet came. Those to be handed on now, in order; ``None`` stands where some are missing."""
+        """Take a packet. Returns those to hand on now, in order; ``None`` marks a place where some are missing."""
         if self.expected < 0:
             return self._restart(sequence, packet)
         ahead = (sequence - self.expected + 0x8000 & 0xFFFF) - 0x8000
@@ -93,14 +93,14 @@ class Reorder(Generic[T]):
         return ready + self.expire(now_ns)
 
     def expire(self, now_ns: int) -> list[T | None]:
-        """Packets that have waited long enough, as from ``push``."""
+        """Return packets that have waited long enough, as ``push`` does."""
         ready: list[T | None] = []
         while (deadline := self.deadline_ns) is not None and deadline <= now_ns:
             ready += self._skip_gap()
         return ready
 
     def reset(self) -> None:
-        """Begin another stream with the next packet; what is held is of the old one."""
+        """Start a new stream with the next packet, and drop the packets held for the old one."""
         self.held.clear()
         self.expected = -1
 

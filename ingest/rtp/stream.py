@@ -1,4 +1,4 @@
-"""All tracks of one session of a camera together; no I/O."""
+"""All tracks of one session with a camera; no I/O."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ class CameraStream:
 
     @property
     def begun(self) -> bool:
-        """Whether a part of something has come, of which the rest may come at any time."""
+        """Whether part of something has arrived whose rest may arrive at any time."""
         return any(receiver.begun for receiver in self.receivers)
 
     def review(self, junk: int = 0) -> None:
-        """See whether what comes is still what it was taken for; to be called every few seconds.
+        """Check whether the packets are still what they were taken for; call it every few seconds.
 
-        ``junk`` are the bytes so far that came between packets and were of no use.
+        ``junk`` is the number of useless bytes between packets so far.
         """
         self.garbled.look((receiver.stats for receiver in self.receivers), junk)
         for receiver in self.receivers:
             receiver.review()
 
     def expire(self, now_ns: int) -> None:
-        """Wait no longer for packets that are overdue."""
+        """Stop waiting for packets that are overdue."""
         for receiver in self.receivers:
             receiver.expire(now_ns)
 
     def take(self, now_ns: int) -> list[Batch]:
-        """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
+        """Return the batches since the last call; an incomplete unit waits a moment for its rest."""
         batches: list[Batch] = []
         for receiver in self.receivers:
             batches += receiver.unpacking.take(now_ns)
@@ -87,7 +87,7 @@ class CameraStream:
         return False
 
     def gap(self, packet: bytes) -> None:
-        """A packet of any track is not the next one."""
+        """Note that a packet of some track is not the next one."""
         self.garbled.gap(packet)
 
     def new_source(self, receiver: TrackReceiver, new_format: bool) -> None:

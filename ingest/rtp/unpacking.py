@@ -1,7 +1,7 @@
-"""From a track's packets in order to its batches: stamped, and unpacked as what they are taken for; no I/O.
+"""Turns a track's ordered packets into batches: stamped, and unpacked by a payload format; no I/O.
 
-What they are taken for is what the camera announced, until they show that they are something else: then another
-payload format goes on. What is done for every packet is in ``Unpacking.deliver``.
+The payload format is the one that the camera announced, until the packets prove to be something else; then another one
+takes over. ``Unpacking.deliver`` does what is done for every packet.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Packet = tuple[bytes, int, int, int, int]
 
 
 class Unpacking:
-    """The unpacking of one track. ``changed`` is called when its packets turn out to be of another codec."""
+    """Unpacks one track. ``changed`` is called when its packets turn out to be of another codec."""
 
     def __init__(self, choice: Choice, camera: CameraClock, *, epoch: int, changed: Callable[[], None]) -> None:
         self.dropped = 0  # packets that say of themselves what cannot be
@@ -57,7 +57,7 @@ class Unpacking:
     def adopt(self, choice: Choice, received: int, lost: int) -> bool:
         """Take what comes for ``choice`` from now on; ``received`` and ``lost`` is what came before.
 
-        Whether that is something else than before; if not, all goes on as it was.
+        Returns whether that is different from before; if not, everything continues as it was.
         """
         before = self.choice
         if choice.track == before.track and choice.clock_rate == before.clock_rate:
@@ -75,7 +75,7 @@ class Unpacking:
         self._pictures = native.Pictures(h265=isinstance(form, H265)) if native.BUILT else None
 
     def _doubt(self) -> None:
-        """Look at the picture's packets, whether they are what was announced, until a keyframe shows it."""
+        """Check whether the picture's packets are what was announced, until a keyframe proves it."""
         track = self.choice.track
         doubted = isinstance(self._format, Doubted) or track.codec in MUXED  # what is in that is seen elsewhere
         if track.kind is Kind.VIDEO and track.playable and not doubted:
@@ -103,8 +103,8 @@ class Unpacking:
     def review(self, packets: int, lost: int) -> None:
         """Look at what comes if nothing could be published since the last call: it may be another codec by now.
 
-        So is a codec that was not announced, for some calls; if nothing is seen of it, what was announced counts again.
-        To be called every few seconds; so many ``packets`` have come, and are ``lost``.
+        A codec that was not announced is looked at for some calls, too; if it shows nothing, the announced one counts
+        again. Call it every few seconds, with how many ``packets`` have come and how many are ``lost``.
         """
         before, self._reviewed = self._reviewed, (self._format.frames, packets, lost)
         published, missing = self._format.frames != before[0], lost - before[2]
@@ -129,7 +129,7 @@ class Unpacking:
 
     @property
     def hindrance(self) -> str:
-        """Why nothing of what comes is published, though it could be; empty while something is."""
+        """Why nothing is being published although it could be; empty while something is."""
         if self._missing:
             return (
                 f"{self._missing:.0%} of its packets never arrive, so no picture is complete; "
@@ -139,7 +139,7 @@ class Unpacking:
 
     @property
     def unseen(self) -> bool:
-        """Whether nothing of it will be seen as it comes, which is a failure."""
+        """Whether none of it will ever be seen as it comes, which is a failure."""
         return self._format.unseen or bool(self._missing and not self._format.frames)
 
     @property
@@ -202,7 +202,7 @@ class Unpacking:
                 self.deliver(*packet)
 
     def reported(self, report: SenderReport, arrival_ns: int) -> None:
-        """A sender report came."""
+        """Take a sender report."""
         self._clock.reported(report, arrival_ns)
         self.reception.reported(report, arrival_ns)
 
@@ -219,7 +219,7 @@ class Unpacking:
         self._output.renew(epoch)
 
     def take(self, now_ns: int) -> list[Batch]:
-        """Batches of what came since the last call; a unit that is not complete waits a moment for the rest."""
+        """Return the batches since the last call; an incomplete unit waits a moment for its rest."""
         return self._output.take(now_ns)
 
     def read_as_it_comes(self, punctual: bool) -> None:
