@@ -1,4 +1,4 @@
-"""Processes of ``serve`` that run only while they are needed, where the operator did not say how many; no I/O.
+"""Processes of ``serve`` that run only while they are needed, where the operator did not say how many.
 
 Rules:
 

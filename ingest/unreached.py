@@ -1,4 +1,4 @@
-"""Reasons why no connection came about, in words for a person; no I/O.
+"""Reasons why no connection came about, in words for a person.
 
 A host that is off, a port on which nobody listens, a network to which this server has no way, and a name that nobody
 knows are mended in different places.

@@ -1,4 +1,4 @@
-"""How long a session may be silent, and what is said of one that is. Time is an argument.
+"""How long a session may be silent, and what is said of one that is; no I/O, and time is an argument.
 
 A camera that sends a picture in five seconds, or in twenty, looks like one that is gone. Where a session ends so that
 never had two pictures shortly after each other, the next one is given twice as long.
@@ -7,11 +7,14 @@ never had two pictures shortly after each other, the next one is given twice as 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from common.cameras import CameraState
 from common.errors import CameraError
+from ingest.payload.registry import NothingPlayableError
 from ingest.rtp.receiver import TrackReceiver
-from ingest.rtsp.media import SessionMedia
+from ingest.rtp.stream import CameraStream
+from ingest.rtsp.networks import Networks
 
 SILENCE_TIMEOUT = 5.0  # seconds without a packet of the picture; of the sound, where there is no picture
 FIRST_PACKET_TIMEOUT = 3.0  # seconds over UDP, which firewalls swallow: then TCP is tried
@@ -43,10 +46,23 @@ class Pace:
         self.patience = min(2 * self.patience, MOST_PATIENCE)
 
 
+class Media(Protocol):
+    """The media of a session, as its silence is judged; see ``ingest.rtsp.media.SessionMedia``."""
+
+    udp: bool
+    networks: Networks
+    stream: CameraStream
+    nothing_playable: NothingPlayableError | None
+
+    @property
+    def stranger(self) -> str:
+        """An address from which packets came that is not the camera's; empty if none did."""
+
+
 class Silence:
     """The judge of one session's silence."""
 
-    def __init__(self, media: SessionMedia, pace: Pace | None = None) -> None:
+    def __init__(self, media: Media, pace: Pace | None = None) -> None:
         self._media = media
         self._pace = pace or Pace()
         self._picture = -1  # timestamp of the last one

@@ -1,4 +1,4 @@
-"""Segments of HLS that are encrypted as a whole: AES-128 in CBC mode with padding (RFC 8216 4.3.2.4)."""
+"""Segments of HLS that are encrypted as a whole: AES-128 in CBC mode with padding (RFC 8216 4.3.2.4); no I/O."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from common.cameras import CameraState
 from common.errors import CameraError
-from ingest.sources.http import Body
+from ingest.sources.readable import Readable
 
 
 class Decrypted:
     """A body, decrypted as it is read. Raises ``ValueError`` for a key or an initialisation vector that is none."""
 
-    def __init__(self, body: Body, key: bytes, vector: bytes) -> None:
+    def __init__(self, body: Readable, key: bytes, vector: bytes) -> None:
         self._body = body
         self._cipher = Cipher(AES(key), CBC(vector)).decryptor()
         self._padding = PKCS7(128).unpadder()

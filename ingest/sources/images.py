@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ingest.sources.http import Body
+from ingest.sources.readable import Readable
 
 MAX_IMAGE = 16 << 20  # bytes; 8K of the best quality takes half of it
 READ = 32 << 10  # bytes at once
@@ -24,7 +24,7 @@ _AWAITED, _NONE = 0, -1
 class Images:
     """Reads a body, and is read by FFmpeg instead of it."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Readable) -> None:
         self._body = body
         self._buffer = bytearray()  # from where an image begins, once one has
         self._at = 0  # in it: where the image goes on; 0 while none has begun

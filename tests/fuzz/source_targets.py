@@ -104,9 +104,12 @@ class _Body:
         self._at += 1_024
         return self._data[begin : self._at]
 
+    def close(self) -> None:
+        pass
+
 
 def images(data: bytes) -> None:
-    read = Images(_Body(data)).read  # type: ignore[arg-type]  # all of a body that is used
+    read = Images(_Body(data)).read
     count = sum(len(out) for out in iter(lambda: read(4_096), b""))
     assert count <= len(data) + 80 * (len(data) // 4), "each image has four bytes and more"
 
