@@ -138,7 +138,7 @@ class Cursor:
 
     def move(self, event: Event) -> None:
         """Take the position that ``egress.position`` says, and see to it that what it says of that holds."""
-        before, self.position = self.position, TRANSITIONS[self.position, event]
+        before, self.position = self.position, TRANSITIONS[self.position][event]
         if before is Position.LIVE:
             assert self._group is not None, "a live viewer has joined a group"
             self.next = self.feed.leave(self._lane, self._group)

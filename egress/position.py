@@ -47,30 +47,51 @@ class Event(Enum):
     STOPPED = auto()  # the viewer leaves
 
 
-TRANSITIONS: dict[tuple[Position, Event], Position] = {
-    (Position.WAITING, Event.START_CAME): Position.LIVE,
-    (Position.WAITING, Event.WENT_BACK): Position.BEHIND,
-    (Position.WAITING, Event.GOT_STUCK): Position.ON_HOLD,
-    (Position.WAITING, Event.FORMAT_CHOSEN): Position.WAITING,
-    (Position.WAITING, Event.FEED_CHANGED): Position.WAITING,
-    (Position.BEHIND, Event.CAUGHT_UP): Position.LIVE,
-    (Position.BEHIND, Event.START_CAME): Position.LIVE,
-    (Position.BEHIND, Event.WENT_BACK): Position.BEHIND,
-    (Position.BEHIND, Event.CUT_OFF): Position.WAITING,
-    (Position.BEHIND, Event.GOT_STUCK): Position.ON_HOLD,
-    (Position.BEHIND, Event.FORMAT_CHOSEN): Position.WAITING,
-    (Position.BEHIND, Event.FEED_CHANGED): Position.WAITING,
-    (Position.LIVE, Event.FELL_BEHIND): Position.BEHIND,
-    (Position.LIVE, Event.WENT_BACK): Position.BEHIND,
-    (Position.LIVE, Event.CUT_OFF): Position.WAITING,
-    (Position.LIVE, Event.GOT_STUCK): Position.ON_HOLD,
-    (Position.LIVE, Event.FORMAT_CHOSEN): Position.WAITING,
-    (Position.LIVE, Event.FEED_CHANGED): Position.WAITING,
-    (Position.ON_HOLD, Event.CAME_FREE): Position.WAITING,
-    (Position.ON_HOLD, Event.FORMAT_CHOSEN): Position.ON_HOLD,
-    (Position.ON_HOLD, Event.FEED_CHANGED): Position.ON_HOLD,
-    (Position.UNPLAYABLE, Event.FORMAT_CHOSEN): Position.WAITING,
-    (Position.UNPLAYABLE, Event.FEED_CHANGED): Position.WAITING,
-    **{(position, Event.FORMAT_REFUSED): Position.UNPLAYABLE for position in Position if position is not Position.OVER},
-    **{(position, Event.STOPPED): Position.OVER for position in Position},
+_ALWAYS = {Event.FORMAT_REFUSED: Position.UNPLAYABLE, Event.STOPPED: Position.OVER}
+
+TRANSITIONS: dict[Position, dict[Event, Position]] = {
+    Position.WAITING: {
+        Event.START_CAME: Position.LIVE,
+        Event.WENT_BACK: Position.BEHIND,
+        Event.GOT_STUCK: Position.ON_HOLD,
+        Event.FORMAT_CHOSEN: Position.WAITING,
+        Event.FEED_CHANGED: Position.WAITING,
+        **_ALWAYS,
+    },
+    Position.BEHIND: {
+        Event.CAUGHT_UP: Position.LIVE,
+        Event.START_CAME: Position.LIVE,
+        Event.WENT_BACK: Position.BEHIND,
+        Event.CUT_OFF: Position.WAITING,
+        Event.GOT_STUCK: Position.ON_HOLD,
+        Event.FORMAT_CHOSEN: Position.WAITING,
+        Event.FEED_CHANGED: Position.WAITING,
+        **_ALWAYS,
+    },
+    Position.LIVE: {
+        Event.FELL_BEHIND: Position.BEHIND,
+        Event.WENT_BACK: Position.BEHIND,
+        Event.CUT_OFF: Position.WAITING,
+        Event.GOT_STUCK: Position.ON_HOLD,
+        Event.FORMAT_CHOSEN: Position.WAITING,
+        Event.FEED_CHANGED: Position.WAITING,
+        **_ALWAYS,
+    },
+    Position.UNPLAYABLE: {
+        Event.FORMAT_CHOSEN: Position.WAITING,
+        Event.FEED_CHANGED: Position.WAITING,
+        **_ALWAYS,
+    },
+    Position.ON_HOLD: {
+        Event.CAME_FREE: Position.WAITING,
+        Event.FORMAT_CHOSEN: Position.ON_HOLD,
+        Event.FEED_CHANGED: Position.ON_HOLD,
+        **_ALWAYS,
+    },
+    Position.OVER: {Event.STOPPED: Position.OVER},
 }
+
+
+def may(position: Position, event: Event) -> bool:
+    """Whether the event can move a viewer that stands there."""
+    return event in TRANSITIONS[position]

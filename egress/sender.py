@@ -20,7 +20,7 @@ from egress.media.target import Target
 from egress.negotiation import Section
 from egress.path.pace import Pace
 from egress.path.stuck import StuckJudge
-from egress.position import TRANSITIONS, Event, Position
+from egress.position import Event, Position, may
 from egress.retransmission import Retransmission
 from egress.wire.srtp import Srtp
 
@@ -235,7 +235,7 @@ class Sender:
     def _judge(self, judge: StuckJudge, now: float) -> None:
         cursor = self.cursor  # what piles up on a reliable way takes nothing from others, and is bounded
         stuck = judge.judge(_unconfirmed(self.cursor, self._confirmed), now) and not cursor.target.reliable
-        if stuck and (cursor.position, Event.GOT_STUCK) in TRANSITIONS:
+        if stuck and may(cursor.position, Event.GOT_STUCK):
             self.stats.stuck += 1
             cursor.move(Event.GOT_STUCK)
         elif not stuck and cursor.position is Position.ON_HOLD:

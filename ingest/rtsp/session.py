@@ -69,18 +69,26 @@ class SessionEvent(Enum):
     ENDED = auto()  # nothing is left to be said
 
 
-TRANSITIONS = {
-    (SessionState.START, SessionEvent.CONNECTED): SessionState.OPTIONS,
-    (SessionState.OPTIONS, SessionEvent.ANSWERED): SessionState.DESCRIBE,
-    (SessionState.DESCRIBE, SessionEvent.ANSWERED): SessionState.SETUP,
-    (SessionState.SETUP, SessionEvent.MORE): SessionState.SETUP,
-    (SessionState.SETUP, SessionEvent.ANSWERED): SessionState.PLAY,
-    (SessionState.PLAY, SessionEvent.ANSWERED): SessionState.PLAYING,
-    (SessionState.SETUP, SessionEvent.STOPPED): SessionState.TEARDOWN,
-    (SessionState.PLAY, SessionEvent.STOPPED): SessionState.TEARDOWN,
-    (SessionState.PLAYING, SessionEvent.STOPPED): SessionState.TEARDOWN,
-    (SessionState.TEARDOWN, SessionEvent.ANSWERED): SessionState.CLOSED,
-    **{(state, SessionEvent.ENDED): SessionState.CLOSED for state in SessionState},
+_ALWAYS = {SessionEvent.ENDED: SessionState.CLOSED}
+
+TRANSITIONS: dict[SessionState, dict[SessionEvent, SessionState]] = {
+    SessionState.START: {SessionEvent.CONNECTED: SessionState.OPTIONS, **_ALWAYS},
+    SessionState.OPTIONS: {SessionEvent.ANSWERED: SessionState.DESCRIBE, **_ALWAYS},
+    SessionState.DESCRIBE: {SessionEvent.ANSWERED: SessionState.SETUP, **_ALWAYS},
+    SessionState.SETUP: {
+        SessionEvent.MORE: SessionState.SETUP,
+        SessionEvent.ANSWERED: SessionState.PLAY,
+        SessionEvent.STOPPED: SessionState.TEARDOWN,
+        **_ALWAYS,
+    },
+    SessionState.PLAY: {
+        SessionEvent.ANSWERED: SessionState.PLAYING,
+        SessionEvent.STOPPED: SessionState.TEARDOWN,
+        **_ALWAYS,
+    },
+    SessionState.PLAYING: {SessionEvent.STOPPED: SessionState.TEARDOWN, **_ALWAYS},
+    SessionState.TEARDOWN: {SessionEvent.ANSWERED: SessionState.CLOSED, **_ALWAYS},
+    SessionState.CLOSED: {**_ALWAYS},
 }
 
 
@@ -246,7 +254,7 @@ class RtspSession:
 
     def stop(self, now: float) -> list[Action]:
         """End the session. When actions are returned, it is polite to wait for CLOSED, for a moment."""
-        if self._requests.session_id is not None and (self.state, SessionEvent.STOPPED) in TRANSITIONS:
+        if self._requests.session_id is not None and SessionEvent.STOPPED in TRANSITIONS[self.state]:
             self._move(SessionEvent.STOPPED)
             return self._ask("TEARDOWN", self._base, now)
         if self.state is not SessionState.TEARDOWN:
@@ -344,7 +352,7 @@ class RtspSession:
             raise CameraError(_state(response), self._requests.rejected(response, self.server))
 
     def _move(self, event: SessionEvent) -> None:
-        self.state = TRANSITIONS[self.state, event]
+        self.state = TRANSITIONS[self.state][event]
 
 
 _HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Action]]] = {

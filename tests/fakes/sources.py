@@ -25,6 +25,8 @@ class Source:
     imports: set[str] = field(default_factory=set)  # dotted names, of inner imports and those for types, too
     docstrings: list[str] = field(default_factory=list)  # texts that stand alone as statements
     classes: list[tuple[str, int]] = field(default_factory=list)  # each with its number of lines
+    enums: dict[str, set[str]] = field(default_factory=dict)  # its own, each with module-level names of its members
+    kept: set[str] = field(default_factory=set)  # names of what is assigned to attributes of ``self``, as it is
     silent: list[str] = field(default_factory=list)  # what raises, is public, and does not say so
 
 
@@ -40,10 +42,34 @@ def source(path: Path) -> Source:
                 found.imports.update((module, *(f"{module}.{alias.name}" for alias in names)))
             case ast.Expr(value=ast.Constant(value=str(text))):
                 found.docstrings.append(text)
-            case ast.ClassDef(name=name):
+            case ast.ClassDef(name=name, bases=bases):
                 found.classes.append((name, (node.end_lineno or 0) - node.lineno + 1))
+                if any("Enum" in ast.unparse(base) for base in bases):
+                    found.enums.setdefault(name, set())
+            case ast.Assign(targets=[ast.Tuple(elts=members)], value=ast.Name(id=name)) if name in found.enums:
+                found.enums[name].update(ast.unparse(member) for member in members)
+            case ast.Assign(targets=[target], value=value):
+                found.kept.update(_kept(target, value))
+            case ast.AnnAssign(value=ast.Call(func=ast.Name(id="field"), keywords=keywords)):
+                found.kept.update(_first(each.value) for each in keywords if each.arg == "default")
     found.silent.extend(_silent(tree, ""))
     return found
+
+
+def _kept(target: ast.expr, value: ast.expr) -> Iterator[str]:
+    match target, value:
+        case ast.Tuple(elts=targets), ast.Tuple(elts=values):
+            for one, its in zip(targets, values, strict=False):
+                yield from _kept(one, its)
+        case ast.Attribute(value=ast.Name(id="self")), ast.IfExp(body=one, orelse=other):
+            yield from (_first(one), _first(other))
+        case ast.Attribute(value=ast.Name(id="self")), _:
+            yield _first(value)
+
+
+def _first(value: ast.expr) -> str:
+    """The name, or the one that an attribute is of."""
+    return ast.unparse(value.value if isinstance(value, ast.Attribute) else value)
 
 
 def _silent(owner: ast.Module | ast.ClassDef, told: str) -> Iterator[str]:

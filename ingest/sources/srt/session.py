@@ -1,6 +1,7 @@
-"""One connection's state, as the caller that receives (draft-sharabayko-srt-01, 4): packets in, packets out; no I/O.
+"""One SRT connection, as the caller that receives (draft-sharabayko-srt-01, 4): packets in, packets out; no I/O.
 
-    INDUCTION ──cookie──▶ CONCLUSION ──accepted──▶ OPEN ──shutdown──▶ CLOSED
+A refusal, and an answer that no connection can come of, raise ``CameraError`` and leave the state as it was. Data is
+taken while it is OPEN.
 
 Payloads come out in order. What is missing is asked for at once and every ``NAK_EVERY``, and given up when it is later
 than the latency that both agreed on: the bytes behind it then come without it.
@@ -49,6 +50,22 @@ class State(Enum):
     CONCLUSION = auto()
     OPEN = auto()
     CLOSED = auto()
+
+
+class Event(Enum):
+    """The events that move it on."""
+
+    COOKIE_CAME = auto()  # the listener's answer to the first request
+    ACCEPTED = auto()  # its answer to the second
+    SHUT_DOWN = auto()  # by the listener
+
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.INDUCTION: {Event.COOKIE_CAME: State.CONCLUSION},
+    State.CONCLUSION: {Event.ACCEPTED: State.OPEN},
+    State.OPEN: {Event.SHUT_DOWN: State.CLOSED},
+    State.CLOSED: {},
+}
 
 
 @dataclass(slots=True)
@@ -153,7 +170,8 @@ class Session:
         if self.state is State.INDUCTION and answer.kind == wire.INDUCTION:
             if answer.version != 5 or answer.extension != wire.MAGIC:
                 raise CameraError(CameraState.REJECTED, "it speaks a version of SRT before 1.3")
-            self._cookie, self.state, self._handshake_at = answer.cookie, State.CONCLUSION, float("-inf")
+            self._move(Event.COOKIE_CAME)
+            self._cookie, self._handshake_at = answer.cookie, float("-inf")
         elif self.state is State.CONCLUSION and answer.kind == wire.CONCLUSION:
             if (said := answer.find(Extension.HSRSP)) is not None and len(said) >= 12:
                 self.latency = max(
@@ -162,7 +180,11 @@ class Session:
             keys = answer.find(Extension.KMRSP)
             if self._keys is not None and (keys is None or len(keys) <= 4):  # a state in place of the keys: 3.2.2
                 raise CameraError(CameraState.UNAUTHORIZED, "it does not take the passphrase")
-            self._peer, self._expected, self.state = answer.socket, answer.sequence, State.OPEN
+            self._move(Event.ACCEPTED)
+            self._peer, self._expected = answer.socket, answer.sequence
+
+    def _move(self, event: Event) -> None:
+        self.state = TRANSITIONS[self.state][event]
 
     def _take_control(self, told: Told, now: float) -> list[bytes]:
         match told.kind:
@@ -170,7 +192,7 @@ class Session:
                 self._shake(Handshake.parse(told.body))
                 return self.due(now)
             case Control.SHUTDOWN if self.state is State.OPEN:
-                self.state = State.CLOSED
+                self._move(Event.SHUT_DOWN)
                 raise CameraError(CameraState.CLOSED, "it has ended the connection")
             case Control.ACKACK:
                 sent = self._asked_at.pop(told.info, None)
