@@ -32,10 +32,10 @@ class Cursor:
         self.numbering = Numbering(lane)
         self.playout = Playout(section.playout_delay)
         self.target = target
-        self.thin = False  # no bursts
-        self.watches = False  # each picture is to tell how much the path carries, where that can be
-        self.leaves = False  # another feed is to come soon
-        self.held = False  # back: it goes on at its own pace
+        self._thin = False  # no bursts
+        self._watches = False  # each picture is to tell how much the path carries, where that can be
+        self._leaves = False  # another feed is to come soon
+        self._held = False  # back: it goes on at its own pace
         self.next = 0  # index of the next packet, while not live
         self.live_from = 0  # index from which packets came live
         self.blocked = 0  # times that the socket's buffer was full
@@ -48,6 +48,31 @@ class Cursor:
     def upto(self) -> int:
         """Index of the next packet."""
         return self.feed.history.end if self.position is Position.LIVE else self.next
+
+    @property
+    def thin(self) -> bool:
+        """Whether it gets no bursts."""
+        return self._thin
+
+    @property
+    def leaves(self) -> bool:
+        """Whether another feed is to come soon."""
+        return self._leaves
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held back, and goes on at its own pace until it is live again."""
+        return self._held
+
+    def know_path(self, *, thin: bool, watches: bool) -> bool:
+        """Take that its path bears no bursts, that pictures tell how much it carries. Whether it has to ``rejoin``."""
+        new = (thin, watches) != (self._thin, self._watches)
+        self._thin, self._watches = thin, watches
+        return new
+
+    def expect_other(self, soon: bool) -> None:
+        """Be ready for another feed, or for none any more: see ``spare_keyframe``."""
+        self._leaves = soon
 
     def start(self, now: float) -> None:
         """Begin with what is there, if anything is; to be called once."""
@@ -92,7 +117,7 @@ class Cursor:
     def change_feed(self, feed: Feed) -> None:
         """Wait for a start in another feed of the same source. Numbers go on; nothing of the old one is sent again."""
         self.move(Event.FEED_CHANGED)
-        self.leaves = False
+        self._leaves = False
         self.feed.discard(self)
         self.numbering.forget(self.next)
         self.feed, self.format, self._chosen_of = feed, None, ("", "")
@@ -108,7 +133,7 @@ class Cursor:
 
     def spare_keyframe(self) -> bool:
         """Give up where a keyframe comes that would be in the way of another feed's. Whether it did."""
-        packet = self.feed.history.get(self.next) if self.leaves and self.held else None
+        packet = self.feed.history.get(self.next) if self._leaves and self._held else None
         if packet is None or packet.probe != ALL:
             return False
         self.give_up()
@@ -127,8 +152,12 @@ class Cursor:
         """Get what comes live by another target, with other headers, or in other bursts than before."""
         if self.position is Position.LIVE:
             self.move(Event.FELL_BEHIND)
-            if self.next == self.feed.history.end:
-                self.move(Event.CAUGHT_UP)
+            self.go_live()
+
+    def go_live(self) -> None:
+        """Get what comes from now on live, if nothing is left in the history that was not sent."""
+        if self.next == self.feed.history.end:
+            self.move(Event.CAUGHT_UP)
 
     def skip_to(self, index: int) -> None:
         """Go on at ``index``, without a gap in the sequence numbers."""
@@ -143,15 +172,15 @@ class Cursor:
             assert self._group is not None, "a live viewer has joined a group"
             self.next = self.feed.leave(self._lane, self._group)
         if self.position is Position.LIVE:
-            self.live_from, self.held = self.next, False
+            self.live_from, self._held = self.next, False
             self._group = self.group()
-            self.feed.join(self, self._lane, self._group, self.target, thin=self.thin)
+            self.feed.join(self, self._lane, self._group, self.target, thin=self._thin)
         self._on_move(self.position)
 
     def hold_back(self) -> None:
         """Go on at its own pace: the path does not carry what comes live."""
         self.slow_down(self.feed.history.end)
-        self.held = True
+        self._held = True
 
     @property
     def watched(self) -> bool:
@@ -159,7 +188,7 @@ class Cursor:
 
         Not where packets are sent again as they were, as without RFC 4588: their header would be another one.
         """
-        return self.watches and self.thin and self.format is not None and self.format.rtx is not None
+        return self._watches and self._thin and self.format is not None and self.format.rtx is not None
 
     def group(self) -> Group:
         """A group, still empty, for the headers that it gets now."""
@@ -169,12 +198,12 @@ class Cursor:
             self.feed.source.ssrc, format.payload_type, section.transport_cc, self.playout.element, self.watched
         )
 
-    # See ``Listener``.
-
     def may_start(self, index: int) -> None:
         """See ``Listener``. A viewer that waits starts here, and one that lags too far goes on here."""
         waits = self.position is Position.WAITING and self.format is not None
-        if waits or (self.position is Position.BEHIND and self._lag() > (HELD_LAG if self.held else MAX_LAG)):
+        if waits or (
+            self.position is Position.BEHIND and _lag(self.feed, self.next) > (HELD_LAG if self._held else MAX_LAG)
+        ):
             self.skip_to(index)
             self.move(Event.START_CAME)
 
@@ -211,10 +240,10 @@ class Cursor:
         if live and chosen:
             self.move(Event.START_CAME)
 
-    def _lag(self) -> float:
-        """Seconds of media between this viewer and the newest."""
-        packet = self.feed.history.get(self.next)
-        if packet is None:  # fallen out of the history
-            return float("inf")
-        timeline = self.feed.timeline
-        return ((timeline.timestamp - packet.timestamp) & 0xFFFFFFFF) / timeline.clock_rate
+
+def _lag(feed: Feed, index: int) -> float:
+    """Seconds of media between that packet and the newest."""
+    packet, timeline = feed.history.get(index), feed.timeline
+    if packet is None:  # fallen out of the history
+        return float("inf")
+    return ((timeline.timestamp - packet.timestamp) & 0xFFFFFFFF) / timeline.clock_rate

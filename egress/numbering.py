@@ -10,7 +10,7 @@ from __future__ import annotations
 from egress.media.group import Lane
 
 MAX_SKIPS = 8  # of which is remembered what numbers before meant: nobody asks for what is older
-_START_MASK = ~0x7FFF
+_START_MASK = 0x7FFF
 
 
 class Numbering:
@@ -38,9 +38,9 @@ class Numbering:
 
     def skip(self, index: int, upto: int) -> None:
         """Let the packet with that ``index`` be sent next, instead of ``upto``. Nothing may be on the lane's way."""
-        base = index - (upto - self.lane.base) if self._spans else index & _START_MASK
-        self.lane.base = base
-        self._spans = [*self._spans[1 - MAX_SKIPS :], (index - base, base)]
+        number = upto - self.lane.base if self._spans else index & _START_MASK  # of the lane's first packet
+        self.lane.base = index - number
+        self._spans = [*self._spans[1 - MAX_SKIPS :], (number, self.lane.base)]
 
     def resume(self, following: int, index: int, first: int) -> None:
         """Let the packet with that ``index`` have number ``following``; from ``first`` on those before had theirs."""

@@ -15,7 +15,7 @@ from egress.cursor import Cursor
 from egress.media.fanout import Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.group import Audience, Group, Lane
-from egress.media.history import Packet
+from egress.media.history import NOBODY, Packet
 from egress.path.pace import Pace
 from egress.position import Position
 from egress.repeat_budget import RepeatBudget
@@ -100,7 +100,7 @@ class Retransmission:
             self._send_as_it_was(lost)
             return
         again = [
-            packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=False)
+            packet._replace(payload=_original_sequence(extended & 0xFFFF) + packet.payload, probe=NOBODY)
             for extended, _, packet in lost
         ]
         self._send_again(again)

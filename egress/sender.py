@@ -16,6 +16,7 @@ from egress.measuring import Measuring
 from egress.media.fanout import Parcel, fan_out, runs
 from egress.media.feed import Feed
 from egress.media.group import Audience, Lane
+from egress.media.history import NOBODY
 from egress.media.target import Target
 from egress.negotiation import Section
 from egress.path.pace import Pace
@@ -42,8 +43,9 @@ class Sender:
     ``pace`` what is known of its path. ``on_behind`` is called when ``catch_up`` has to be called regularly.
 
     ``start`` or ``resume`` is called once, ``catch_up`` as long as the position is BEHIND, ``retransmit``, ``replay``,
-    ``confirmed`` and ``arrived`` as RTCP comes, ``look`` after it and once a second, and ``stop`` at the end. All else
-    is the feed's to call.
+    ``confirmed`` and ``arrived`` as RTCP comes, ``look`` after it and once a second, and ``stop`` at the end. The feed
+    calls its ``cursor``. ``egress.together`` tells what was ``sent`` for it, ``egress.viewer`` that the viewer moved
+    or was not heard, ``egress.showing`` that the feed is another, and ``egress.succession`` has it ``wake``.
     """
 
     def __init__(
@@ -140,8 +142,8 @@ class Sender:
             if self.pictured_at is None and any(run[-1].marker for run in parcel.runs):
                 self.pictured_at = now
         sent = cursor.next - first
-        if cursor.next == history.end and (budget >= 0 or not cursor.held):
-            cursor.move(Event.CAUGHT_UP)
+        if budget >= 0 or not cursor.held:
+            cursor.go_live()
         return sent
 
     def _send_next(self, parcel: Parcel) -> bool:
@@ -167,7 +169,7 @@ class Sender:
                 cursor.blocked += 1
                 return False
             self._pace.spend(sum([len(packet.payload) for packet in run]))
-            if run[0].probe:
+            if run[0].probe != NOBODY:
                 self._measuring.sent(cursor.next, cursor.next + len(run))
             cursor.advance(len(run))
         if parcel.runs[-1][-1].marker:
@@ -227,10 +229,7 @@ class Sender:
             cursor.rejoin()
 
     def _learn_path(self, now: float) -> bool:
-        cursor, thin, watches = self.cursor, self._quality.thin(now), self._quality.watched
-        changed = (thin, watches) != (cursor.thin, cursor.watches)
-        cursor.thin, cursor.watches = thin, watches
-        return changed
+        return self.cursor.know_path(thin=self._quality.thin(now), watches=self._quality.watched)
 
     def _judge(self, judge: StuckJudge, now: float) -> None:
         cursor = self.cursor  # what piles up on a reliable way takes nothing from others, and is bounded

@@ -168,7 +168,7 @@ class Showing:
             if (sender := self.sender(self._lead)) is not None:
                 sender.cursor.begin(now)
         if self._lead in self._handovers and (sender := self.sender(self._lead)) is not None:
-            sender.cursor.leaves = True
+            sender.cursor.expect_other(True)
             if flooded:
                 sender.cursor.give_up()
 
@@ -237,4 +237,4 @@ class Showing:
             self._drop(handover)
         self._going = self.camera
         for sender in self._senders.values():
-            sender.cursor.leaves = False
+            sender.cursor.expect_other(False)

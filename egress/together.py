@@ -14,7 +14,7 @@ from egress.media.fanout import fan_out
 from egress.media.feed import Feed
 from egress.media.group import Audience, GroupKey
 from egress.path.pace import LOCAL_BURST
-from egress.position import Event, Position
+from egress.position import Position
 from egress.sender import Sender
 
 MOST = LOCAL_BURST // MAX_PAYLOAD  # packets at once, as of one by itself
@@ -36,5 +36,5 @@ def _send(feed: Feed, first: int, senders: Sequence[Sender]) -> None:
     parcel = feed.parcel(first, MOST, senders[0].cursor.group())
     lacking = fan_out(parcel, first, Audience([(each.lane, each.cursor.target) for each in senders]))
     for sender in senders:
-        if sender.sent(parcel, lacking.get(sender.lane)) and sender.cursor.next == feed.history.end:
-            sender.cursor.move(Event.CAUGHT_UP)
+        if sender.sent(parcel, lacking.get(sender.lane)):
+            sender.cursor.go_live()

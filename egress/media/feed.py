@@ -16,7 +16,7 @@ from common.media import CLOCK_RATES, Batch, Kind, named
 from common.packed import Packed
 from egress.media.fanout import Parcel, cuts, cuts_of, lacking_of
 from egress.media.group import Group, GroupKey, Lane
-from egress.media.history import ALL, WATCHED, Histories, History, Unit
+from egress.media.history import ALL, NOBODY, WATCHED, Histories, History, Unit
 from egress.media.meter import Meter
 from egress.media.outbox import SLICE, Later, Outbox, at_once
 from egress.media.target import Target
@@ -128,7 +128,7 @@ class Feed:
     ) -> None:
         self.kind = kind
         self._video = kind is Kind.VIDEO
-        self._marker, self._probe = (MARKER, WATCHED) if self._video else (0, 0)  # of what is no keyframe
+        self._marker, self._probe = (MARKER, WATCHED) if self._video else (0, NOBODY)  # of what is no keyframe
         self.source = source or Source()
         self.codec = ""  # none has come yet
         self._named = b""  # kind and codec

@@ -25,16 +25,19 @@ KEEP_BYTES = MAX_GOP_BYTES + (4 << 20)  # with PACKET_BYTES for each: a group of
 PACKET_BYTES = 200  # that a packet takes beside its payload, so that no number of tiny ones takes more memory
 
 
+NOBODY, ALL, WATCHED = range(3)
+"""The probes: who gets a transport-wide sequence number with a packet, of the viewers that accept one. All get it with
+keyframes, those whose path is watched with other pictures, too."""
+
+
 class Packet(NamedTuple):
     """One RTP packet, without the parts that differ between viewers."""
 
     payload: bytes
     timestamp: int  # 32 bits, as sent to every viewer
     marker: int  # 0x80 or 0, ready to be combined with the payload type
-    probe: int = 0  # who gets a transport-wide sequence number with it, of the viewers that accept one: see below
+    probe: int = NOBODY  # or ALL, or WATCHED
 
-
-ALL, WATCHED = 1, 2  # the probes of keyframes, for all; of other pictures, for those whose path is watched
 
 _packet = partial(tuple.__new__, Packet)  # of its fields
 
@@ -48,7 +51,7 @@ class Unit(NamedTuple):
     payloads: Sequence[bytes]  # as they came: see ``common.media.Batch``
     timestamp: int
     marker: int  # of the last
-    probe: int
+    probe: int  # of all
     size: int  # bytes of all payloads
 
     @property

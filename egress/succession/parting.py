@@ -14,7 +14,7 @@ from egress.feedback import Feedback
 from egress.media.stream import Stream
 from egress.media.target import Refusal
 from egress.negotiation import Section
-from egress.position import Event, Position
+from egress.position import Position
 from egress.retransmission import Retransmission
 from egress.sender import Sender
 from egress.succession.states import (
@@ -99,7 +99,7 @@ def stop(viewer: Viewer) -> Stopped:
     for sender in viewer.senders.values():
         cursor = sender.cursor
         if cursor.position is Position.LIVE:
-            cursor.move(Event.FELL_BEHIND)  # which tells what has left, and what is next
+            cursor.slow_down(cursor.feed.history.end)  # which tells what has left, and what is next
         cursor.feed.discard(cursor)
         cursor.retarget(Silence())
     viewer.reach.way = None

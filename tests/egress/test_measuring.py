@@ -77,7 +77,7 @@ def test_a_keyframe_is_not_sent_in_the_way_of_another_stream() -> None:
     line.pass_time(0.3)
     cursor = line.viewer.sender.cursor
     assert cursor.held
-    cursor.leaves = True
+    cursor.expect_other(True)
     line.pass_time(1.9)
     assert cursor.position is Position.WAITING
     assert len(line.shown) == keyframe, "all before it, late"

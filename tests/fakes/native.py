@@ -13,7 +13,7 @@ import pytest
 from egress import native
 from egress.media.fanout import Parcel, fan_out, runs
 from egress.media.group import Audience, Group, Lane
-from egress.media.history import Packet
+from egress.media.history import NOBODY, Packet
 from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget
 from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, Profile
@@ -64,7 +64,7 @@ class Viewer:
         return datagrams
 
 
-def some_packets(sizes: list[int], *, probe: bool = False) -> list[Packet]:
+def some_packets(sizes: list[int], *, probe: int = NOBODY) -> list[Packet]:
     last = len(sizes) - 1
     return [Packet(os.urandom(size), 90_000, 0x80 if at == last else 0, probe) for at, size in enumerate(sizes)]
 

@@ -12,7 +12,7 @@ from common.media import MAX_PAYLOAD
 from egress import native
 from egress.media.fanout import MAX_RUN_BYTES, Parcel, cuts_of, fan_out, runs
 from egress.media.group import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane
-from egress.media.history import History, Packet, Unit
+from egress.media.history import ALL, NOBODY, WATCHED, History, Packet, Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
 from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80, Profile
@@ -134,7 +134,7 @@ def test_lanes_with_numbers_of_their_own_share_a_group(profile: Profile) -> None
 
 def test_probes_carry_the_transport_wide_sequence_number_to_those_who_accept_it() -> None:
     accepts, does_not = Receiver(base=0x10000), Receiver(base=0x10000)
-    packets = [p._replace(probe=True) for p in some_packets([MAX_PAYLOAD, 40])]
+    packets = [p._replace(probe=ALL) for p in some_packets([MAX_PAYLOAD, 40])]
     for receiver, extension in ((accepts, 3), (does_not, 0)):
         fan_out(Parcel([packets], Group(SSRC, PAYLOAD_TYPE, extension)), 0x1FFFF, audience(receiver))
     assert max(map(len, accepts.target.datagrams)) <= 1_200 - 2, "room for the two bytes of RTX"
@@ -151,7 +151,7 @@ def test_a_playout_delay_is_in_every_packet() -> None:
     receiver = Receiver(base=0x10000)
     group = Group(SSRC, PAYLOAD_TYPE, 3, element(6, 0.25))
     packets = some_packets([MAX_PAYLOAD, 40])
-    for probe in (True, False):
+    for probe in (ALL, NOBODY):
         parcel = Parcel([[p._replace(probe=probe) for p in packets]], group)
         fan_out(parcel, 0x1FFFE if probe else 0x20000, audience(receiver))
     assert max(map(len, receiver.target.datagrams)) <= 1_200
@@ -168,8 +168,8 @@ def test_a_playout_delay_is_in_every_packet() -> None:
         ]
 
 
-@given(st.lists(st.tuples(st.integers(1, MAX_PAYLOAD + 2), st.booleans()), max_size=200))
-def test_runs_are_what_gso_can_send(sizes: list[tuple[int, bool]]) -> None:
+@given(st.lists(st.tuples(st.integers(1, MAX_PAYLOAD + 2), st.sampled_from([NOBODY, ALL, WATCHED])), max_size=200))
+def test_runs_are_what_gso_can_send(sizes: list[tuple[int, int]]) -> None:
     packets = [Packet(bytes(size), 0, 0, probe) for size, probe in sizes]
     cut = list(runs(packets))
     assert [p for run in cut for p in run] == packets
@@ -194,7 +194,7 @@ BATCHES = st.one_of(
 def test_batches_are_cut_and_written_as_their_packets_are(data: st.DataObject, ids: tuple[int, bytes]) -> None:
     history = History()
     for number, sizes in enumerate(data.draw(st.lists(BATCHES, min_size=1, max_size=3))):
-        marker, probe = 0x80 * data.draw(st.booleans()), data.draw(st.booleans())
+        marker, probe = 0x80 * data.draw(st.booleans()), data.draw(st.sampled_from([NOBODY, ALL, WATCHED]))
         unit = Unit([os.urandom(size) for size in sizes], number, marker, probe, sum(sizes))
         history.append(unit, 0.0, keyframe=False)
     first = data.draw(st.integers(0, history.end - 1))

@@ -7,6 +7,7 @@ from egress.media.history import (
     KEEP_PACKETS,
     KEEP_TIME,
     LOOK_TIME,
+    NOBODY,
     PACKET_BYTES,
     Histories,
     History,
@@ -18,7 +19,7 @@ MARKER = 0x80
 
 
 def packets(count: int, size: int = 1) -> Unit:
-    return Unit([bytes(size)] * count, 7, MARKER, probe=False, size=count * size)
+    return Unit([bytes(size)] * count, 7, MARKER, probe=NOBODY, size=count * size)
 
 
 def test_indexes_grow_without_gaps() -> None:
@@ -109,7 +110,7 @@ def test_a_group_of_pictures_that_ingest_keeps_stays_whole() -> None:
     history.append(packets(1, MAX_PAYLOAD), 0.0, keyframe=True)
     for _ in range(MAX_GOP_BYTES // MAX_PAYLOAD):
         history.append(packets(1, MAX_PAYLOAD), 0.0, keyframe=False)
-    history._trim(KEEP_BYTES)
+    history.append(packets(1), LOOK_TIME, keyframe=False)  # which looks what is too much
     assert history.keyframe == 0
 
 

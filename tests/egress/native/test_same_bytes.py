@@ -17,7 +17,7 @@ from common.packed import Packed
 from egress import native
 from egress.media.fanout import Parcel, cuts, fan_out
 from egress.media.group import GCM_TAG_SIZE, HEADER_SIZE, Audience, Group, Lane
-from egress.media.history import Unit
+from egress.media.history import ALL, NOBODY, Unit
 from egress.media.target import MAX_SEGMENTS
 from egress.path.playout import element
 from egress.wire.port import MediaSocket, UdpTarget
@@ -45,7 +45,7 @@ def test_numbers_wrap_within_a_run_and_the_roc_counts(media_socket: MediaSocket)
 
 
 def test_probes_carry_the_transport_wide_sequence_number(media_socket: MediaSocket) -> None:
-    send_both(some_packets([MAX_PAYLOAD, 40], probe=True), 0x1FFFF, [Viewer(media_socket)], extension=3)
+    send_both(some_packets([MAX_PAYLOAD, 40], probe=ALL), 0x1FFFF, [Viewer(media_socket)], extension=3)
     send_both(some_packets([MAX_PAYLOAD] * 60 + [40]), 0x1FFFF, [Viewer(media_socket)], 3, element(6, 0.25))
 
 
@@ -61,7 +61,7 @@ def test_whatever_is_sent_is_the_same(sizes: list[int], first: int, extension: i
     with contextlib.closing(media_socket.socket):
         media_socket.gso = gso
         viewers = [Viewer(media_socket), Viewer(media_socket, base=first // 2)]
-        send_both(some_packets(sizes, probe=bool(extension)), first, viewers, extension)
+        send_both(some_packets(sizes, probe=ALL if extension else NOBODY), first, viewers, extension)
 
 
 def test_more_viewers_than_go_into_one_system_call(ipv4: MediaSocket) -> None:

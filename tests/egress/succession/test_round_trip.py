@@ -280,8 +280,8 @@ KNOWN = {
     "nominated pairs retired selected spent",
     "Pair": "by_handshake checked_at generation path proved_at received round_trip sent transaction",
     "Sender": "_confirmed _on_behind _pace _quality _measuring _stuck cursor lane pictured_at retransmission stats",
-    "Cursor": "_chosen_of _group _lane _on_move blocked feed format held leaves live_from next numbering playout "
-    "position section target thin watches",
+    "Cursor": "_chosen_of _group _held _lane _leaves _on_move _thin _watches blocked feed format live_from next "
+    "numbering playout position section target",
     "Lane": "_base _octets _packets compiled encrypt_into iv keys protect ssrc",
     "Retransmission": "_asked _budget _budget_until _cursor _lane _next _next_replay _pace _repeats _spare stats",
     "Timeline": "_epoch _offset _origin capture_ns clock_rate timestamp",
