@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pylibsrtp
 from aiortc import rtp
@@ -103,10 +104,17 @@ class Browser:
     connected: bool = False
     closed: bool = False
 
-    def __post_init__(self) -> None:
-        self.certificate = Certificate()
-        self.ssl = SSL.Connection(self.certificate.context(profile.name for profile in self.profiles))
-        self.ssl.set_connect_state()
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Made when it is first asked for: who is given keys needs none."""
+        return Certificate()
+
+    @cached_property
+    def ssl(self) -> SSL.Connection:
+        """OpenSSL's part, likewise."""
+        connection = SSL.Connection(self.certificate.context(profile.name for profile in self.profiles))
+        connection.set_connect_state()
+        return connection
 
     def offer(self, *sections: str, setup: str = "actpass", bundle: bool = True, fingerprint: bool = True) -> str:
         """An SDP offer of the given sections (default: video and audio)."""
@@ -155,6 +163,17 @@ class Browser:
         """SRTCP of what may be no RTCP at all. Raises what libsrtp makes of it."""
         return self._tx.protect_rtcp(compound)
 
+    def take_keys(self, profile: Profile, ours: bytes, theirs: bytes) -> None:
+        """Protect with these master keys, each with its salt: as DTLS has it, or without any."""
+        self.profile = profile
+        self._tx, self._rx = (
+            pylibsrtp.Session(pylibsrtp.Policy(key=master, ssrc_type=kind, srtp_profile=profile.libsrtp))
+            for master, kind in (
+                (ours, pylibsrtp.Policy.SSRC_ANY_OUTBOUND),
+                (theirs, pylibsrtp.Policy.SSRC_ANY_INBOUND),
+            )
+        )
+
     def close(self) -> None:
         """Send close_notify."""
         self.ssl.shutdown()
@@ -183,14 +202,8 @@ class Browser:
         name = self.ssl.get_selected_srtp_profile().decode()
         if not name:
             return
-        profile = self.profile = next(p for p in self.profiles if p.name == name)
+        profile = next(p for p in self.profiles if p.name == name)
         key, salt = profile.key_size, profile.salt_size
         material = self.ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
         client_key, server_key, client_salt, server_salt = struct.unpack(f"{key}s{key}s{salt}s{salt}s", material)
-        self._tx, self._rx = (
-            pylibsrtp.Session(pylibsrtp.Policy(key=master, ssrc_type=kind, srtp_profile=profile.libsrtp))
-            for master, kind in (
-                (client_key + client_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND),
-                (server_key + server_salt, pylibsrtp.Policy.SSRC_ANY_INBOUND),
-            )
-        )
+        self.take_keys(profile, client_key + client_salt, server_key + server_salt)

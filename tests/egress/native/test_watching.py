@@ -13,7 +13,6 @@ from egress import native
 from egress.media import outbox
 from egress.media.feed import Feed
 from egress.negotiation import Section
-from egress.wire.dtls import Identity
 from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget
 from tests.fakes.media import gop_stream
@@ -21,8 +20,6 @@ from tests.fakes.native import LOOPBACK, needs_native
 from tests.fakes.watcher import VIDEO, VIDEO_WITHOUT_RTX, Watcher, push
 
 pytestmark = needs_native
-
-COMPILED = Identity(compiled=native.BUILT)
 
 
 class CompiledWatcher(Watcher):
@@ -33,7 +30,7 @@ class CompiledWatcher(Watcher):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.socket.bind((LOOPBACK[media_socket.family], 0))
         self.socket.setblocking(False)
-        super().__init__(feed, section, identity=COMPILED)
+        super().__init__(feed, section, compiled=native.BUILT)
         self.sender.retarget(UdpTarget(media_socket, Path(self.socket.getsockname())), 0.0)
 
     def __del__(self) -> None:
