@@ -1,26 +1,42 @@
-"""Many viewers are served in slices."""
+"""Parcels wait for their lanes, and leave in slices. What is sent is not encrypted here, and nobody catches up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from common.media import Batch, Kind
-from egress import native
 from egress.media import outbox as outbox_module
-from egress.media.feed import Feed
-from tests.fakes.media import gop_stream
-from tests.fakes.watcher import VIDEO, VIDEO_WITH_FEEDBACK, Watcher, push
+from egress.media.fanout import Parcel, runs
+from egress.media.group import Group, Lane
+from egress.media.history import Packet
+from egress.media.outbox import Outbox, at_once
+from tests.fakes.target import FakeTarget
+
+SIZE = 5  # packets of an ordinary parcel
 
 
-class Turns:
-    """Slices of work that wait for their turn."""
+class Office:
+    """An outbox that has its turn when ``turn`` says so, for so many lanes of one group."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-        monkeypatch.setattr(outbox_module, "SLICE", size)
-        self.feed = Feed(Kind.VIDEO, lambda work: self.waiting.append(work))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, slice: int, lanes: int = 3) -> None:
+        monkeypatch.setattr(outbox_module, "SLICE", slice)
         self.waiting: list[Callable[[], None]] = []
+        self.blocked: list[tuple[Lane, int]] = []
+        self.outbox = Outbox(self.waiting.append, lambda lane, index: self.blocked.append((lane, index)))
+        self.lanes = [Lane(0, 1, None, bytes) for _ in range(lanes)]
+        self.targets = [FakeTarget() for _ in self.lanes]
+        self.group = Group(1, 96)
+        for lane, target in zip(self.lanes, self.targets, strict=True):
+            self.group.add(lane, target)
+        self._end = 0
+
+    def parcel(self, sizes: Sequence[int] = (9,) * SIZE, group: Group | None = None) -> Parcel:
+        return Parcel(list(runs([Packet(bytes(size), 0, 0) for size in sizes])), group or self.group)
+
+    def send(self, sizes: Sequence[int] = (9,) * SIZE, now: float = 0.0) -> None:
+        index, self._end = self._end, self._end + len(sizes)
+        self.outbox.send_alone(self.parcel(sizes), index, now)
 
     def turn(self) -> None:
         [work] = self.waiting
@@ -28,178 +44,168 @@ class Turns:
         work()
 
     def rest(self) -> None:
-        """All that is left."""
         while self.waiting:
             self.turn()
 
-    def watched(self, count: int) -> list[Watcher]:
-        """By so many, who have started."""
-        watchers = [Watcher(self.feed) for _ in range(count)]
-        for watcher in watchers:
-            watcher.sender.start(now=0.0)
-        return watchers
+    @property
+    def sent(self) -> list[list[int]]:
+        """The numbers that came to each lane so far, in order."""
+        return [[int.from_bytes(datagram[2:4]) for datagram in target.datagrams] for target in self.targets]
 
 
-def rising(batch: Batch) -> Batch:
-    """Each payload a byte larger than the one before, so that each is a run of its own."""
-    return batch._replace(payloads=[payload[:1] + bytes(at) + payload[1:] for at, payload in enumerate(batch.payloads)])
+def upto(count: int) -> list[int]:
+    return list(range(count))
 
 
-def test_a_keyframe_to_many_is_sent_in_slices_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 6)
-    feed, stream, sent = turns.feed, gop_stream(packets=5), []
-    feed.outbox.when_empty(lambda: sent.append("nothing"))
-    watchers = turns.watched(3)
-    push(feed, stream, 1)
-    feed.outbox.when_empty(lambda: sent.append("the first"))
-    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
-    push(feed, stream, 1)  # waits for the first
-    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
-    assert sent == ["nothing"]
-    turns.rest()
-    assert sent == ["nothing", "the first"]
-    assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
+def test_what_one_slice_takes_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=3 * SIZE)
+    office.send()
+    assert office.sent == [upto(5), upto(5), upto(5)]
+    assert office.waiting == []
+    assert office.outbox.empty
 
 
-def test_each_viewer_gets_all_of_a_picture_before_the_next_gets_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 1)
-    watchers = turns.watched(2)
-    turns.feed.push(rising(next(gop_stream(packets=3))), 0.0)
-    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 3], "sizes make each packet a run"
-    turns.turn()
-    assert [watcher.numbers() for watcher in watchers] == [[0, 1, 2]] * 2
+def test_a_parcel_to_many_leaves_in_slices_and_the_next_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=SIZE + 1)
+    office.send()
+    assert office.sent == [upto(5), upto(5), []], "a lane's share is sent until the slice is full"
+    office.send()
+    assert office.sent == [upto(5), upto(5), []]
+    office.turn()
+    assert office.sent == [upto(10), upto(10), upto(5)]
+    office.turn()
+    assert office.sent == [upto(10), upto(10), upto(10)]
+    assert office.waiting == []
 
 
-def test_who_is_blocked_within_a_picture_gets_the_rest_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 1_000)
-    watchers = turns.watched(2)
-    watchers[0].target.room = 1
-    turns.feed.push(rising(next(gop_stream(packets=3))), 0.0)
-    assert [watcher.numbers() for watcher in watchers] == [[0], [0, 1, 2]]
-    watchers[0].target.room = None
-    watchers[0].catch_up()
-    assert watchers[0].numbers() == [1, 2]
+def test_each_lane_gets_all_of_a_parcel_however_small_the_slice_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=1, lanes=2)
+    office.send([1, 2, 3])  # rising sizes: each packet is a run of its own
+    assert office.sent == [upto(3), []]
+    office.turn()
+    assert office.sent == [upto(3), upto(3)]
 
 
-def test_who_leaves_and_comes_back_between_slices_gets_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 1)
-    feed, stream = turns.feed, gop_stream(packets=5)
-    watchers = turns.watched(3)
-    push(feed, stream, 2)
-    paused, moved, new = watchers[2], watchers[1], Watcher(feed)
-    paused.sender.cursor.slow_down(feed.history.end)
-    paused.catch_up()
-    moved.sender.retarget(moved.target, 0.0)  # type: ignore[arg-type]
-    moved.catch_up()
-    new.sender.start(now=0.0)
-    new.catch_up()
-    turns.rest()
-    push(feed, stream, 1)
-    turns.rest()
-    assert [watcher.numbers() for watcher in (*watchers, new)] == [list(range(15))] * 4
-
-
-def test_a_process_that_is_too_slow_skips_to_the_next_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 1)
-    feed, stream = turns.feed, gop_stream(packets=5, gop=4)
-    watchers = turns.watched(3)
-    feed.push(next(stream), 0.0)  # one viewer has it
-    feed.push(next(stream), 0.5)
-    feed.push(next(stream), 1.0)
-    assert feed.overloads == 0
-    feed.push(next(stream), 1.1)
-    assert feed.overloads == 1
-    turns.rest()
-    received = [watcher.received() for watcher in watchers]
-    assert sorted(len(packets) for packets in received) == [0, 0, 5], "what was waiting is given up"
-    feed.push(next(stream), 1.2)  # a keyframe
-    feed.push(next(stream), 1.3)
-    turns.rest()
-    for watcher, before in zip(watchers, received, strict=True):
-        after = watcher.received()
-        assert [published for _, published in after] == list(range(20, 30))
-        numbers = [sequence for sequence, _ in (*before, *after)]
-        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "no gap that a viewer would ask for"
-
-
-def test_the_longer_it_is_behind_the_more_it_sends_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_more_parcels_wait_the_more_a_turn_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who watch come before those who join: in a rush of viewers a turn comes round only every 20 ms."""
-    turns = Turns(monkeypatch, 5)
-    watchers = turns.watched(3)
-    stream = gop_stream(packets=5)
-    push(turns.feed, stream, 1)  # one has it, two wait
-    push(turns.feed, stream, 1)
-    assert turns.feed.outbox.unsent == 0
-    turns.turn()
-    assert sum(len(watcher.target.datagrams) for watcher in watchers) == 5 + 2 * 5
-    turns.rest()
-    assert turns.feed.outbox.unsent == float("inf")
-    assert [watcher.numbers() for watcher in watchers] == [list(range(10))] * 3
+    office = Office(monkeypatch, slice=SIZE)
+    office.send()  # one lane has it, two wait
+    office.send()
+    assert office.outbox.unsent == 0
+    office.turn()
+    assert office.sent == [upto(5), upto(5), upto(5)], "two shares in place of one"
+    assert office.outbox.unsent == 5
+    office.rest()
+    assert office.outbox.unsent == float("inf")
+    assert office.sent == [upto(10)] * 3
 
 
-def test_a_small_picture_does_not_overtake_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 6)
-    stream, watchers = gop_stream(packets=5), turns.watched(3)
-    push(turns.feed, stream, 1)  # one waits for it
-    small = next(stream)
-    turns.feed.push(small._replace(payloads=small.payloads[:1]), 0.0)
-    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 5, 5]
-    turns.rest()
-    assert [watcher.numbers() for watcher in watchers] == [list(range(6))] * 3
+def test_a_parcel_for_two_groups_is_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=SIZE, lanes=2)
+    other, target = Group(1, 97), FakeTarget()
+    other.add(Lane(0, 1, None, bytes), target)
+    for group in (office.group, other):
+        office.outbox.add(office.parcel(group=group), 0, 0.0)
+    office.outbox.send()
+    assert (office.sent, target.datagrams) == ([upto(5), []], []), "one share, though two groups wait"
+    office.rest()
+    assert (office.sent, len(target.datagrams)) == ([upto(5), upto(5)], 5)
 
 
-def test_what_is_given_up_is_not_told_as_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns, sent = Turns(monkeypatch, 1), []
-    turns.watched(3)
-    stream = gop_stream(packets=5, gop=4)
-    turns.feed.push(next(stream), 0.0)
-    turns.feed.outbox.when_empty(lambda: sent.append("the first"))
-    turns.feed.push(next(stream), 2.0)
-    assert turns.feed.overloads == 1
-    for now in (2.1, 2.2, 2.3):
-        turns.feed.push(next(stream), now)
-    turns.rest()
-    assert sent == []
+def test_a_small_parcel_does_not_overtake_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=SIZE + 1)
+    office.send()
+    office.send([9])
+    assert office.sent == [upto(5), upto(5), []]
+    office.rest()
+    assert office.sent == [upto(6)] * 3
 
 
-def test_an_error_is_not_the_end_of_a_feed(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 1)
-    watchers = turns.watched(2)
-    stream = gop_stream(packets=1)
-    fan_out = outbox_module.fan_out
-    monkeypatch.setattr(outbox_module, "fan_out", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        push(turns.feed, stream, 1)
-    monkeypatch.setattr(outbox_module, "fan_out", fan_out)
-    turns.rest()
-    push(turns.feed, stream, 1)
-    turns.rest()
-    assert sorted(len(watcher.numbers()) for watcher in watchers) == [1, 2]
+@pytest.mark.parametrize("slice", [1_000, 1], ids=["at-once", "in-slices"])
+def test_where_a_lane_is_blocked_is_told(monkeypatch: pytest.MonkeyPatch, slice: int) -> None:
+    office = Office(monkeypatch, slice, lanes=2)
+    office.targets[0].room = 1
+    office.send([1, 2, 3])
+    office.rest()
+    assert office.sent == [[0], [0, 1, 2]]
+    assert office.blocked == [(office.lanes[0], 1)]
 
 
-def test_whoever_is_left_when_nobody_is_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last one that a picture waits for leaves between two slices; also where nothing was compiled."""
-    monkeypatch.setattr(native, "lib", None)
-    monkeypatch.setattr(native, "ffi", None)
-    turns = Turns(monkeypatch, 1)
-    watchers = turns.watched(2)
-    stream = gop_stream(packets=5)
-    push(turns.feed, stream, 1)
-    [waits] = [watcher for watcher in watchers if not watcher.target.datagrams]
-    waits.sender.stop()
-    turns.rest()
-    push(turns.feed, stream, 1)
-    turns.rest()
-    assert sorted(len(watcher.numbers()) for watcher in watchers) == [0, 10]
+def test_who_waits_for_the_end_is_called_after_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    office, calls = Office(monkeypatch, slice=1), []
+    office.outbox.when_empty(lambda: calls.append("at once"))
+    assert calls == ["at once"]
+    office.send()
+    office.outbox.when_empty(lambda: calls.append("later"))
+    office.turn()
+    assert calls == ["at once"]
+    office.rest()
+    assert calls == ["at once", "later"]
+    office.send()
+    office.rest()
+    assert calls == ["at once", "later"], "once"
 
 
-def test_a_picture_that_goes_to_two_groups_is_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(monkeypatch, 5)
-    sections = [VIDEO, VIDEO_WITH_FEEDBACK] * 2
-    watchers = [Watcher(turns.feed, section) for section in sections]
-    for watcher in watchers:
-        watcher.sender.start(now=0.0)
-    push(turns.feed, gop_stream(packets=5), 1)
-    assert sorted(len(watcher.target.datagrams) for watcher in watchers) == [0, 0, 0, 5]
-    turns.rest()
-    assert [watcher.numbers() for watcher in watchers] == [list(range(5))] * 4
+def test_a_lane_that_leaves_gets_nothing_more_and_is_told_from_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=1)
+    office.send()
+    office.send()
+    first, second, third = office.lanes
+    assert office.outbox.forget(first) == 5, "it has the first parcel"
+    assert office.outbox.forget(third) == 0
+    assert office.outbox.forget(third) is None, "it is in none any more"
+    office.rest()
+    assert office.sent == [upto(5), upto(10), []]
+    assert office.outbox.forget(second) is None, "it has all"
+
+
+def test_the_last_that_a_parcel_waits_for_may_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=1, lanes=2)
+    office.send()
+    assert office.outbox.forget(office.lanes[1]) == 0
+    office.rest()
+    assert office.sent == [upto(5), []]
+    assert office.outbox.empty
+
+
+def test_what_is_given_up_is_told_by_lane_and_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    office, calls = Office(monkeypatch, slice=1), []
+    office.send()
+    office.send()
+    office.outbox.when_empty(lambda: calls.append("sent"))
+    first, second, third = office.lanes
+    assert office.outbox.clear() == {first: 5, second: 0, third: 0}
+    office.rest()
+    assert office.sent == [upto(5), [], []]
+    assert calls == []
+    assert office.outbox.empty
+
+
+def test_it_is_as_late_as_the_oldest_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=1, lanes=2)
+    assert office.outbox.late(9.0) == 0.0
+    office.send(now=1.0)
+    office.send(now=2.0)
+    assert office.outbox.late(2.5) == 1.5
+    office.turn()
+    office.turn()
+    assert office.outbox.late(2.5) == 0.5
+
+
+def test_an_error_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=1, lanes=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox_module, "fan_out", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            office.send([9])
+    office.rest()
+    office.send([9])
+    office.rest()
+    assert office.sent == [[1], [0, 1]]
+
+
+def test_who_has_nothing_else_to_do_sends_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, slice=1)
+    office.outbox = Outbox(at_once, lambda *_: None)
+    office.send()
+    assert office.sent == [upto(5)] * 3
