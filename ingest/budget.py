@@ -39,9 +39,9 @@ class _Bucket:
 
 
 class Budget:
-    """The budget of one camera; ``bitrate`` is what it may send for long, in Mbit/s."""
+    """The budget of one camera; ``bitrate`` is what it may send for long, in Mbit/s; ``busy`` is of one processor."""
 
-    def __init__(self, bitrate: int, now: float, cpu: float) -> None:
+    def __init__(self, bitrate: int, now: float, cpu: float, *, busy: float = MAX_BUSY) -> None:
         rate = bitrate * 1e6 / 8
         self._bytes = _Bucket(
             rate,
@@ -53,7 +53,7 @@ class Budget:
             for rate, complaint in (
                 (MAX_PACKETS, f"the camera sends more than {MAX_PACKETS} packets a second"),
                 (MAX_BATCHES, f"the camera sends more than {MAX_BATCHES} pictures or pieces of sound a second"),
-                (MAX_BUSY, f"what the camera sends takes more than {MAX_BUSY:.0%} of a processor to read"),
+                (busy, f"what the camera sends takes more than {busy:.0%} of a processor to read"),
             )
         )
         self._buckets = (self._bytes, self._packets, self._batches, self._busy)

@@ -180,9 +180,15 @@ class Camera:
             line.end(start)
         self._starts.clear()
 
+    def _process_up(self) -> None:
+        """Let another process begin, as this one's has; what it reads may be a while in coming."""
+        for _, start in self._starts:
+            self._shared.processes.end(start)
+
     async def _attempt_source(self) -> float:
         """One attempt at a source that is not RTSP; returns as ``_attempt`` does."""
-        open_ = partial(demuxed, self.spec, bitrate=self._shared.bitrate, memory=self._shared.sources.memory)
+        bitrate, memory = self._shared.bitrate, self._shared.sources.memory
+        open_ = partial(demuxed, self.spec, on_up=self._process_up, bitrate=bitrate, memory=memory)
         try:
             await _turn(self._shared.processes, PROCESSES, self._starts)
             await self._session(open_)
@@ -207,7 +213,7 @@ class Camera:
             networks=Networks(self.spec.networks),
         )
         try:
-            await self._session(_demuxing(open_, self._shared) if self._learnt.muxed else open_)
+            await self._session(_demuxing(open_, self._shared, self._process_up) if self._learnt.muxed else open_)
         except ForbiddenAddressError:
             self._counters["redirects_refused"] += 1
             raise
@@ -286,10 +292,11 @@ async def _turn(line: Starts, where: tuple[str, int], begun: list[tuple[Starts, 
 
 
 def _demuxing(
-    connect: Callable[..., AbstractAsyncContextManager[Connection]], shared: Shared
+    connect: Callable[..., AbstractAsyncContextManager[Connection]], shared: Shared, on_up: Callable[[], None]
 ) -> Callable[..., AbstractAsyncContextManager[Session]]:
     """The way to a camera that sends a transport stream."""
-    return partial(muxed, partial(connect, muxed=True), bitrate=shared.bitrate, memory=shared.sources.memory)
+    open_ = partial(connect, muxed=True)
+    return partial(muxed, open_, on_up=on_up, bitrate=shared.bitrate, memory=shared.sources.memory)
 
 
 def _shown(connection: Session) -> CameraState:

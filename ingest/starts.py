@@ -3,7 +3,8 @@
 A recorder has a hundred cameras at one address, and takes DESCRIBE and SETUP of each in turn: it gets ``AT_ONCE`` of
 them, in the order in which they were asked for. A start is over when media comes or it has failed, and stands in
 nobody's way for longer than ``LONGEST``: a dead channel would otherwise hold up those that live. Processes that read
-what is not RTSP stand in one line for all hosts: sixteen that began at once took the cores for half a second.
+what is not RTSP stand in one line for all hosts, as sixteen that began at once took the cores for half a second; their
+start is over when the process has begun, whatever the source does then.
 """
 
 from __future__ import annotations

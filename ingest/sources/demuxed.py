@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -31,7 +31,10 @@ from ingest.sources.wire import FrameKind, Order, PipeFrame, PipeFrames, read_fa
 
 START_TIMEOUT = 25.0  # seconds until a demuxer has connected and looked at what there is
 SILENT_AFTER = 20.0  # seconds without a packet: a segment of HLS takes 10
-READ_BYTES = 256 << 10  # at once, of one source before others have their turn
+READ_BYTES = 16 << 10  # at once: of the smallest frames they take 4 ms to be cut
+BUFFER = 64 << 10  # bytes that are read ahead
+TURN_NS = 4_000_000  # for one source before others have their turn …
+TURN_FRAMES = 100  # … and frames that it may hand on in it: a picture and what comes beside it
 MAX_DESCRIPTION = 64 << 10  # bytes
 END_GRACE = 1.0  # seconds for a process to go by itself
 # From its start on, which takes most: many at once, or one that costs much to read, take what others leave of a core.
@@ -54,6 +57,7 @@ class Demuxed:
         epoch: int,
         publish: Callable[[list[Batch]], bool | None],
         on_media: Callable[[Demuxed], None],
+        on_up: Callable[[], None],
         budget: Budget,
     ) -> None:
         self.stream = CameraStream([], udp=False, epoch=epoch)
@@ -61,9 +65,9 @@ class Demuxed:
         self.transport: str = scheme
         self._process = process
         self._epoch = epoch
-        self._publish, self._on_media, self._budget = publish, on_media, budget
+        self._publish, self._on_media, self._on_up, self._budget = publish, on_media, on_up, budget
         self._frames = PipeFrames()
-        self._waiting: list[PipeFrame] = []  # read, and not looked at yet
+        self._waiting: deque[PipeFrame] = deque()  # read, and not looked at yet
         self._unplayable: list[Track] = []
         self._receivers: dict[int, TrackReceiver] = {}  # by media section
         self._flowing = False
@@ -84,11 +88,12 @@ class Demuxed:
         """Wait until the demuxer says what there is. Raises ``CameraError``."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                while not self._waiting:
-                    self._waiting += await self._read()
+                first = await self._next()
+                if first.kind is FrameKind.UP:
+                    self._on_up()
+                    first = await self._next()
         except TimeoutError:
             raise CameraError(CameraState.SILENT, f"nothing could be read within {START_TIMEOUT:.0f} s") from None
-        first = self._waiting.pop(0)
         if first.kind is FrameKind.FAILED:
             raise read_failure(first.body)
         if first.kind is not FrameKind.DESCRIPTION or len(first.body) > MAX_DESCRIPTION:
@@ -106,9 +111,9 @@ class Demuxed:
         """Play until the source ends, and raise why: ``CameraError``."""
         loop = asyncio.get_running_loop()
         while True:
-            frames, self._waiting = self._waiting, []
-            if frames:
-                self._take(frames)
+            while self._waiting:
+                self._take()
+                await asyncio.sleep(0)  # also where more has come: others have their turn
             if wait := self._budget.wait(loop.time(), thread_time()):
                 self._slowed += 1
                 if complaint := self._budget.complaint(loop.time()):
@@ -120,6 +125,11 @@ class Demuxed:
             except TimeoutError:
                 raise CameraError(CameraState.SILENT, f"nothing came for {SILENT_AFTER:.0f} s") from None
 
+    async def _next(self) -> PipeFrame:
+        while not self._waiting:
+            self._waiting += await self._read()
+        return self._waiting.popleft()
+
     async def _read(self) -> list[PipeFrame]:
         assert self._process.stdout is not None
         data = await self._process.stdout.read(READ_BYTES)
@@ -129,11 +139,14 @@ class Demuxed:
             raise CameraError(CameraState.CLOSED, f"the process that reads it ended {how}")
         return self._frames.push(data)
 
-    def _take(self, frames: list[PipeFrame]) -> None:
+    def _take(self) -> None:
+        """Take of the frames that wait as many as one turn allows."""
         arrival_ns = unix_ns()
         failure: CameraError | None = None
-        size = 0
-        for kind, section, body in frames:
+        size = count = 0
+        while self._waiting and count < TURN_FRAMES and unix_ns() - arrival_ns < TURN_NS:
+            kind, section, body = self._waiting.popleft()
+            count += 1
             receiver = self._receivers.get(section)
             size += len(body)
             if kind is FrameKind.FAILED:
@@ -146,7 +159,7 @@ class Demuxed:
         batches = self.stream.take(now_ns)
         if batches:
             self._publish(batches)
-        self._budget.spend(size, len(frames), len(batches), now_ns - arrival_ns)
+        self._budget.spend(size, count, len(batches), now_ns - arrival_ns)
         if not self._flowing and any(receiver.packets for receiver in self.stream.receivers):
             self._flowing = True
             self._on_media(self)
@@ -161,15 +174,17 @@ async def demuxed(
     epoch: int,
     publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Demuxed], None] = lambda _session: None,
+    on_up: Callable[[], None] = lambda: None,
     bitrate: int = LimitsConfig().camera_bitrate,
     memory: int = SourcesConfig().memory,
 ) -> AsyncIterator[Demuxed]:
     """A session that plays while ``ended`` is waited for, until the block is left. Raises ``CameraError``.
 
-    ``bitrate`` is what the source may send for long, in Mbit/s; ``memory`` is in MiB.
+    ``bitrate`` is what the source may send for long, in Mbit/s; ``memory`` is in MiB. ``on_up`` is called when its
+    process has begun.
     """
-    order = Order(spec.url, spec.tls, memory, spec.networks)
-    async with demuxing(Demuxed, order, spec.scheme, epoch, publish, on_media, bitrate) as session:
+    order = Order(spec.url, spec.tls, memory, spec.networks, bitrate)
+    async with demuxing(Demuxed, order, spec.scheme, epoch, publish, on_media, on_up) as session:
         await session.begin()
         yield session
 
@@ -182,12 +197,12 @@ async def demuxing(
     epoch: int,
     publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Demuxed], None],
-    bitrate: int,
+    on_up: Callable[[], None],
 ) -> AsyncIterator[Made]:
     """The session of a demuxer's process that has been started, before it has begun. Raises ``CameraError``."""
     pipes, process = await _started(order)
-    budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
-    session = make(process, transport, epoch=epoch, publish=publish, on_media=on_media, budget=budget)
+    budget = Budget(order.bitrate, asyncio.get_running_loop().time(), thread_time())
+    session = make(process, transport, epoch=epoch, publish=publish, on_media=on_media, on_up=on_up, budget=budget)
     try:
         yield session
     except ProtocolError as exc:
@@ -203,7 +218,7 @@ async def _started(order: Order) -> tuple[asyncio.SubprocessTransport, Process]:
     loop = asyncio.get_running_loop()
     try:
         transport, protocol = await loop.subprocess_exec(
-            lambda: SubprocessStreamProtocol(READ_BYTES, loop),
+            lambda: SubprocessStreamProtocol(BUFFER, loop),
             *command,
             stdin=PIPE,
             stdout=PIPE,

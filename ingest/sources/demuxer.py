@@ -27,6 +27,7 @@ from common.media import Kind
 from ingest.sources.media import Found, Medium, codec_of, describe
 from ingest.sources.pace import Timeline
 from ingest.sources.queue import Queue, Unit
+from ingest.sources.share import Share
 from ingest.sources.url import SourceUrl
 from ingest.sources.wire import PIPED, FrameKind, Order, encode, encode_failure
 
@@ -38,8 +39,9 @@ _NO_NEW_PRIVILEGES = 38  # prctl(2)
 class Demuxing:
     """An open source's tracks: the best picture and the best sound. Raises ``CameraError`` if there is neither."""
 
-    def __init__(self, opened: Any) -> None:
+    def __init__(self, opened: Any, share: Share) -> None:
         self._opened = opened
+        self._share = share
         streams = opened.container.streams
         best = [streams.best("video"), streams.best("audio")]
         self._streams = [stream for stream in best if stream is not None]
@@ -59,6 +61,7 @@ class Demuxing:
         try:
             for unit in self._units():
                 self.queue.put(unit)
+                self._share.take()
         except CameraError as exc:
             self.queue.end(exc)
         except Exception as exc:  # of ours, too: the other thread ends with it
@@ -137,9 +140,11 @@ def main() -> None:
         give_up(CameraError(CameraState.INVALID_URL, str(exc)))
     from ingest.sources.opening import opened, opened_pipe  # late, behind the limits: FFmpeg
 
+    write(encode(FrameKind.UP, b""))
+    share = Share(order.bitrate)
     try:
-        source = opened_pipe(sys.stdin.buffer) if url is None else opened(url, order, give_up)
-        demuxing = Demuxing(source)
+        source = opened_pipe(sys.stdin.buffer, share) if url is None else opened(url, order, share, give_up)
+        demuxing = Demuxing(source, share)
         threading.Thread(target=demuxing.run, daemon=True).start()
         send(demuxing.media, demuxing.queue, write)
     except CameraError as exc:

@@ -21,6 +21,7 @@ from ingest.quoting import quoted
 from ingest.rtsp.auth import Authenticator, Pin
 from ingest.rtsp.connect import CertificateError, allowed, not_verified, tls_context
 from ingest.rtsp.networks import Networks
+from ingest.sources.share import Share
 from ingest.sources.url import SourceUrl
 from ingest.unreached import unreached, unresolved
 
@@ -33,21 +34,23 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 class Body:
     """An answer: its head, and its body, which is read as it comes and never back."""
 
-    def __init__(self, response: http.client.HTTPResponse, sock: socket.socket, url: SourceUrl) -> None:
+    def __init__(self, response: http.client.HTTPResponse, sock: socket.socket, url: SourceUrl, share: Share) -> None:
         self.url = url
         self.status = response.status
         self.headers = response.headers
         self.content_type = response.headers.get_content_type()
-        self._response, self._socket = response, sock
+        self._response, self._socket, self._share = response, sock, share
 
     def read(self, size: int) -> bytes:
         """At least a byte, and what else has come; nothing at its end. Raises ``CameraError``."""
         try:
-            return self._response.read1(size)
+            data = self._response.read1(size)
         except TimeoutError:
             raise CameraError(CameraState.SILENT, f"nothing came for {READ_TIMEOUT:.0f} s") from None
         except (OSError, ValueError, http.client.HTTPException) as exc:
             raise CameraError(CameraState.CLOSED, _said(exc)) from None
+        self._share.take(len(data))
+        return data
 
     def close(self) -> None:
         """Hang up."""
@@ -56,10 +59,11 @@ class Body:
 
 
 class Http:
-    """One source's requests. ``url`` is the operator's."""
+    """One source's requests. ``url`` is the operator's; no more than ``share`` allows is read."""
 
-    def __init__(self, url: SourceUrl, tls: TlsSpec, networks: Networks) -> None:
+    def __init__(self, url: SourceUrl, tls: TlsSpec, networks: Networks, share: Share) -> None:
         self._url = url
+        self._share = share
         self._networks = networks
         self._tls = tls
         self._origin: str | None = None  # the numeric address that the operator's URL led to
@@ -109,7 +113,7 @@ class Http:
             own["Authorization"] = header
         try:
             connection.request("GET", target, headers={**headers, **own})
-            return Body(connection.getresponse(), sock, url)
+            return Body(connection.getresponse(), sock, url, self._share)
         except TimeoutError:
             sock.close()
             raise CameraError(CameraState.UNANSWERED, f"it did not answer within {READ_TIMEOUT:.0f} s") from None

@@ -43,6 +43,7 @@ async def muxed(
     epoch: int,
     publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Demuxed], None] = lambda _session: None,
+    on_up: Callable[[], None] = lambda: None,
     bitrate: int = LimitsConfig().camera_bitrate,
     memory: int = SourcesConfig().memory,
 ) -> AsyncIterator[Muxed]:
@@ -50,8 +51,9 @@ async def muxed(
 
     ``connect`` opens the one that the stream comes by, and is given ``epoch`` and ``publish`` as ``connected`` is.
     """
+    order = Order(PIPED, memory=memory, bitrate=bitrate)
     async with (
-        demuxing(Muxed, Order(PIPED, memory=memory), "", epoch, publish, on_media, bitrate) as session,
+        demuxing(Muxed, order, "", epoch, publish, on_media, on_up) as session,
         connect(epoch=epoch, publish=session.feed) as carrier,
     ):
         await session.begin_by(carrier)

@@ -28,6 +28,7 @@ from ingest.sources.encrypted import Decrypted
 from ingest.sources.http import Body, Http, resolved
 from ingest.sources.images import Images
 from ingest.sources.pace import LEAD, SPEED, Pacer
+from ingest.sources.share import Share
 from ingest.sources.url import SourceUrl
 from ingest.sources.wire import Order
 
@@ -75,41 +76,42 @@ class Opened:
 GiveUp = Callable[[CameraError], NoReturn]
 
 
-def opened(url: SourceUrl, order: Order, give_up: GiveUp) -> Opened:
+def opened(url: SourceUrl, order: Order, share: Share, give_up: GiveUp) -> Opened:
     """Connect, and learn what there is. Raises ``CameraError``.
 
     ``give_up`` ends the process with an error, also where FFmpeg would go on: it asks a playlist again and again.
     """
     match url.scheme:
         case "http" | "https":
-            return _http(url, order, give_up)
+            return _http(url, order, share, give_up)
         case "file":
             return _file(url)
         case "device":
             return _device(url)
         case scheme:
-            return _network(url, scheme, Networks(order.networks))
+            return _network(url, scheme, Networks(order.networks), share)
 
 
-def opened_pipe(pipe: BinaryIO) -> Opened:
+def opened_pipe(pipe: BinaryIO, share: Share) -> Opened:
     """A transport or program stream that others have fetched. Raises ``CameraError``."""
     options = {**_LIVE, "format_whitelist": "mpegts,mpeg", "protocol_whitelist": "file"}
-    return Opened(_open(_Piped(pipe), None, options), Pacer(LEAD, SPEED))
+    return Opened(_open(_Piped(pipe, share), None, options), Pacer(LEAD, SPEED))
 
 
 class _Piped:
     """A pipe from which as much is read as there is."""
 
-    def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: Any, share: Share) -> None:
+        self._pipe, self._share = pipe, share
 
     def read(self, size: int) -> bytes:
         data: bytes = self._pipe.read1(size)
+        self._share.take(len(data))
         return data
 
 
-def _http(url: SourceUrl, order: Order, give_up: GiveUp) -> Opened:
-    http = Http(url, order.tls, Networks(order.networks))
+def _http(url: SourceUrl, order: Order, share: Share, give_up: GiveUp) -> Opened:
+    http = Http(url, order.tls, Networks(order.networks), share)
     first = http.get()
     form = _TYPES.get(first.content_type) or ("hls" if url.target.partition("?")[0].endswith(".m3u8") else None)
     if form is None and first.content_type in ("text/html", "application/xhtml+xml"):
@@ -205,7 +207,7 @@ def _device(url: SourceUrl) -> Opened:
     return Opened(container, Pacer(LEAD, SPEED))
 
 
-def _network(url: SourceUrl, scheme: str, networks: Networks) -> Opened:
+def _network(url: SourceUrl, scheme: str, networks: Networks, share: Share) -> Opened:
     """FFmpeg resolves no name: what it connects to is what was looked at here."""
     host = url.host
     if scheme == "udp":
@@ -214,7 +216,7 @@ def _network(url: SourceUrl, scheme: str, networks: Networks) -> Opened:
     else:
         [host, *_] = allowed(resolved(url.host, url.port), url.host, None, networks)
     if scheme == "srt":
-        return _srt(url, host)
+        return _srt(url, host, share)
     credentials = ""
     if url.username is not None:
         credentials = f"{quote(url.username, safe='')}:{quote(url.password, safe='')}@"
@@ -227,11 +229,11 @@ def _network(url: SourceUrl, scheme: str, networks: Networks) -> Opened:
     return Opened(_open(text, form.partition(",")[0], {**limits, **options}), Pacer(LEAD, SPEED))
 
 
-def _srt(url: SourceUrl, host: str) -> Opened:
+def _srt(url: SourceUrl, host: str, share: Share) -> Opened:
     """Called by us: FFmpeg in the package ``av`` does not speak it."""
     from ingest.sources.srt.caller import Caller  # late: no other source has a use for it
 
-    caller = Caller(host, url.port, url.target.partition("?")[2], timeout=READ_TIMEOUT)
+    caller = Caller(host, url.port, url.target.partition("?")[2], share, timeout=READ_TIMEOUT)
     options = {**_LIVE, "format_whitelist": "mpegts", "protocol_whitelist": "file"}
     return Opened(_open(caller, "mpegts", options), Pacer(LEAD, SPEED))
 

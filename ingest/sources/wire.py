@@ -25,12 +25,13 @@ _HEADER = struct.Struct("!IBB")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The source to pull, and the memory (MiB) that there is for it."""
+    """The source to pull, and what there is for it: memory in MiB."""
 
     url: str = field(repr=False)
     tls: TlsSpec = field(default_factory=TlsSpec)
     memory: int = 512
     networks: tuple[str, ...] = ()  # that it may be in; none: in all
+    bitrate: int = 200  # Mbit/s that it may send for long
 
     def __bytes__(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -39,16 +40,19 @@ class Order:
     def parse(cls, line: bytes) -> Order:
         """Read it from its bytes."""
         fields = json.loads(line)
-        return cls(fields["url"], TlsSpec(**fields["tls"]), fields["memory"], tuple(fields["networks"]))
+        return cls(
+            fields["url"], TlsSpec(**fields["tls"]), fields["memory"], tuple(fields["networks"]), fields["bitrate"]
+        )
 
 
 class FrameKind(IntEnum):
-    """The kinds of frame. The first is a description or a failure; after a failure there is nothing more."""
+    """The kinds of frame: ``UP``, a description, and what is in it. After a failure, at any time, there is no more."""
 
     DESCRIPTION = 1  # a session description (RFC 8866)
     RTP = 2  # a packet of the media section of that number
     RTCP = 3
     FAILED = 4  # the state, a line feed, and what was seen
+    UP = 5  # nothing: the process has begun, which takes most, and connects now
 
 
 class PipeFrame(NamedTuple):

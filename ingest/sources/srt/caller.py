@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from common.cameras import CameraState
 from common.errors import CameraError
+from ingest.sources.share import Share
 from ingest.sources.srt.keys import LENGTHS, SALT, Keys
 from ingest.sources.srt.session import ACK_EVERY, Session, State
 
@@ -25,8 +26,9 @@ _KNOWN = "latency, passphrase, pbkeylen, streamid and mode=caller"
 class Caller:
     """``read`` gives what comes, as long as something comes within ``timeout`` seconds. Raises ``CameraError``."""
 
-    def __init__(self, host: str, port: int, query: str, *, timeout: float) -> None:
+    def __init__(self, host: str, port: int, query: str, share: Share, *, timeout: float) -> None:
         self._timeout = timeout
+        self._share = share
         self._session = session_of(query)
         self._rest = b""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -75,6 +77,7 @@ class Caller:
             except ConnectionRefusedError:
                 raise CameraError(CameraState.CONNECTION_REFUSED) from None
             self._send(self._session.receive(packet, time.monotonic()))
+            self._share.take(len(packet))
 
     def _send(self, packets: list[bytes]) -> None:
         for packet in packets:

@@ -24,9 +24,10 @@ from ingest.rtsp.auth import Authorization, Challenge
 from ingest.rtsp.networks import Networks
 from ingest.sources import http as http_module
 from ingest.sources.http import Http
+from ingest.sources.share import Share
 from ingest.sources.url import SourceUrl
 
-ALL = Networks()
+ALL, SHARE = Networks(), Share(200)
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -122,7 +123,7 @@ def error_of(http: Http, location: str = "") -> CameraError:
 
 def test_what_is_there_and_what_it_leads_to(serve: Serve) -> None:
     server = serve({"/live/a.m3u8": says(b"list", Content_Type="audio/mpegurl"), "/live/1.ts": says(b"segment")})
-    http = Http(server.url("/live/a.m3u8"), TlsSpec(), ALL)
+    http = Http(server.url("/live/a.m3u8"), TlsSpec(), ALL, SHARE)
     playlist = http.get()
     assert playlist.content_type == "audio/mpegurl"
     playlist.close()
@@ -139,7 +140,7 @@ def test_a_password_is_sent_as_its_digest_and_to_no_other_host(serve: Serve, cha
             says(b"", 401, WWW_Authenticate=str(challenge))(handler)
 
     server, other = serve({"/video": login}), serve({"/next": says(b"picture")})
-    http = Http(server.url("/video", "admin:p%40ss%20word@"), TlsSpec(), ALL)
+    http = Http(server.url("/video", "admin:p%40ss%20word@"), TlsSpec(), ALL, SHARE)
     assert body_of(http) == b"picture"
     assert [header is not None for _, header in server.seen] == [False, True]
     assert other.seen == [("/next", None)]
@@ -147,13 +148,13 @@ def test_a_password_is_sent_as_its_digest_and_to_no_other_host(serve: Serve, cha
 
 def test_a_wrong_password_is_sent_once(serve: Serve) -> None:
     server = serve({"/": says(b"", 401, WWW_Authenticate=str(Challenge.digest("door")))})
-    assert error_of(Http(server.url("/", "u:p@"), TlsSpec(), ALL)).state is CameraState.UNAUTHORIZED
+    assert error_of(Http(server.url("/", "u:p@"), TlsSpec(), ALL, SHARE)).state is CameraState.UNAUTHORIZED
     assert len(server.seen) == 2
 
 
 def test_a_password_that_is_missing_is_asked_for(serve: Serve) -> None:
     server = serve({"/": says(b"", 401, WWW_Authenticate='Basic realm="door"')})
-    error = error_of(Http(server.url("/"), TlsSpec(), ALL))
+    error = error_of(Http(server.url("/"), TlsSpec(), ALL, SHARE))
     assert (error.state, "the URL has none" in error.detail) == (CameraState.UNAUTHORIZED, True)
 
 
@@ -172,7 +173,7 @@ def test_a_password_that_is_missing_is_asked_for(serve: Serve) -> None:
 def test_other_answers_have_a_state_and_say_what_to_do(
     serve: Serve, status: int, state: CameraState, said: str
 ) -> None:
-    error = error_of(Http(serve({"/": says(b"", status)}).url("/"), TlsSpec(), ALL))
+    error = error_of(Http(serve({"/": says(b"", status)}).url("/"), TlsSpec(), ALL, SHARE))
     assert error.state is state
     assert error.detail.startswith(f"it answered {status}")
     assert said in error.detail
@@ -180,13 +181,13 @@ def test_other_answers_have_a_state_and_say_what_to_do(
 
 def test_redirects_end(serve: Serve) -> None:
     server = serve({"/": says(b"", 302, Location="/")})
-    assert "more than 5 times" in error_of(Http(server.url("/"), TlsSpec(), ALL)).detail
+    assert "more than 5 times" in error_of(Http(server.url("/"), TlsSpec(), ALL, SHARE)).detail
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "rtmp://h/a", "gopher://h/"])
 def test_no_redirect_leads_out_of_http(serve: Serve, location: str) -> None:
     server = serve({"/": says(b"", 302, Location=location)})
-    assert error_of(Http(server.url("/"), TlsSpec(), ALL)).state is CameraState.REJECTED
+    assert error_of(Http(server.url("/"), TlsSpec(), ALL, SHARE)).state is CameraState.REJECTED
 
 
 def test_a_camera_elsewhere_leads_to_no_service_of_this_machine(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +195,7 @@ def test_a_camera_elsewhere_leads_to_no_service_of_this_machine(serve: Serve, mo
     server, secret = serve({"/": says(b"", 302, Location="http://localhost:1/")}), serve({"/metrics": says(b"secret")})
     names = {"cam.example": ["127.0.0.1"], "localhost": ["127.0.0.1"]}
     monkeypatch.setattr(http_module, "resolved", lambda host, _port: names.get(host, [host]))
-    http = Http(SourceUrl.parse(f"http://cam.example:{server.port}/"), TlsSpec(), ALL)
+    http = Http(SourceUrl.parse(f"http://cam.example:{server.port}/"), TlsSpec(), ALL, SHARE)
     monkeypatch.setattr(connect_module, "may_lead", lambda _origin, address: not address.startswith("127."))
     for location in (f"http://127.0.0.1:{secret.port}/metrics", f"http://localhost:{secret.port}/metrics", "/"):
         error_of(http)  # which says where it comes from
@@ -206,7 +207,7 @@ def test_a_camera_elsewhere_leads_to_no_service_of_this_machine(serve: Serve, mo
 def test_a_source_outside_of_the_networks_is_not_asked_nor_led_to(serve: Serve) -> None:
     inside = serve({"/": says(b"", 302, Location="http://127.0.0.2:1/")})
     for url, networks in ((inside.url("/"), "192.0.2.0/24"), (inside.url("/"), "127.0.0.1/32")):
-        error = error_of(Http(url, TlsSpec(), Networks((networks,))))
+        error = error_of(Http(url, TlsSpec(), Networks((networks,)), SHARE))
         assert error.state is CameraState.NOT_ALLOWED
         assert f"sources.networks allows {networks}" in error.detail
     assert len(inside.seen) == 1
@@ -224,8 +225,8 @@ def test_a_server_that_hangs_costs_a_bounded_time(serve: Serve, monkeypatch: pyt
         go_on.wait(10)
 
     server = serve({"/silent": lambda _handler: go_on.wait(10) and None, "/half": begin_and_hang})  # type: ignore[func-returns-value]
-    assert error_of(Http(server.url("/silent"), TlsSpec(), ALL)).state is CameraState.UNANSWERED
-    body = Http(server.url("/half"), TlsSpec(), ALL).get()
+    assert error_of(Http(server.url("/silent"), TlsSpec(), ALL, SHARE)).state is CameraState.UNANSWERED
+    body = Http(server.url("/half"), TlsSpec(), ALL, SHARE).get()
     assert body.read(100) == b"a part"
     with pytest.raises(CameraError) as caught:
         body.read(100)
@@ -245,22 +246,22 @@ def test_what_is_no_http_is_said_to_be_that() -> None:
 
         threading.Thread(target=answer, daemon=True).start()
         url = SourceUrl.parse(f"http://127.0.0.1:{listener.getsockname()[1]}/")
-        assert error_of(Http(url, TlsSpec(), ALL)).state is CameraState.NOT_MEDIA
+        assert error_of(Http(url, TlsSpec(), ALL, SHARE)).state is CameraState.NOT_MEDIA
 
 
 def test_hosts_that_are_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert error_of(Http(SourceUrl.parse(f"http://127.0.0.1:{port}/"), TlsSpec(), ALL)).state is (
+    assert error_of(Http(SourceUrl.parse(f"http://127.0.0.1:{port}/"), TlsSpec(), ALL, SHARE)).state is (
         CameraState.CONNECTION_REFUSED
     )
-    error = error_of(Http(SourceUrl.parse("http://no-such-host.invalid/"), TlsSpec(), ALL))
+    error = error_of(Http(SourceUrl.parse("http://no-such-host.invalid/"), TlsSpec(), ALL, SHARE))
     assert error.state is CameraState.HOST_UNKNOWN
 
 
 def test_a_port_without_tls_is_said_to_be_that(serve: Serve) -> None:
     server = serve({"/": says(b"picture")})
-    error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{server.port}/"), TlsSpec(), ALL))
+    error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{server.port}/"), TlsSpec(), ALL, SHARE))
     assert error.state is CameraState.TLS_FAILED
     assert "write http:// instead of https://" in error.detail
 
@@ -269,7 +270,7 @@ def test_a_port_that_says_nothing_of_tls_is_said_to_be_that(monkeypatch: pytest.
     monkeypatch.setattr(http_module, "CONNECT_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{port}/"), TlsSpec(), ALL))
+        error = error_of(Http(SourceUrl.parse(f"https://127.0.0.1:{port}/"), TlsSpec(), ALL, SHARE))
     assert error.state is CameraState.UNANSWERED
     assert f"port {port} accepts the connection, but nothing there answers in TLS" in error.detail
 
@@ -286,7 +287,7 @@ def test_a_camera_that_hangs_up_before_tls_begins_has_not_failed_on_our_side(mon
 
         monkeypatch.setattr(http_module, "tls_context", reset)
         url = SourceUrl.parse(f"https://127.0.0.1:{listener.getsockname()[1]}/")
-        assert error_of(Http(url, TlsSpec(), ALL)).state is CameraState.TLS_FAILED
+        assert error_of(Http(url, TlsSpec(), ALL, SHARE)).state is CameraState.TLS_FAILED
     gc.collect()
 
 
@@ -296,9 +297,9 @@ def test_tls_is_verified_or_pinned(serve: Serve, tmp_path: Path) -> None:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = SourceUrl.parse(f"https://127.0.0.1:{server.port}/")
     for tls in (TlsSpec(), TlsSpec(fingerprint="00" * 32)):
-        error = error_of(Http(url, tls, ALL))
+        error = error_of(Http(url, tls, ALL, SHARE))
         assert error.state is CameraState.TLS_FAILED
         assert fingerprint in error.detail
     for tls in (TlsSpec(verify=False), TlsSpec(fingerprint=fingerprint)):
-        assert body_of(Http(url, tls, ALL)) == b"picture"
-    assert error_of(Http(SourceUrl.parse(f"http://127.0.0.1:{server.port}/"), TlsSpec(), ALL)).state.failed
+        assert body_of(Http(url, tls, ALL, SHARE)) == b"picture"
+    assert error_of(Http(SourceUrl.parse(f"http://127.0.0.1:{server.port}/"), TlsSpec(), ALL, SHARE)).state.failed

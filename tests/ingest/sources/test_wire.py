@@ -42,7 +42,7 @@ def test_garbage_is_a_protocol_error_or_waits_for_more(data: bytes) -> None:
 
 
 def test_an_order_arrives_as_it_was_given() -> None:
-    order = Order("http://u:p@h/", TlsSpec(False, "ab" * 32, True), 100, ("192.0.2.0/24",))
+    order = Order("http://u:p@h/", TlsSpec(False, "ab" * 32, True), 100, ("192.0.2.0/24",), 8)
     assert Order.parse(bytes(order)) == order
     assert "u:p" not in repr(order)
 
