@@ -24,7 +24,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping
-from math import inf
 from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -35,6 +34,7 @@ from broker.front.backlog import Outgoing
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import check_camera_here, principal_of
 from broker.front.hub import HUB, Hub, encode, of_camera
+from broker.front.message_rate import MessageRate, is_gone
 from broker.front.offers import ask, check_socket, parse_wish
 from broker.front.page_messages import (
     MAX_ID,
@@ -56,7 +56,6 @@ from broker.front.sdpfrag import check_fragment, credentials_of
 from broker.front.upgrade import check_upgrade
 from broker.front.views import camera_summary
 from broker.why.evidence import PageReport
-from common.bucket import TokenBucket
 from common.cameras import CameraName, split_stream
 from common.errors import RequestError
 from common.sessions import SessionName
@@ -66,11 +65,11 @@ CLOSE_TIMEOUT = 0.5  # seconds for a page to answer our close
 FAREWELL_TIMEOUT = 1.0  # seconds for our close to be sent and answered: a page that reads nothing takes none
 MAX_FRAME = 2 * MAX_MESSAGE  # bytes: beyond it the socket is closed; what is only over MAX_MESSAGE gets an error
 MAX_SESSIONS = 256  # of one socket, those being made included: a large wall of cameras
-BURST_SECONDS = 40.0  # of messages that may come at once: a wall sends an offer and some candidates for each camera
 SUBSCRIBE_INTERVAL = 1.0  # seconds
 SESSIONS_STAY = 4000  # close code of a page that gives up a connection it takes for dead, and will attach over another
 TOO_MANY = "Too many messages at once (limits.message_rate is {:g}); slow down."
 SERVICE_RESTART = 1012  # close code (IANA WebSocket registry): come back
+POLICY_VIOLATION = 1008  # close code (RFC 6455 7.4.1)
 
 
 def prepare(app: web.Application) -> None:
@@ -123,7 +122,7 @@ class Socket:
         self._address = context.quotas.address(self._peer)
         self._sessions: dict[SessionName, CameraName] = {}  # session to camera
         self._requests: set[asyncio.Task[None]] = set()  # offers and attachments under way
-        self._messages = _messages_at(context.quotas.limits.message_rate)
+        self._messages = MessageRate(context.quotas.limits.message_rate)
         self._subscribe_at = 0.0
 
     async def serve(self) -> None:
@@ -182,11 +181,11 @@ class Socket:
             if message.type in (WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR):
                 return False
             pause = 0.0  # for others: frames that are there already are returned at once
-            if not self._messages.take(self._context.clock()):
-                if _is_gone(self._transport):
+            if not self._messages.take(now := self._context.clock()):
+                if is_gone(self._transport) or await _flooded(self, self._messages, self._context, now):
                     return False
                 self._garbage("rate_limited", TOO_MANY.format(self._messages.rate))
-                pause = 1 / max(1.0, self._messages.rate)  # what is still to come waits in the page's own buffers
+                pause = self._messages.pause
             elif message.type is WSMsgType.PING:
                 await _answer(message, self._response)
             elif message.type is not WSMsgType.PONG:
@@ -338,19 +337,17 @@ def _ice_servers(context: Context, principal: Principal, address: str | None) ->
     return [server.entry for server in told]
 
 
-def _is_gone(transport: asyncio.Transport | None) -> bool:
-    """Whether nobody is there any more: what was still said by then would be read for minutes at the limit's pace."""
-    return transport is None or transport.is_closing()
+async def _flooded(socket: Socket, messages: MessageRate, context: Context, now: float) -> bool:
+    """Whether the page says too much for too long; then it is told to go."""
+    if exhausted := messages.exhausted(now):
+        context.counters["ws_flood"] += 1
+        await socket.leave(POLICY_VIOLATION, "rate_limited")
+    return exhausted
 
 
 async def _answer(ping: WSMessage, response: web.WebSocketResponse) -> None:
     with contextlib.suppress(ConnectionError):
         await response.pong(ping.data)
-
-
-def _messages_at(rate: float) -> TokenBucket:
-    """A budget of so many messages a second; 0 is no limit."""
-    return TokenBucket(max(1.0, BURST_SECONDS * rate) if rate else inf, rate)
 
 
 async def _close_all(app: web.Application) -> None:

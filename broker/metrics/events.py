@@ -31,6 +31,7 @@ EVENTS = {
         "tunnels": "Connections passed on to an egress instead of handed over: those with TLS, or to another machine.",
         "ws_*": "Messages from pages that were refused, by error code.",
         "ws_broken": "WebSockets that broke.",
+        "ws_flood": "Pages cut off because they kept sending more messages than limits.message_rate allows.",
         "ws_slow_page": "Pages cut off because they did not read their messages.",
     },
     "Of the control plane": {

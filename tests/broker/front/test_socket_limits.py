@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from broker.front import signalling
+from broker.front import message_rate, signalling
 from broker.front.page_messages import MAX_MESSAGE
 from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.page import Page
@@ -89,7 +89,7 @@ async def test_a_page_at_its_limit_may_ask_for_its_own_sessions(page: Page, egre
 
 async def test_messages_are_limited_in_rate(tmp_path: Path) -> None:
     rate = 0.1
-    most = int(rate * signalling.BURST_SECONDS)
+    most = int(rate * message_rate.BURST_SECONDS)
     async with (
         broker_in(tmp_path, limits={"message_rate": rate}) as broker,
         broker.http.ws_connect("/ws") as socket,
@@ -112,7 +112,7 @@ async def test_pings_and_pongs_are_messages_too(tmp_path: Path, control: str) ->
         broker_in(tmp_path, limits={"message_rate": rate}) as broker,
         broker.http.ws_connect("/ws", autoping=False) as socket,
     ):
-        most = int(rate * signalling.BURST_SECONDS)
+        most = int(rate * message_rate.BURST_SECONDS)
         for _ in range(most + 1):
             await getattr(socket, control)(b"x")
         answers = [await socket.receive() for _ in range(most * (control == "ping") + 1)]
@@ -132,8 +132,25 @@ async def test_messages_without_a_limit_are_all_read(tmp_path: Path) -> None:
         assert {await page.error() for _ in range(2_100)} == {"invalid_message"}
 
 
-async def test_a_page_that_says_too_much_and_is_gone_leaves_nothing(broker: RunningBroker) -> None:
-    """Thousands of empty messages may come with the handshake, and are read at the pace of the limit."""
+@pytest.mark.parametrize("count", [10_000, 200_000])
+async def test_a_page_that_says_too_much_and_is_gone_leaves_nothing(tmp_path: Path, count: int) -> None:
+    """Messages that come with the handshake are read at the pace of the limit: of many the end is not read for long."""
+    async with broker_in(tmp_path, limits={"message_rate": 1.0}) as broker, talking(broker, count) as writer:
+        writer.transport.abort()
+        await until_nobody()
+
+
+async def test_a_page_that_says_too_much_and_stays_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its messages that wait take memory for as long."""
+    monkeypatch.setattr(message_rate, "PATIENCE", 0.1)
+    async with broker_in(tmp_path, limits={"message_rate": 1.0}) as broker, talking(broker, 200_000):
+        await until_nobody()
+        assert await broker.counter("ws_flood") == 1
+
+
+@contextlib.asynccontextmanager
+async def talking(broker: RunningBroker, count: int) -> AsyncIterator[asyncio.StreamWriter]:
+    """A page that sends so many empty pings behind its handshake, of which one was too much by now."""
     at = URL(broker.url)
     said = {
         "Host": at.authority,
@@ -144,13 +161,19 @@ async def test_a_page_that_says_too_much_and_is_gone_leaves_nothing(broker: Runn
     }
     head = "GET /ws HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in said.items()) + "\r\n"
     reader, writer = await asyncio.open_connection(at.host, at.port)
-    writer.write(head.encode() + b"\x89\x80\0\0\0\0" * 10_000)
-    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-    assert len(sockets()) == 1
-    async with asyncio.timeout(PATIENCE):
-        while not await broker.counter("ws_rate_limited"):  # noqa: ASYNC110 - it has to be asked
-            await asyncio.sleep(0.05)
-    writer.transport.abort()
+    try:
+        writer.write(head.encode() + b"\x89\x80\0\0\0\0" * count)
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        assert len(sockets()) == 1
+        async with asyncio.timeout(PATIENCE):
+            while not await broker.counter("ws_rate_limited"):  # noqa: ASYNC110 - it has to be asked
+                await asyncio.sleep(0.05)
+        yield writer
+    finally:
+        writer.transport.abort()
+
+
+async def until_nobody() -> None:
     async with asyncio.timeout(PATIENCE):
         while sockets():  # noqa: ASYNC110 - nobody tells that it is over
             await asyncio.sleep(0.05)
