@@ -25,7 +25,8 @@ from common.worker.pipe import Pipe, uid_of_peer
 CERTAIN_AFTER = 2.5 * RETRY_INTERVAL  # seconds since a publisher told last that it has no connection
 _REFILL = 0.001  # seconds in which a publisher that waited for room in the kernel has filled it again
 _PAUSE = 1.0  # seconds, if no connection can be accepted, as descriptors ran out
-_STRANGER_PAUSE = 0.005  # seconds after one of another user: as many as the kernel keeps at once take 0.7
+_STRANGER_PAUSE = 0.005  # seconds after some of another user …
+_AT_ONCE = 16  # … that are let in: as many as the kernel keeps take 40 ms, and who knocks again finds room
 TICKET_TIME = 5.0  # seconds for a publisher to show the ticket, which is the first that it does
 
 
@@ -112,13 +113,21 @@ class NearDoor:
                     self._pausing = self._loop.call_later(_REFILL if self._refills else self._pause, self._rested)
 
     def _accept(self) -> None:
-        try:
-            connected, _ = self._socket.accept()
-        except BlockingIOError:
-            return
-        except OSError:
-            self._pause_listening(_PAUSE)
-            return
+        strangers = False
+        for _ in range(_AT_ONCE):
+            try:
+                connected, _ = self._socket.accept()
+            except BlockingIOError:
+                break
+            except OSError:
+                self._pause_listening(_PAUSE)
+                return
+            strangers |= not self._let_in(connected)
+        if strangers:
+            self._pause_listening(_STRANGER_PAUSE)
+
+    def _let_in(self, connected: socket.socket) -> bool:
+        """Let a process of our user in, which has to show the ticket. Returns whether it is one."""
         try:
             ours = uid_of_peer(connected) == os.geteuid()
         except OSError:
@@ -126,14 +135,14 @@ class NearDoor:
         if not ours or len(self._pipes) >= MAX_NEIGHBOURS:
             self._counters["near_strangers"] += 1
             connected.close()
-            self._pause_listening(_STRANGER_PAUSE)
-            return
+            return False
         pipe = Pipe(connected, longest=len(self.call.ticket))
         pipe.on_frame = partial(self._show_ticket, pipe)
         pipe.on_end = partial(self._leave, pipe)
         self._pipes.add(pipe)
         pipe.open()
         self._loop.call_later(TICKET_TIME, self._is_known, pipe)
+        return True
 
     def _pause_listening(self, seconds: float) -> None:
         self._loop.remove_reader(self._socket.fileno())

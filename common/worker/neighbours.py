@@ -1,7 +1,8 @@
 """A publisher's connections to the subscribers of its machine that called it (``common.near``), and what each takes.
 
 A connection that ends, or cannot be made, is tried again while the call stands. As long as there is none the subscriber
-is told so by way of the relay, and has everything come that way.
+is told so by way of the relay, and has everything come that way. Where so many others stand at its door that the kernel
+keeps no more (anybody on the machine may), it is tried a hundred times in a second first: some of them find room.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from common.near import Call
 from common.worker.pipe import Pipe, uid_of_peer
 
 RETRY_INTERVAL = 5.0  # seconds
+KNOCK_INTERVAL = 0.01  # seconds, while the door has no room …
+KNOCKS = 100  # … so many times in a row …
+SECRET_KNOCKS = 5  # … of which the subscriber hears nothing of the first
 MAX_NEIGHBOURS = 1_000  # a machine has tens; whoever is on the bus could make up millions
 
 
@@ -94,9 +98,12 @@ class Neighbours:
         self._connected.clear()
         self.takers.clear()
 
-    def _connect(self, call: Call) -> None:
+    def _connect(self, call: Call, knocks: int = 0) -> None:
         try:
             made = _connected(call.address)
+        except BlockingIOError:
+            self._knock_again(call, knocks + 1)
+            return
         except OSError:
             self._try_again(call)
             return
@@ -112,9 +119,17 @@ class Neighbours:
         self._unreached(call)
         self._calls[call] = loop.call_later(RETRY_INTERVAL, self._again, call)
 
-    def _again(self, call: Call) -> None:
+    def _knock_again(self, call: Call, knocks: int) -> None:
+        if knocks > KNOCKS:
+            self._try_again(call)
+            return
+        if knocks == SECRET_KNOCKS:
+            self._unreached(call)
+        self._calls[call] = asyncio.get_running_loop().call_later(KNOCK_INTERVAL, self._again, call, knocks)
+
+    def _again(self, call: Call, knocks: int = 0) -> None:
         self._calls[call] = None
-        self._connect(call)
+        self._connect(call, knocks)
 
     def _ended(self, neighbour: Neighbour) -> None:
         self._counters["near_given_up"] += neighbour.pipe.given_up

@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -158,6 +159,48 @@ async def test_a_publisher_with_no_descriptor_left_tells_and_tries_again(
     made.close()
 
 
+@pytest.fixture
+def full_door(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Call, socket.socket]]:
+    """A call whose socket has no room, until somebody is let in."""
+    monkeypatch.setattr(neighbours, "RETRY_INTERVAL", 1_000.0)
+    call = Call("out", "0" * 24 + os.urandom(4).hex(), "1" * 32)
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.setblocking(False)
+        listener.bind(call.address)
+        listener.listen(0)
+        first.connect(call.address)
+        yield call, listener
+
+
+async def test_a_publisher_that_finds_no_room_knocks_again(
+    resting: Resting, full_door: tuple[Call, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any user of the machine may stand at the door."""
+    monkeypatch.setattr(neighbours, "SECRET_KNOCKS", 50)
+    call, listener = full_door
+    unreached: list[Call] = []
+    made = Neighbours(Counter(), lambda *_: None, unreached.append)
+    made.called(call)
+    assert not made._connected
+    listener.accept()[0].close()
+    await resting.until(lambda: made._connected)
+    assert not unreached, "media goes on by the way that it went"
+    made.close()
+
+
+async def test_a_subscriber_hears_soon_that_a_publisher_finds_no_room(
+    resting: Resting, full_door: tuple[Call, socket.socket]
+) -> None:
+    call, _ = full_door
+    unreached: list[Call] = []
+    made = Neighbours(Counter(), lambda *_: None, unreached.append)
+    made.called(call)
+    await resting.until(lambda: unreached)
+    await resting.until(lambda: len(unreached) == 2)  # it knocks no more, and comes again later
+    assert unreached == [call, call]
+    made.close()
+
+
 @contextmanager
 def knocking(resting: Resting, number: int, said: bytes = b"") -> Iterator[list[socket.socket]]:
     """Connections that are no publisher's."""
@@ -182,9 +225,12 @@ async def test_other_users_that_knock_without_end_take_little_of_a_process(
 ) -> None:
     with monkeypatch.context() as patch, knocking(resting, 100) as others:
         patch.setattr(near_door, "uid_of_peer", lambda _socket: -1)
-        for _ in range(1_000):
+        patch.setattr(near_door, "_STRANGER_PAUSE", 0.05)
+        since = time.monotonic()
+        while (closed := sum(map(is_closed, others))) < 50:
+            pauses = (time.monotonic() - since) / near_door._STRANGER_PAUSE
+            assert closed <= near_door._AT_ONCE * (pauses + 1), "it has other things to do"
             await asyncio.sleep(0)
-        assert sum(map(is_closed, others)) < 20, "it has other things to do"
         await resting.until(lambda: all(map(is_closed, others)))
     assert await resting.publisher()
 
