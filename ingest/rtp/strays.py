@@ -12,6 +12,8 @@ ADOPT_LATER = 64  # … and after that: they may be a correction or an enhanceme
 AROUND = 512  # sequence numbers, from the announced one on, of which the first that comes may be any
 LOYAL_NS = 200_000_000  # without a packet of the announced source, before one takes over that was there at its start
 MAX_LEFT_OVER = 8  # sources of earlier sessions
+MAX_HELD = 1_000  # packets of one that may take over: a camera of 40 Mbit/s sends them in that time …
+MAX_HELD_BYTES = 4 << 20  # … and bytes of them
 
 Waiting = tuple[bytes, int]
 """A packet, and when it arrived."""
@@ -31,7 +33,10 @@ class KnownSource:
         self._announced: tuple[int | None, int | None] = None, None  # SSRC, and the sequence number of its first packet
         self._left_over: set[int] = set()  # SSRCs of an earlier session
         self._retired: int | None = None  # the one before
-        self._stranger: tuple[int, int, Waiting] | None = None  # another one, after so many packets; its packet
+        self._stranger: tuple[int, int] | None = None  # another one, after so many packets …
+        self._since_ns = 0  # … the arrival of the first of it …
+        self._held: list[Waiting] = []  # … and what came of it
+        self._held_bytes = 0
 
     def announce(self, ssrc: int | None, sequence: int | None) -> None:
         """The camera says which SSRC its packets have, and which sequence number the first; ``None`` if it does not."""
@@ -51,26 +56,38 @@ class KnownSource:
     def take_over(self, ssrc: int, packets: int, waiting: Waiting) -> list[Waiting] | None:
         """A packet of the source ``ssrc`` came after ``packets`` of ``ssrc`` the attribute.
 
-        If that is the track's source from now on: the packets that came before and waited for it, one at most. ``None``
-        if this one waits for the next, or is one of the old source that took its time.
+        If that is the track's source from now on: the packets that came before and waited for it. ``None`` if this one
+        waits for the next, or is one of the old source that took its time.
         """
         sequence = int.from_bytes(waiting[0][2:4])
-        before, self._stranger = self._stranger, (ssrc, packets, waiting)
+        again = self._stranger == (ssrc, packets)
+        if not again:
+            self._stranger, self._since_ns, self._held, self._held_bytes = (ssrc, packets), waiting[1], [], 0
         if self._is_announced(ssrc, sequence, packets):
             return self._take(ssrc, sequence, [])
         faithful = self._fits(self.ssrc, self._first)
         if faithful and packets < AROUND and len(self._left_over) < MAX_LEFT_OVER:
             self._left_over.add(ssrc)
-        if ssrc == self._retired or before is None or before[:2] != (ssrc, packets):
+        if ssrc == self._retired:
             return None
-        if faithful and ssrc in self._left_over and waiting[1] - before[2][1] < LOYAL_NS:
-            self._stranger = before
+        left_over = faithful and ssrc in self._left_over
+        if not again or (left_over and waiting[1] - self._since_ns < LOYAL_NS):
+            self._hold(waiting)
             return None
         self._announced = None, None
-        return self._take(ssrc, int.from_bytes(before[2][0][2:4]), [before[2]])
+        held = self._held
+        return self._take(ssrc, int.from_bytes((held[0] if held else waiting)[0][2:4]), held)
+
+    def _hold(self, waiting: Waiting) -> None:
+        """Keep a packet; of more than may be kept the newest alone, as what follows a gap needs a keyframe."""
+        if len(self._held) >= MAX_HELD or self._held_bytes + len(waiting[0]) > MAX_HELD_BYTES:
+            self._held, self._held_bytes = [], 0
+        self._held.append(waiting)
+        self._held_bytes += len(waiting[0])
 
     def _take(self, ssrc: int, first: int, waiting: list[Waiting]) -> list[Waiting]:
         self._retired, self.ssrc, self._first, self._stranger = self.ssrc, ssrc, first, None
+        self._held, self._held_bytes = [], 0
         return waiting
 
     def _is_announced(self, ssrc: int, sequence: int, packets: int) -> bool:

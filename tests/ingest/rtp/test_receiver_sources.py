@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiortc.rtp import RtcpPacket, RtcpRrPacket
 
 from ingest.rtp.rtcp import receiver_report
+from ingest.rtp.strays import LOYAL_NS
 from rigs.rtp import rtp, rtp_all
 from rigs.video import TICKS, packetise, units_of
 from tests.fakes.reception import NOW, UNITS, WANTED, Session, sound
@@ -86,3 +87,15 @@ def test_report_block_of_a_new_source_starts_anew() -> None:
     [info] = report.reports
     assert (info.ssrc, info.packets_lost, info.fraction_lost) == (77, 0, 0)
     assert info.highest_sequence == 500 + len(packets) - 1
+
+
+def test_nothing_of_a_new_source_is_lost_right_after_a_start_with_an_announced_one() -> None:
+    """It might be left over from an earlier session, which only silence of the announced one shows."""
+    session = Session(udp=False)
+    first = rtp_all(packetise(UNITS))
+    session.video.source.announce(int.from_bytes(first[0][8:12]), None)
+    session.feed(first)
+    again = rtp_all(packetise(UNITS), sequence=500, ssrc=77)
+    session.feed(again, spacing_ns=2 * LOYAL_NS // len(again))
+    assert units_of(session.batches) == [*WANTED, *WANTED]
+    assert session.video.stats.dropped == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.rtp.strays import ADOPT_FIRST, ADOPT_LATER, AROUND, LOYAL_NS, KnownSource, OtherType
+from ingest.rtp.strays import ADOPT_FIRST, ADOPT_LATER, AROUND, LOYAL_NS, MAX_HELD, KnownSource, OtherType
 
 OLD, NEW, THIRD = 1, 2, 3
 
@@ -56,7 +56,28 @@ def test_the_announced_source_is_taken_at_once_and_kept_while_it_comes(ssrc: int
     assert sources.take_over(NEW, 3, numbered(500 + AROUND - 1)) == []
     assert sources.ssrc == NEW
     assert [sources.take_over(THIRD, 9, numbered(number, number)) for number in range(70)] == [None] * 70
-    assert sources.take_over(THIRD, 9, numbered(70, LOYAL_NS)) == [numbered(0)], "none of the announced one comes"
+    held = [numbered(number, number) for number in range(70)]
+    assert sources.take_over(THIRD, 9, numbered(70, LOYAL_NS)) == held, "none of the announced one comes"
+    assert sources.ssrc == THIRD
+
+
+def test_no_more_is_held_of_one_that_may_take_over_than_a_camera_sends_in_that_time() -> None:
+    sources = KnownSource()
+    sources.announce(OLD, 7)
+    assert sources.begins(OLD, 7, -1)
+    count = MAX_HELD + 5
+    assert [sources.take_over(NEW, 3, numbered(number, number)) for number in range(count)] == [None] * count
+    taken = sources.take_over(NEW, 3, numbered(count, LOYAL_NS))
+    assert taken == [numbered(number, number) for number in range(MAX_HELD, count)], "without a gap to the next"
+
+
+def test_what_is_held_is_forgotten_when_the_announced_source_comes_again() -> None:
+    sources = KnownSource()
+    sources.announce(OLD, 7)
+    assert sources.begins(OLD, 7, -1)
+    for packets in (3, 4, 5):
+        assert [sources.take_over(NEW, packets, numbered(n, n)) for n in range(packets)] == [None] * packets
+    assert sources.take_over(NEW, 5, numbered(9, LOYAL_NS)) == [numbered(n, n) for n in range(5)]
 
 
 def test_what_is_announced_and_does_not_come_changes_nothing() -> None:
