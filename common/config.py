@@ -66,7 +66,7 @@ class HttpConfig(Section):
     )
     trusted_proxies: Networks = Field(
         (),
-        description="Networks of reverse proxies to trust: their X-Forwarded-… headers, and auth.user_header.",
+        description="Networks of reverse proxies to trust: X-Forwarded-…, Forwarded, and auth.user_header.",
     )
     base_path: BasePath = Field(
         "",

@@ -17,7 +17,7 @@ from broker.front.gate import check_still, principal_of
 from broker.front.lists import KeptLists
 from broker.front.offers import check_socket
 from broker.front.openapi import document
-from broker.front.peer import address_of, is_secure, prefix_of, trusted
+from broker.front.peer import address_of, client_said, host_said, is_secure, prefix_of, scheme_said, trusted
 from broker.front.views import (
     ArrivalView,
     CameraView,
@@ -156,9 +156,9 @@ async def arrival(request: web.Request) -> web.Response:
         refused = exc.message
     view = ArrivalView(
         host=request.headers.get(hdrs.HOST, ""),
-        forwarded_host=request.headers.get(hdrs.X_FORWARDED_HOST, ""),
-        forwarded_proto=request.headers.get(hdrs.X_FORWARDED_PROTO, ""),
-        forwarded_for=hdrs.X_FORWARDED_FOR in request.headers,
+        forwarded_host=host_said(request),
+        forwarded_proto=scheme_said(request),
+        forwarded_for=client_said(request),
         believed=trusted(request),
         scheme="https" if is_secure(request) else "http",
         prefix=prefix_of(request),

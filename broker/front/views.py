@@ -142,9 +142,9 @@ class ArrivalView(BaseModel):
     """How a request arrived: with this a page finds what a proxy in between does not pass on."""
 
     host: str = Field(description="The Host header; a browser's names the host of the page's own address.")
-    forwarded_host: str = Field(description="The X-Forwarded-Host header; empty without one.")
-    forwarded_proto: str = Field(description="The X-Forwarded-Proto header; empty without one.")
-    forwarded_for: bool = Field(description="Whether there was an X-Forwarded-For header.")
+    forwarded_host: str = Field(description="The host in X-Forwarded-Host, or in Forwarded; empty without one.")
+    forwarded_proto: str = Field(description="The scheme in X-Forwarded-Proto, or in Forwarded; empty without one.")
+    forwarded_for: bool = Field(description="Whether X-Forwarded-For, or Forwarded, names the client.")
     believed: bool = Field(description="Whether it came from one of http.trusted_proxies.")
     scheme: str = Field(description="http or https: that of the browser's address, as far as this server knows.")
     prefix: str = Field(

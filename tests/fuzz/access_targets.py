@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from broker.access.keys import MAX_BYTES, read_keys
 from broker.access.oidc import _provider
 from broker.access.signed import MAX_TOKEN, key_name, looks_signed, principal_of, verified
-from broker.front import forms
+from broker.front import forms, forwarded
 from broker.front.context import CONTEXT
 from broker.front.cookies import cookies_of
 from broker.front.mse import _codecs
@@ -44,7 +44,7 @@ YARD = CameraName("yard")
 LOADER = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
 )  # YAML is somebody else's parser, and in Python takes the longest
-HEADERS = ("Cookie", "X-Forwarded-For", "X-Forwarded-Prefix", "Access-Control-Request-Headers")
+HEADERS = ("Cookie", "X-Forwarded-For", "X-Forwarded-Prefix", "Access-Control-Request-Headers", "Forwarded")
 PROXIES = Proxies(("192.0.2.0/24", "2001:db8::/32"))
 GO2RTC = b"streams:\n  door: [rtsp://u:${PASSWORD:x}@10.0.0.2/live, 'ffmpeg:door#audio=opus']\n  door_sub: rtsp://10.0.0.2/2\n"
 MEDIAMTX = (
@@ -96,6 +96,7 @@ def read_headers(data: bytes) -> None:
     request: Any = SimpleNamespace(headers=CIMultiDict(values), app={CONTEXT: SimpleNamespace(forward_auth=names)})
     cookies_of(request, "camshaft_login")
     PROXIES.client("192.0.2.7", values.get("X-Forwarded-For", ""))
+    PROXIES.client_of("192.0.2.7", forwarded.read([values.get("Forwarded", "")]))
     base_path(values.get("X-Forwarded-Prefix", ""))
     _wanted_headers(request)
 
@@ -188,13 +189,18 @@ TARGETS = [
         "request-headers",
         "cookies, and headers of proxies and of other sites' pages, from anybody",
         read_headers,
-        (b"a=b; camshaft_login=x\n198.51.100.7, [2001:db8::1], 192.0.2.9\n/cams/\nauthorization, content-type, x-a",),
+        (
+            b"a=b; camshaft_login=x\n198.51.100.7, [2001:db8::1], 192.0.2.9\n/cams/\nauthorization, content-type, x-a\n"
+            b'for="[2001:db8::1]:80";proto=https;host=a, for=_x',
+        ),
         words=(b"camshaft_login=", b"; ", b", ", b"::ffff:", b"%25lo", b"x-forwarded-for"),
         grow={
             "cookies": repeated(b"camshaft_login=x;"),
             "equals": repeated(b"="),
             "blanks": repeated(b" ", b"a"),
             "hops": repeated(b"1,", b"\n"),
+            "elements": repeated(b"for=1;a=b,", b"\n\n\n\n"),
+            "quote": repeated(b"\\a", b'\n\n\n\nfor="'),
             "digits": repeated(b"1", b"\n"),
             "path": repeated(b"/a", b"\n\n"),
             "slashes": repeated(b"/", b"\n\n", b"a"),

@@ -125,6 +125,15 @@ async def test_a_page_learns_how_its_requests_arrive(broker: RunningBroker) -> N
         arrival = await response.json()
     assert (arrival["host"], arrival["forwarded_host"]) == ("10.0.0.7:8080", "cams.example")
     assert (arrival["believed"], arrival["refused"]) == (False, "")
+    rfc_7239 = {"Forwarded": "for=192.0.2.7;host=cams.example;proto=https"}
+    for headers, said in (
+        (rfc_7239, ("cams.example", "https", True)),
+        (rfc_7239 | {"X-Forwarded-Proto": "http"}, ("", "http", False)),  # that proxy writes no Forwarded of its own
+    ):
+        async with broker.http.get("/api/arrival", headers=headers) as response:
+            arrival = await response.json()
+        assert tuple(arrival[f"forwarded_{name}"] for name in ("host", "proto", "for")) == said
+        assert arrival["scheme"] == "http"  # said, and not believed
 
 
 async def test_a_merge_patch_has_a_type_of_its_own(broker: RunningBroker) -> None:

@@ -77,11 +77,17 @@ async def test_nobody_else_names_one(tmp_path: Path) -> None:
             assert (await broker.http.get("/api/me", headers=headers)).status == 401
 
 
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"},
+        {"Forwarded": "for=203.0.113.9;proto=http, for=198.51.100.7;proto=https;host=cams.example"},
+    ],
+)
 async def test_the_log_and_the_cookie_go_by_what_the_proxy_says(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], forwarded: dict[str, str]
 ) -> None:
     async with broker_in(tmp_path, **behind("127.0.0.1")) as broker:
-        forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
         user = {"user": "ben", "password": "ben's password", "cameras": ["yard"]}
         await broker.http.post("/api/users?token=t", json=user)
         answer = await broker.http.post(
