@@ -17,6 +17,7 @@ MAX_FORMATS = 32  # of one section …
 MAX_ALL_FORMATS = 64  # … and of all
 MAX_ATTRIBUTES = 64  # rtpmap or fmtp of one section, and fmtp of all
 MAX_PARAMETERS = 64  # of one format
+MAX_KEYS = 16  # of SRTP, of one section
 
 # RFC 3551 section 6: payload types that need no rtpmap.
 _STATIC = {
@@ -75,6 +76,8 @@ class MediaSection:
     control: str | None = None
     direction: str = ""  # "sendonly", "recvonly", "sendrecv", "inactive"; empty if it does not say
     size: tuple[int, int] = (0, 0)  # width and height of the picture, where it is said (RFC 6064, and others' ways)
+    crypto: tuple[str, ...] = field(default=(), repr=False)  # keys of SRTP (RFC 4568) …
+    key_mgmt: tuple[str, ...] = field(default=(), repr=False)  # … or those of RFC 4567, of the section or of all
     back_channel: bool = False  # for sending sound to the camera (ONVIF Streaming Specification 5.3)
 
 
@@ -133,12 +136,14 @@ def parse(body: bytes) -> SessionDescription:
     everywhere = _parameters([fmtp for section in sections for fmtp in section.values("fmtp")])
     listed = frozenset(number for section in sections for number in section.media[3:])
     usual = _direction(session)
+    keys = session.values("key-mgmt")[:MAX_KEYS]
     media: tuple[MediaSection, ...] = ()
     left = MAX_ALL_FORMATS
     for section in sections:
         if len(section.media) >= 3:
-            media += (_section(section, everywhere, listed, usual, min(left, MAX_FORMATS)),)
-            left -= len(media[-1].formats)
+            read = _section(section, everywhere, listed, usual, min(left, MAX_FORMATS))
+            media += (replace(read, key_mgmt=tuple(section.values("key-mgmt")[:MAX_KEYS] or keys)),)
+            left -= len(read.formats)
     return SessionDescription(_without_back_channels(media), session.value("control"))
 
 
@@ -192,7 +197,8 @@ def _section(
         formats.append(Format(payload_type, codec, clock_rate, channels or 1, fmtp))
     direction = _direction(lines) or usual_direction
     control = lines.value("control")
-    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), control, direction, _size(lines))
+    crypto = tuple(lines.values("crypto")[:MAX_KEYS])
+    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), control, direction, _size(lines), crypto)
 
 
 def _size(lines: _Lines) -> tuple[int, int]:

@@ -48,6 +48,7 @@ class GstCamera:
     port: int = 0  # 0: any; once started, the port in use, kept over restarts
     path: str = "/cam"
     mtu: int = 1400  # bytes of an RTP packet
+    encrypted: bool = False  # SRTP, with keys by MIKEY
     _process: subprocess.Popen[str] | None = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> Self:

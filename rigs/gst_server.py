@@ -33,6 +33,7 @@ OPTIONS = {
     "user": "",  # empty: no authentication
     "password": "",
     "auth": "digest",  # digest or basic
+    "encrypted": False,  # SRTP, with keys by MIKEY
 }
 
 AUDIO = {  # sample rate in Hz, encoder and payloader
@@ -147,6 +148,8 @@ def main():
     for name in options["transports"]:
         allowed |= getattr(GstRtsp.RTSPLowerTrans, name.upper())
     factory.set_protocols(allowed)
+    if options["encrypted"]:
+        factory.set_profiles(GstRtsp.RTSPProfile.SAVP)
     factory.connect("media-configure", lambda _factory, media: [track.feed(media) for track in tracks])
 
     server = GstRtspServer.RTSPServer()

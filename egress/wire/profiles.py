@@ -1,11 +1,10 @@
-"""SRTP protection profiles (RFC 5764 4.1.2, RFC 7714 14.2), and how session keys come of a master key."""
+"""SRTP protection profiles (RFC 5764 4.1.2, RFC 7714 14.2)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pylibsrtp
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,3 @@ def masters(profile: Profile, material: bytes) -> tuple[bytes, bytes]:
     key, salt = profile.key_size, profile.salt_size
     keys, salts = material[: 2 * key], material[2 * key :]
     return keys[:key] + salts[:salt], keys[key:] + salts[salt:]
-
-
-def derive(master_key: bytes, master_salt: bytes, label: int, size: int) -> bytes:
-    """RFC 3711 4.3.1 with AES-CM and a key derivation rate of 0.
-
-    A 96-bit salt is padded on the right to 112 bits (RFC 7714 11).
-    """
-    x = int.from_bytes(master_salt.ljust(14, b"\0"), "big") ^ (label << 48)
-    cipher = Cipher(algorithms.AES(master_key), modes.CTR((x << 16).to_bytes(16, "big")))
-    return cipher.encryptor().update(bytes(size))

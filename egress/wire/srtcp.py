@@ -13,15 +13,15 @@ from functools import cached_property
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from egress.wire.profiles import Profile, derive
+from common.srtp import AUTH_KEY_SIZE, RTCP_LABELS, derive
+from egress.wire.profiles import Profile
 
 MAX_INDEX = (1 << 31) - 1  # RFC 3711 3.4: 68 years of a report a second
 MAX_SSRCS = 16  # under which we report: a session has one for picture and one for sound
 AUTH_TAG_SIZE = 10  # bytes, of HMAC-SHA1-80 (RFC 3711 4.2)
 _ENCRYPTED = 1 << 31  # E, before the index
 _CLEAR = 8  # bytes in clear: the header and the first SSRC
-_LABEL_ENCRYPTION, _LABEL_AUTHENTICATION, _LABEL_SALT = 0x03, 0x04, 0x05  # RFC 3711 4.3.2
-_AUTH_KEY_SIZE = 20  # bytes
+_LABEL_ENCRYPTION, _LABEL_AUTHENTICATION, _LABEL_SALT = RTCP_LABELS
 
 
 class SrtcpSender:
@@ -57,7 +57,7 @@ class SrtcpSender:
 
     @cached_property
     def _auth_key(self) -> bytes:
-        return derive(self._key, self._salt, _LABEL_AUTHENTICATION, _AUTH_KEY_SIZE)
+        return derive(self._key, self._salt, _LABEL_AUTHENTICATION, AUTH_KEY_SIZE)
 
     @cached_property
     def _iv(self) -> int:

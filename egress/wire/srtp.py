@@ -17,8 +17,9 @@ from functools import cached_property
 import pylibsrtp
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from common.srtp import RTP_LABELS, derive
 from egress import native
-from egress.wire.profiles import Profile, derive
+from egress.wire.profiles import Profile
 from egress.wire.srtcp import SrtcpSender, index_of
 
 GCM_SALT_SIZE = 12  # bytes, RFC 7714 12
@@ -26,7 +27,7 @@ MAX_SSRCS = 16  # that a peer may send feedback as: libsrtp keeps a state for ea
 REPEAT_WINDOW = 1024  # newest packets that may be protected again, as losses are repaired without RTX; at most 32,767
 MAX_RTP = 1 << 26  # packets of an SSRC, two days of video, to which libsrtp can be led in some 15 ms
 _SPIN = 0x7000  # sequence numbers at once: libsrtp takes a jump of half of 2**16 for a late packet
-_LABEL_ENCRYPTION, _LABEL_SALT = 0x00, 0x02  # RFC 3711 4.3.2
+_LABEL_ENCRYPTION, _, _LABEL_SALT = RTP_LABELS
 
 
 EncryptInto = Callable[[bytes, bytes, bytes, memoryview], object]

@@ -29,6 +29,7 @@ from ingest.payload.sound import Sound
 from ingest.payload.unplayable import Unplayable
 from ingest.quoting import quoted
 from ingest.sdp import Format, MediaSection, SessionDescription, static_format
+from ingest.srtp import agreement
 
 SOUND_RATES = range(8_000, 96_001)  # Hz, of sound that is converted: with one of 1 Hz a packet would last for minutes
 SOUND_CHANNELS = range(1, 9)
@@ -44,7 +45,6 @@ _SELF_DESCRIBING = {*_HEADERS, "MULTIOPUS"}  # whatever rate and channels a sess
 _INTERLEAVED = (
     "the track is sent interleaved (packetization mode 2), which browsers cannot take; set mode 1 in the camera"
 )
-_SRTP = "the track is encrypted (SRTP), which is not supported; turn SRTP off in the camera"
 
 
 class PayloadFormat(Protocol):
@@ -145,7 +145,7 @@ def choose_muxed(description: SessionDescription) -> tuple[list[Choice], list[Tr
 def _muxed(description: SessionDescription) -> Choice | None:
     for section in description.media:
         for format_ in section.formats:
-            if section.kind in list(Kind) and registered(section, format_) in MUXED and "SAVP" not in section.protocol:
+            if section.kind in list(Kind) and registered(section, format_) in MUXED and not agreement.problem(section):
                 track = Track(Kind(section.kind), registered(section, format_), _MUXED_RATE)
                 return Choice(section, format_, track, format_.clock_rate or _MUXED_RATE)
     return None
@@ -154,7 +154,7 @@ def _muxed(description: SessionDescription) -> Choice | None:
 def doubtful(description: SessionDescription) -> Choice | None:
     """A picture to look at where nothing can be played: it is called by a name that nobody knows, and may be H.264."""
     for section in description.media:
-        if section.kind == Kind.VIDEO and "SAVP" not in section.protocol:
+        if section.kind == Kind.VIDEO and not agreement.is_secure(section):
             for format_ in section.formats:
                 codec = registered(section, format_)
                 if codec and codec not in UNKNOWN:
@@ -256,7 +256,7 @@ def _preference(choice: Choice) -> tuple[bool, bool]:
 
 def _track(section: MediaSection, format_: Format) -> Track:
     kind, codec = Kind(section.kind), registered(section, format_)
-    problem = _SRTP if "SAVP" in section.protocol else ""
+    problem = agreement.problem(section)
     if kind is Kind.VIDEO and codec == "H264":
         track = h264.announced_track(format_.parameters)
         if format_.parameters.get("packetization-mode") == "2":

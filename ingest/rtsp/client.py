@@ -62,7 +62,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = Parser()
         self._media = media()
         self._silence = Silence(self._media, pace)
-        self._session = RtspSession(url, udp, self._media.select, pin, keepalive)
+        self._session = RtspSession(url, udp, self._media.select, pin, keepalive, self._media.ssrc)
         self._interleaved = Interleaved(self._parser, self._answered)
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)
         self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self))

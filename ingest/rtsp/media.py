@@ -21,6 +21,7 @@ from ingest.rtp.stream import CameraStream
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.networks import Networks
+from ingest.rtsp.protected import Protected
 from ingest.rtsp.rtp_info import Announced, of_track
 from ingest.rtsp.setup import Setup
 from ingest.rtsp.transport import Pair
@@ -55,7 +56,8 @@ class SessionMedia:
         self._choices: list[Choice] = []
         self._unplayable: list[Track] = []
         self._setups: Sequence[Setup] = ()
-        self._ssrc = secrets.randbits(32)
+        self.ssrc = secrets.randbits(32)  # of our reports
+        self._protected: dict[int, Protected] = {}  # by section's index, where it comes as SRTP
         self._strays: dict[int, TrackReceiver] = {}  # whose packets come on another channel, by that
         self._strays_since_ns = 0
 
@@ -77,12 +79,17 @@ class SessionMedia:
         tracks = {track.kind: track for track in self._unplayable}
         for choice in self._choices:
             tracks[choice.track.kind] = replace(choice.track, problem=refused.get(choice.track.kind, ""))
-        for receiver in self.stream.receivers:
+        for index, receiver in enumerate(self.stream.receivers):
             track = tracks[receiver.kind] = receiver.track
-            if self.udp and self._encrypted:
+            if self.udp and self._encrypted and index not in self._protected:
                 warning = "; ".join(filter(None, (track.warning, PLAIN_WARNING)))
                 tracks[receiver.kind] = replace(track, warning=warning)
         return tuple(tracks[kind] for kind in sorted(tracks, reverse=True))  # video first
+
+    @property
+    def undecryptable(self) -> bool:
+        """Whether packets come as SRTP, and none by the keys that were agreed on."""
+        return any(each.refused and not each.taken for each in self._protected.values())
 
     @property
     def strangers(self) -> int:
@@ -115,8 +122,14 @@ class SessionMedia:
         routes: dict[int, Route] = {}
         take_picture, channel = None, -1
         for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
+            protected = Protected(setup.keys, receiver) if setup.keys else None
+            if protected:
+                self._protected[index] = protected
             if self.udp:
-                self._start(setup, receiver, peer, flush, *self.ports[index])
+                self._start(setup, protected or receiver, peer, flush, *self.ports[index])
+            elif setup.spec.interleaved and protected:
+                rtp, rtcp = setup.spec.interleaved
+                routes[rtcp], routes[rtp] = partial(_each, protected.receive_rtcp), partial(_each, protected.receive)
             elif setup.spec.interleaved:
                 rtp, rtcp = setup.spec.interleaved
                 routes[rtcp] = partial(_each, receiver.receive_rtcp)
@@ -124,7 +137,7 @@ class SessionMedia:
                 if receiver.kind is Kind.VIDEO and native.BUILT:
                     take_picture, channel = partial(receiver.take_picture, rtp), rtp
         interleaved.open(routes, take_picture, channel)
-        interleaved.stray = None if self.udp else self._stray
+        interleaved.stray = None if self.udp or self._protected else self._stray
 
     def announce(self, entries: Sequence[Announced]) -> None:
         """The camera plays, and has said by what its packets are known."""
@@ -151,7 +164,7 @@ class SessionMedia:
     def _start(
         self,
         setup: Setup,
-        receiver: TrackReceiver,
+        receiver: TrackReceiver | Protected,
         peer: str,
         flush: Callable[[int, int, int], None],
         rtp: UdpPort,
@@ -162,8 +175,9 @@ class SessionMedia:
         for port, remote, receive in ((rtp, ports[0], receiver.receive), (rtcp, ports[1], receiver.receive_rtcp)):
             port.start(addresses, (peer, remote) if remote else None, receive, flush)
         # Open the way through firewalls: an empty RTP packet, an empty receiver report.
-        rtp.send(b"\x80" + bytes(7) + self._ssrc.to_bytes(4))
-        rtcp.send(receiver_report(self._ssrc, CNAME, []))
+        rtp.send(b"\x80" + bytes(7) + self.ssrc.to_bytes(4))
+        report = receiver_report(self.ssrc, CNAME, [])
+        rtcp.send(report if isinstance(receiver, TrackReceiver) else receiver.report(report))
 
     def _source(self, setup: Setup) -> str | None:
         """RFC 2326 12.39: where the camera says it sends from, if it is where a camera may be."""
@@ -177,7 +191,9 @@ class SessionMedia:
         """RFC 3550 6.4.2: from the start, also when there is nothing to report yet; ``write`` sends over TCP."""
         for index, (setup, receiver) in enumerate(zip(self._setups, self.stream.receivers, strict=True)):
             block = receiver.report_block(now_ns)
-            report = receiver_report(self._ssrc, CNAME, [block] if block else [])
+            report = receiver_report(self.ssrc, CNAME, [block] if block else [])
+            if protected := self._protected.get(index):
+                report = protected.report(report)
             if self.udp:
                 self.ports[index][1].send(report)
             elif setup.spec.interleaved:

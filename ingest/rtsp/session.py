@@ -28,9 +28,10 @@ from ingest.rtsp.plays import Plays, Way
 from ingest.rtsp.remedies import unanswered
 from ingest.rtsp.requests import Requests
 from ingest.rtsp.rtp_info import Announced
-from ingest.rtsp.setup import Setup, agreed, channels_for, refused
+from ingest.rtsp.setup import Asking, Setup, channels_for, refused
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.rtsp.url import RtspUrl, resolve_base, resolve_control
+from ingest.srtp.agreement import Agreement
 
 REPLY_TIMEOUT = 10.0  # seconds: a Wi-Fi camera may stall that long and still be alive
 HANDSHAKE_TIMEOUT = 20.0  # seconds from the connection to PLAY's answer, however many requests it takes
@@ -141,6 +142,7 @@ class RtspSession:
     select: Callable[[sdp.SessionDescription], Sequence[sdp.MediaSection]]
     pin: Pin = field(default_factory=Pin)
     keepalive: Keepalive = field(default_factory=Keepalive)  # what earlier sessions of the camera taught
+    ssrc: int = 0  # of our reports
     state: SessionState = field(default=SessionState.START, init=False)
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
@@ -151,6 +153,7 @@ class RtspSession:
     _sections: list[sdp.MediaSection] = field(default_factory=list, init=False)
     _public: frozenset[str] = field(default=frozenset(), init=False)
     _plays: Plays = field(init=False, repr=False)
+    _asking: Asking = field(init=False, repr=False)
     _ports: Pair | None = field(default=None, init=False)
     _reply_due: float | None = field(default=None, init=False)
     _handshake_due: float = field(default=0.0, init=False)
@@ -160,11 +163,6 @@ class RtspSession:
         self._login = Login(self.url, self.pin)
         self._requests = Requests(self._login)
         self._base = self.url
-
-    @property
-    def _beside(self) -> str:
-        """The kind of the track that is set up, where another one already is; else empty."""
-        return self._sections[0].kind if self.setups and self._sections else ""
 
     @property
     def due(self) -> float | None:
@@ -230,7 +228,7 @@ class RtspSession:
         method = self._requests.method or "the request"
         if partial:
             raise CameraError(CameraState.MALFORMED, f"the camera's reply to {method} did not end")
-        self._requests.unanswered(self._beside, now)
+        self._requests.unanswered(_beside(self.setups, self._sections), now)
         detail = unanswered(method, None if self._requests.answered else self.url)
         raise self._login.unanswered(CameraState.UNANSWERED, detail)
 
@@ -238,7 +236,7 @@ class RtspSession:
         """The connection ended, and not by us: why, as far as it can be known."""
         if self.state in _AWAITING:
             method = self._requests.method
-            self._requests.unanswered(self._beside, now)
+            self._requests.unanswered(_beside(self.setups, self._sections), now)
             if self._login.doubtful:
                 detail = f"the camera hung up when {method} gave it the user name and password; check them"
                 return self._login.unanswered(CameraState.CLOSED, detail)
@@ -290,12 +288,14 @@ class RtspSession:
     def _on_setup(self, response: Response, now: float) -> list[Action]:
         section = self._sections[0]
         self.pin.habits.answered(section.kind)
+        if self._asking.again(response.status):
+            return self._setup(now, self._asking.spec)
         try:
             if response.status >= 400 and response.status not in _LOGIN:
                 raise refused(response.status, _state(response), self._requests.rejected(response, self.server))
             self._expect_success(response)
             self._requests.learn(response.headers)
-            self.setups.append(Setup(section, agreed(response.headers.get("Transport"), self._ports, self.setups)))
+            self.setups.append(self._asking.answered(response, self._ports, self.setups))
         except CameraError as exc:
             if not self.setups:
                 raise
@@ -331,6 +331,7 @@ class RtspSession:
     # Requests.
 
     def _next_setup(self, now: float) -> list[Action]:
+        self._asking = Asking(Agreement(self._sections[0], self.ssrc))
         if self.udp:
             self._reply_due = self._handshake_due
             return [BindPorts()]
@@ -338,7 +339,7 @@ class RtspSession:
 
     def _setup(self, now: float, spec: TransportSpec) -> list[Action]:
         url = resolve_control(self._base, self._sections[0].control)
-        return self._ask("SETUP", url, now, ("Transport", str(spec)))
+        return self._ask("SETUP", url, now, *self._asking.headers(url.wire, spec))
 
     def _ask(self, method: str, url: RtspUrl, now: float, *headers: tuple[str, str]) -> list[Action]:
         return self._send(self._requests.ask(method, url, *headers), now)
@@ -361,6 +362,11 @@ _HANDLERS: dict[SessionState, Callable[[RtspSession, Response, float], list[Acti
     SessionState.SETUP: RtspSession._on_setup,
     SessionState.PLAY: RtspSession._on_play,
 }
+
+
+def _beside(setups: list[Setup], left: list[sdp.MediaSection]) -> str:
+    """The kind of the track that is set up, where another one already is; else empty."""
+    return left[0].kind if setups and left else ""
 
 
 def _state(refusal: Response) -> CameraState:

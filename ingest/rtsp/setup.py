@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
+from ingest.rtsp.message import Response
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.sdp import MediaSection
+from ingest.srtp.agreement import Agreement
+from ingest.srtp.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,7 @@ class Setup:
 
     section: MediaSection
     spec: TransportSpec
+    keys: tuple[Keys, Keys] | None = None  # the camera's and ours, where it sends SRTP
 
 
 class TransportRefusedError(CameraError):
@@ -38,6 +43,32 @@ def refused(status: int, state: CameraState, detail: str) -> TransportRefusedErr
 def channels_for(setups: Sequence[Setup]) -> Pair:
     """The interleaved channels to ask for where so many sections are set up."""
     return 2 * len(setups), 2 * len(setups) + 1
+
+
+@dataclass(slots=True, eq=False)
+class Asking:
+    """The SETUP of one section that is under way, and what it agrees on."""
+
+    agreement: Agreement
+    spec: TransportSpec = field(default_factory=partial(TransportSpec, tcp=True))  # that was asked for last
+
+    def headers(self, url: str, spec: TransportSpec) -> list[tuple[str, str]]:
+        """The headers of the request that asks ``url`` for that transport."""
+        self.spec = replace(spec, secure=self.agreement.savp)
+        return [("Transport", str(self.spec)), *self.agreement.headers(url)]
+
+    def again(self, status: int) -> bool:
+        """Whether it is to be asked again, as it was answered with ``status``."""
+        return self.agreement.again(status)
+
+    def answered(self, answer: Response, ports: Pair | None, setups: Sequence[Setup]) -> Setup:
+        """The section as the answer agrees to send it; see ``agreed``. Raises ``CameraError``."""
+        spec = agreed(answer.headers.get("Transport"), ports, setups)
+        try:
+            keys = self.agreement.agreed(answer.headers.get("KeyMgmt"))
+        except ProtocolError as exc:
+            raise CameraError(CameraState.REJECTED, f"the track is encrypted (SRTP), and {exc}") from None
+        return Setup(self.agreement.section, spec, keys)
 
 
 def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> TransportSpec:

@@ -129,4 +129,6 @@ class Silence:
             networks = self._media.networks
             allowed = "" if networks.allows(stranger) else f" (sources.networks allows {networks})"
             return f"packets arrive over UDP from {stranger}, not from the camera, and are not accepted{allowed}"
+        if self._media.undecryptable:
+            return "packets arrive, but the camera's SRTP keys do not decrypt them; restart the camera"
         return f"no {receiver.kind} has come over {'UDP' if self._media.udp else 'TCP'}"

@@ -16,9 +16,14 @@ from ingest.rtsp.message import Request, Response
 from ingest.rtsp.parser import Parser
 from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.udp import UdpPort
+from ingest.srtp import mikey, sdes
+from ingest.srtp.keys import SUITES, USUAL, Keys
+from ingest.srtp.packets import Unprotector
 from tests.fakes.clocks import ArrivalClock
 from tests.fuzz.camera_address_targets import text
 from tests.fuzz.target import Program, Target, repeated, string
+
+PROTECTED = tuple(Keys(suite, bytes(suite.master_size), b"\1") for suite in SUITES.values())
 
 DESCRIPTION = b"""v=0\r
 o=- 1700000000 1 IN IP4 10.0.0.2\r
@@ -157,6 +162,18 @@ def read_answer(data: bytes) -> None:
 
 HEAD = b"RTSP/1.0 200 OK\r\n"
 
+
+def read_keys(data: bytes) -> None:
+    sdes.read([data.decode("latin-1")])
+    mikey.read(data)
+
+
+def read_protected(data: bytes) -> None:
+    track = Unprotector(PROTECTED[data[0] % len(PROTECTED)] if data else PROTECTED[0])
+    track.rtp(data[1:])
+    track.rtcp(data[1:])
+
+
 TARGETS = [
     Target(
         "rtsp-message",
@@ -277,6 +294,32 @@ TARGETS = [
             "digits": repeated(b"1", b"RTP/AVP;ssrc="),
         },
         bound=2_048,
+    ),
+    Target(
+        "srtp-keys",
+        "keys of SRTP in a description or a KeyMgmt header, from a camera",
+        read_keys,
+        (
+            b"1 AES_CM_128_HMAC_SHA1_80 inline:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd|2^20|1:4 WSH=64",
+            mikey.write(Keys(USUAL, bytes(30), b"\1\2"), (7,), unix=0.0, unique=1),
+        ),
+        (ProtocolError,),
+        (b"inline:", b"AEAD_AES_256_GCM", b"|2^31", b"|1:4", b" KDR=1", b"\x0a\0\0\0\x03\x0b\x01\x0a", b"\1\0\0\x22"),
+        {
+            "blanks": repeated(b" ", b"1 AES_CM_128_HMAC_SHA1_80 inline:A"),
+            "parameters": repeated(b" WSH=1", b"1 AES_CM_128_HMAC_SHA1_80 inline:A"),
+            "payloads": repeated(b"\x0b\0", b"\1\0\x0b\0\0\0\0\1\0\0"),
+            "policies": repeated(b"\0\0", b"\1\0\x0a\0\0\0\0\1\0\0\0\0\0\xff\xff"),
+        },
+        bound=8_192,
+    ),
+    Target(
+        "camera-srtp",
+        "SRTP and SRTCP packets, from a camera or anybody",
+        read_protected,
+        (b"\0\x80\x60\0\1" + bytes(40), b"\x01\x80\xc8\0\6" + bytes(40)),
+        words=(b"\xbe\xde", b"\x9f", b"\xff\xff"),
+        grow={"payload": repeated(b"\0", b"\0\x80\x60\0\1"), "extension": repeated(b"\xff", b"\0\x9f\x60\0\1")},
     ),
     Target(
         "udp-datagrams",

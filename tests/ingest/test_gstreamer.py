@@ -34,9 +34,11 @@ def camera(pytestconfig: pytest.Config) -> Iterator[Callable[..., GstCamera]]:
 
 
 @pytest.mark.parametrize("transport", [Transport.TCP, Transport.UDP])
-@pytest.mark.parametrize("audio", ["opus", "pcmu"])
-async def test_every_frame_decodes(camera: Callable[..., GstCamera], transport: Transport, audio: str) -> None:
-    async with Pulled(camera(audio=audio).url, transport=transport) as pulled:
+@pytest.mark.parametrize(("audio", "encrypted"), [("opus", False), ("pcmu", True)])
+async def test_every_frame_decodes(
+    camera: Callable[..., GstCamera], transport: Transport, audio: str, encrypted: bool
+) -> None:
+    async with Pulled(camera(audio=audio, encrypted=encrypted).url, transport=transport) as pulled:
         units = await pulled.watch(90)
         report = pulled.camera.report
     assert decode(nal for unit in units for nal in unit) == 90

@@ -153,7 +153,7 @@ def test_what_every_browser_takes_is_preferred() -> None:
         ("video 0 RTP/AVP 33", Kind.VIDEO, ["MPEG transport stream"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 H264/90000000", Kind.VIDEO, ["90000000 Hz"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2", Kind.VIDEO, ["interleaved"]),
-        ("video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000", Kind.VIDEO, ["encrypted"]),
+        ("video 0 UDP/TLS/RTP/SAVP 96\na=rtpmap:96 H264/90000", Kind.VIDEO, ["encrypted"]),
         ("video 0 RTP/AVP 96\na=rtpmap:96 X-\u202eodd/90000", Kind.VIDEO, ["X-?odd is not known"]),
         ("video 0 RTP/AVP 71", Kind.VIDEO, ["payload type 71"]),
         ("audio 0 RTP/AVP 98", Kind.AUDIO, ["payload type 98"]),
