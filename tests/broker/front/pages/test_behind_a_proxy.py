@@ -121,7 +121,7 @@ async def test_who_has_to_sign_in_again_at_a_proxy_reads_so(broker: RunningBroke
         if what == "a refusal":  # which the list takes for ours: it leads to sign-in, and so to the proxy's
             await playwright.expect(page).to_have_title("Sign in")
         else:
-            await playwright.expect(page.locator("#offline")).to_contain_text("answers in its place", timeout=20_000)
+            await playwright.expect(page.locator("#offline")).to_contain_text("answers instead of it", timeout=20_000)
         for signalling in ("whep", "ws"):
             await page.goto(f"{address}watch/door?signalling={signalling}")
             message = page.locator("camshaft-player .message")

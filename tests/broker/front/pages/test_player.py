@@ -123,7 +123,7 @@ async def test_a_camera_is_added_and_removed_by_clicking(broker: RunningBroker, 
     await page.click("#form .primary")
     await playwright.expect(page.locator("[data-camera=porch] button")).to_have_attribute("aria-pressed", "true")
     await playwright.expect(page.locator("#details")).to_contain_text("rtsp://***@host/")
-    await playwright.expect(page.locator("#details")).to_contain_text("rtsp://***@host/small: Nobody watches")
+    await playwright.expect(page.locator("#details")).to_contain_text("rtsp://***@host/small: Nobody is watching")
     assert (await broker.json("/api/cameras/porch"))["on_demand"]
 
     await page.click("#remove")
@@ -150,7 +150,7 @@ async def test_without_egress_the_player_tries_until_there_is_one(broker: Runnin
     await playwright.expect(page.locator("#connect")).to_be_enabled()
     await page.click("#connect")
     message = page.locator("camshaft-player .message")
-    await playwright.expect(message).to_contain_text("No egress process can take a viewer now")
+    await playwright.expect(message).to_contain_text("No egress process can take a viewer right now")
     async with FakeEgress(broker.endpoints, "out-1") as egress:
         await egress.until(lambda: egress.messages)
         await page.click("#connect")
