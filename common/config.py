@@ -118,7 +118,7 @@ class HttpConfig(Section):
 
 
 class MediaConfig(Section):
-    """Where viewers' media leaves: a UDP port of each egress process, and a TCP port beside it."""
+    """Where media for viewers leaves: a UDP port for each egress process, and a TCP port next to it."""
 
     port: Whole = Field(
         8189, ge=0, le=65_535, description="First UDP port; each further egress of `serve` takes the next. 0: any."
@@ -143,7 +143,7 @@ class MediaConfig(Section):
 
 
 class BrokerConfig(Section):
-    """The address that every worker knows."""
+    """The address at which every worker finds the broker."""
 
     address: str = Field(
         default_factory=default_broker_address,
@@ -168,7 +168,7 @@ class BrokerConfig(Section):
 
 
 class ClusterConfig(Section):
-    """The secret or the token by which machines of a cluster know each other."""
+    """The secret or the token by which the machines of a cluster recognize each other."""
 
     secret: Secret = Field(
         "",
@@ -193,7 +193,7 @@ class IngestConfig(Section):
 
 
 class EgressConfig(Section):
-    """Egress processes of `serve`, and how each sends."""
+    """Egress processes of `serve`, and how they send."""
 
     workers: Whole | None = Field(
         None,
@@ -238,7 +238,7 @@ class TranscodeConfig(Section):
 
 
 class DrainConfig(Section):
-    """How a process ends that is told to: what it has moves to others first."""
+    """How a process ends when told to: its work moves to others first."""
 
     timeout: float = Field(
         8.0,

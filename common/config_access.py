@@ -49,7 +49,7 @@ class TokenConfig(GroupConfig):
 
 
 class AuthConfig(Section):
-    """The right to reach the front door. ``auth: none``, ``CAMSHAFT_AUTH=none`` and ``--auth none`` say its mode."""
+    """Who may use the front door. ``auth: none``, ``CAMSHAFT_AUTH=none`` and ``--auth none`` set its mode."""
 
     mode: Annotated[Literal["auto", "required", "none"], IN_ANY_CASE] = Field(
         "auto",
@@ -89,7 +89,7 @@ class AuthConfig(Section):
 
 
 class JwtConfig(Section):
-    """Signed tokens that another program makes (JWT, RFC 7519): its keys, and what its claims mean."""
+    """Signed tokens made by another program (JWT, RFC 7519): its keys, and the meaning of its claims."""
 
     secret: JwtSecret = Field(
         "", repr=False, description="Secret that tokens are signed with (HS256), 32 characters or more."

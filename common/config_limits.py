@@ -8,7 +8,7 @@ from common.config_types import Addresses, Limit, Networks, Rate, Schemes, Secti
 
 
 class LimitsConfig(Section):
-    """Limits to what strangers, cameras and viewers take of this machine. 0, where it may be given, is no limit."""
+    """Limits on what strangers, cameras and viewers may take from this machine. 0, where allowed, means no limit."""
 
     connections: Limit = Field(
         10_000, description="HTTP connections at once; fewer if the system allows fewer open files."
@@ -90,7 +90,7 @@ class LimitsConfig(Section):
 
 
 class SourcesConfig(Section):
-    """Where cameras may be, of which kinds, and what a source beside RTSP may take."""
+    """Where cameras may be, of which kinds, and how much a source other than RTSP may use."""
 
     allow: Schemes = Field(
         ("rtsp", "rtsps", "http", "https"),

@@ -196,7 +196,7 @@ async def test_a_browser_without_h264(
         running = await shared_cluster({"door": camera.url})
         door = await shown(chromium, f"{running.url}/watch/door?signalling={signalling}", *browser)
         await door.state("soundonly")
-        await expect(door.message).to_contain_text("The camera sends H.264, and this ")
+        await expect(door.message).to_contain_text("The camera sends H.264, but this ")
         await expect(door.message).to_contain_text(advice)
         await door.sounds()
 
