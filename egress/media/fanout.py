@@ -3,8 +3,8 @@
 Each viewer costs one encryption per packet and one message per run. Everything else is done once for all viewers:
 
 * payloads are shared, and never copied for a viewer;
-* headers are shared: all viewers of a track get the same SSRC and timestamps, so lanes with the same payload type form
-  a ``Group`` whose headers differ only in the sequence number;
+* headers are shared: all viewers of a track get the same SSRC and timestamps, so lanes with the same payload type and
+  header extensions (``Group.key``) form a ``Group`` whose headers differ only in the sequence number;
 * UDP GSO sends a run of equal-sized packets, the last of which may be smaller, in one message.
 
 If ``egress.native`` was built, one call does the remaining work for all viewers. Otherwise, and for peers without GCM,

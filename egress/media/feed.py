@@ -211,7 +211,8 @@ class Feed:
         sent = audience.compiled.pass_on(frame, at, self._named, most, due, header, self._marker, offset, first)
         if sent is None:
             return None
-        (_, _, timestamp, capture_ns, arrival_ns, _, _, packets, size, last, *places), refused = sent
+        found, refused = sent
+        _epoch, _number, timestamp, capture_ns, arrival_ns, _flags, _named, packets, size, last, *places = found
         self.pushed_at = now
         extended = self.timeline.advance(timestamp, capture_ns)
         total = (packets - 1) * size + last

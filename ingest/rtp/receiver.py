@@ -120,24 +120,27 @@ class TrackReceiver:
             return
         if ssrc != self.source.ssrc and not self._change_source(ssrc, packet, arrival_ns):
             return
-        self.packets += 1
+        before, self._last = self._last, (timestamp, packet[-TAIL:])
+        self.packets += 1  # as ``_count`` does, whose call would be 0.06 of 4 µs
         self.bytes += len(packet)
         if self._order.in_order(sequence):
-            self._last = timestamp, packet[-TAIL:]
             self.unpacking.deliver(packet, first, second, timestamp, arrival_ns)
-        elif self._is_next(sequence, timestamp, packet):
+        elif self._is_next(sequence, repeated=before == self._last):
             self._order.take_as_next(sequence)
-            self._last = timestamp, packet[-TAIL:]
             self.unpacking.deliver(packet, first, second, timestamp, arrival_ns)
         else:
-            self._last = timestamp, packet[-TAIL:]
             self._tracks.gap(packet)
             held = (packet, first, second, timestamp, arrival_ns)
             self.unpacking.deliver_all(self._order.push(sequence, held, arrival_ns))
 
-    def _is_next(self, sequence: int, timestamp: int, packet: bytes) -> bool:
+    def _count(self, packets: int, octets: int, timestamp: int, end: bytes) -> None:
+        """Count packets that came; the last of them has that timestamp and that ``end``."""
+        self.packets += packets
+        self.bytes += octets
+        self._last = timestamp, end
+
+    def _is_next(self, sequence: int, *, repeated: bool) -> bool:
         order, others = self._order, self._tracks.expected(self)
-        repeated = self._last == (timestamp, packet[-TAIL:])
         return self._numbers.is_next(sequence, order.expected, order.received, others, repeated=repeated)
 
     def receive_run(self, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
@@ -165,10 +168,9 @@ class TrackReceiver:
         pieces = form.fragments(data, bounds, at, *header)
         if pieces:
             order.came_in_order(len(pieces))
-            self._last = self.unpacking.raw, bytes(pieces[-1][-TAIL:])
-            self.packets += len(pieces)
             carried = b"".join(pieces)
-            self.bytes += len(carried) + form.fragment_at * len(pieces)
+            octets = len(carried) + form.fragment_at * len(pieces)
+            self._count(len(pieces), octets, self.unpacking.raw, bytes(pieces[-1][-TAIL:]))
             form.receive_fragments(carried, arrival_ns)
         return at + len(pieces)
 
@@ -186,11 +188,9 @@ class TrackReceiver:
         picture = self.unpacking.take_picture(received, start, end, channel, order.expected, ssrc, arrival_ns)
         if picture is None:
             return None
-        size, packets, octets, timestamp = picture[:4]
+        size, packets, octets, timestamp, _first, _payloads = picture
         order.came_in_order(packets)
-        self._last = timestamp, bytes(received[start + size - TAIL : start + size])
-        self.packets += packets
-        self.bytes += octets
+        self._count(packets, octets, timestamp, bytes(received[start + size - TAIL : start + size]))
         return size, packets
 
     def expire(self, now_ns: int) -> None:

@@ -58,6 +58,10 @@ class Media(Protocol):
     def stranger(self) -> str:
         """An address from which packets came that is not the camera's; empty if none did."""
 
+    @property
+    def undecryptable(self) -> bool:
+        """Whether packets come as SRTP, and none by the keys that were agreed on."""
+
 
 class Silence:
     """The judge of one session's silence."""
