@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from tests.fakes.private_names import Names, names_of
+
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("common", "ingest", "egress", "transcode", "broker", "relay", "camshaft")
 PACKAGES = (*PRODUCT, "rigs", "bench")
@@ -27,14 +29,16 @@ class Source:
     classes: list[tuple[str, int]] = field(default_factory=list)  # each with its number of lines
     enums: dict[str, set[str]] = field(default_factory=dict)  # its own, each with module-level names of its members
     kept: set[str] = field(default_factory=set)  # names of what is assigned to attributes of ``self``, as it is
+    names: Names = field(default_factory=Names)
     silent: list[str] = field(default_factory=list)  # what raises, is public, and does not say so
 
 
 @cache
 def source(path: Path) -> Source:
     """Gather the facts about a module."""
-    found = Source()
-    for node in ast.walk(tree := ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    found = Source(names=names_of(tree))
+    for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
                 found.imports.update(alias.name for alias in names)
