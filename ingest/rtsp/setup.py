@@ -54,7 +54,7 @@ class Asking:
 
     def headers(self, url: str, spec: TransportSpec) -> list[tuple[str, str]]:
         """The headers of the request that asks ``url`` for that transport."""
-        self.spec = replace(spec, secure=self.agreement.savp)
+        self.spec = replace(spec, profile=self.agreement.profile)
         return [("Transport", str(self.spec)), *self.agreement.headers(url)]
 
     def again(self, status: int) -> bool:

@@ -10,7 +10,7 @@ from common.errors import ProtocolError
 Pair = tuple[int, int]  # of RTP and of RTCP: ports, or channels
 
 _PAIR = re.compile(r"(\d{1,5})(?:\s*-\s*(\d{1,5}))?")
-_PROTOCOL = re.compile(r"(?i)RTP/S?AVPF?(/(UDP|TCP))?")
+_PROTOCOL = re.compile(r"(?i)RTP/(S?AVPF?)(/(UDP|TCP))?")
 _MAX_PORT = 65_535
 _MAX_CHANNEL = 255
 _MAX_SPECS = 16  # of one header; real ones have one, seldom two
@@ -31,7 +31,7 @@ class TransportSpec:
     server_port: Pair | None = None
     source: str | None = None
     ssrc: int | None = None
-    secure: bool = False  # SRTP (RFC 3711 9)
+    profile: str = "AVP"  # or AVPF (RFC 4585 9), SAVP (RFC 3711 9), SAVPF (RFC 5124 3)
 
     @classmethod
     def parse(cls, value: str, *, tcp: bool | None = None) -> TransportSpec:
@@ -64,12 +64,12 @@ class TransportSpec:
             server_port=_pair(values.get("server_port"), 1, _MAX_PORT),
             source=values.get("source") or None,
             ssrc=_ssrc(values.get("ssrc", "")),
-            secure="/SAVP" in protocol,
+            profile=match[1] if (match := _PROTOCOL.fullmatch(protocol)) else "AVP",
         )
 
     def __str__(self) -> str:
-        profile = "RTP/SAVP" if self.secure else "RTP/AVP"
-        parts = [f"{profile}/TCP" if self.tcp else profile, "multicast" if self.multicast else "unicast"]
+        protocol = f"RTP/{self.profile}"
+        parts = [f"{protocol}/TCP" if self.tcp else protocol, "multicast" if self.multicast else "unicast"]
         for name in ("interleaved", "client_port", "server_port"):
             pair: Pair | None = getattr(self, name)
             if pair is not None:

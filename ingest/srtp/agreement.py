@@ -16,6 +16,7 @@ from ingest.srtp.keys import USUAL, Keys
 
 _MKI_SIZE = 4  # bytes
 _KEY_MANAGEMENT_FAILURE = 463  # RFC 4567 4.2
+_ANOTHER_PROFILE = {400, 406, 415, 461, 501}  # answers that may mean the profile
 _DATA = re.compile(r'(?i)(?:^|[;,\s])data\s*=\s*"?([A-Za-z0-9+/=]{1,8192})')
 
 
@@ -45,12 +46,14 @@ class Agreement:
     ssrc: int
     unix: Callable[[], float] = time.time  # seconds
     secure: bool = field(init=False)
-    savp: bool = field(init=False)  # SETUP asks for RTP/SAVP; else for RTP/AVP, as some with SDES know no other name
+    profile: str = field(init=False)  # of RTP, that SETUP asks for
+    _profiles: list[str] = field(init=False)  # to ask for if that is refused
     _ours: Keys = field(init=False, repr=False)
     _dictated: bool = field(default=False, init=False)  # what comes has our keys
 
     def __post_init__(self) -> None:
-        self.secure = self.savp = is_secure(self.section)
+        self.secure = is_secure(self.section)
+        self.profile, *self._profiles = _profiles(self.section)
         self._ours = sdes.read(self.section.crypto) or Keys(USUAL, secrets.token_bytes(USUAL.master_size))
 
     def headers(self, url: str) -> list[tuple[str, str]]:
@@ -63,14 +66,12 @@ class Agreement:
 
     def again(self, status: int) -> bool:
         """Whether SETUP, refused with ``status``, is to be asked in another way."""
-        if not self.secure:
-            return False
-        if status == _KEY_MANAGEMENT_FAILURE and not self.section.crypto and not self._dictated:
+        if status == _KEY_MANAGEMENT_FAILURE and self.secure and not self.section.crypto and not self._dictated:
             self._dictated = True  # Axis, set so that the client makes the key: it has to have a name then
             self._ours = Keys(USUAL, secrets.token_bytes(USUAL.master_size), secrets.token_bytes(_MKI_SIZE))
             return True
-        if status >= 400 and self.section.crypto and self.savp:
-            self.savp = False
+        if status in _ANOTHER_PROFILE and self._profiles:
+            self.profile = self._profiles.pop(0)
             return True
         return False
 
@@ -85,6 +86,17 @@ class Agreement:
             return self._ours, self._ours
         data = match[1] if key_mgmt and (match := _DATA.search(key_mgmt)) else _of_description(self.section)
         return (mikey.read(_decoded(data)) if data else self._ours), self._ours
+
+
+def _profiles(section: MediaSection) -> list[str]:
+    """The profiles to ask for, in turn. Most servers know RTP/AVP alone, whatever they describe; GStreamer's
+    that sends AVPF knows nothing else."""
+    plain = [] if is_secure(section) and not section.crypto else ["AVP"]
+    if "SAVPF" in section.protocol:
+        return ["SAVPF", "SAVP", *plain]
+    if is_secure(section):
+        return ["SAVP", *plain]
+    return [*plain, "AVPF"] if "AVPF" in section.protocol else plain
 
 
 def _of_description(section: MediaSection) -> str:

@@ -31,7 +31,7 @@ def test_round_trip(spec: TransportSpec) -> None:
 def test_what_we_send_has_no_mode() -> None:
     assert str(TransportSpec(True, interleaved=(0, 1))) == "RTP/AVP/TCP;unicast;interleaved=0-1"
     assert str(TransportSpec(False, client_port=(5000, 5001))) == "RTP/AVP;unicast;client_port=5000-5001"
-    assert str(TransportSpec(True, interleaved=(0, 1), secure=True)) == "RTP/SAVP/TCP;unicast;interleaved=0-1"
+    assert str(TransportSpec(True, interleaved=(0, 1), profile="SAVP")) == "RTP/SAVP/TCP;unicast;interleaved=0-1"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_we_send_has_no_mode() -> None:
         ("RTP/AVP;unicast;server_port=0-0", TransportSpec(False)),
         ("RTP/AVP;unicast;server_port=70000-70001;ssrc=nonsense", TransportSpec(False)),
         ("RTP/AVP;multicast;destination=239.0.0.1;port=5000-5001", TransportSpec(False, multicast=True)),
-        ("RTP/SAVP;unicast, RTP/AVP;unicast", TransportSpec(False, secure=True)),
+        ("RTP/SAVP;unicast, RTP/AVP;unicast", TransportSpec(False, profile="SAVP")),
         ('RTP/AVP/TCP;unicast;interleaved=0-1;mode="PLAY";', TransportSpec(True, interleaved=(0, 1))),
     ],
 )

@@ -165,6 +165,23 @@ def test_servers_with_sdes_that_know_no_other_profile_are_asked_for_the_usual_on
     assert conversation.session.setups[0].keys == (Keys(USUAL, MASTER),) * 2
 
 
+@pytest.mark.parametrize(
+    ("protocol", "asked"),
+    [
+        ("RTP/AVPF", ["RTP/AVP/TCP", "RTP/AVPF/TCP"]),
+        ("RTP/SAVPF", ["RTP/SAVPF/TCP", "RTP/SAVP/TCP"]),
+        ("RTP/AVP", ["RTP/AVP/TCP"]),
+    ],
+)
+def test_the_profile_of_the_description_is_asked_for_where_another_is_refused(protocol: str, asked: list[str]) -> None:
+    conversation = Talk()
+    conversation.sdp = SECURE.replace(b"RTP/SAVP", protocol.encode())
+    conversation.answers["SETUP"] = [Response(461, "Unsupported Transport")] * (len(asked) - 1)
+    conversation.until(SessionState.PLAYING)
+    specs = [each.headers.get("Transport") or "" for each in conversation.sent if each.method == "SETUP"]
+    assert [spec.partition(";")[0] for spec in specs] == asked
+
+
 @pytest.mark.parametrize("place", ["answer", "section", "session", "nowhere"])
 def test_with_mikey_the_keys_of_the_camera_are_where_it_tells_them(place: str) -> None:
     attribute = f"a=key-mgmt:mikey {GSTREAMER}\r\n"
