@@ -58,7 +58,7 @@ class TrackReceiver:
         self._numbers = Numbers(udp=udp)
         self._last = -1, b""  # timestamp of the last packet that came, and the end of it
         self.source = KnownSource()
-        self._other_type = OtherType(self.payload_type)
+        self._other_type = OtherType(self.payload_type, pictures=self.kind is Kind.VIDEO)
         self._order: Reorder[Packet] = Reorder(udp=udp)
         self._tracks = tracks
         self.unpacking = Unpacking(choice, camera, epoch=epoch, changed=lambda: tracks.new_source(self, True))

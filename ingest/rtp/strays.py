@@ -7,7 +7,8 @@ other (RFC 3550 A.1) has the camera begun anew, and those that waited for that a
 from __future__ import annotations
 
 ADOPT_FIRST = 2  # packets in a row of a payload type that was not expected, before any of the expected one came …
-ADOPT_LATER = 64  # … and after that: they may be a correction or an enhancement of the others
+ADOPT_LATER = 64  # … and after that: they may be a correction or an enhancement of the others …
+ADOPT_PICTURES = 4  # … which comes beside them: so many pictures of nothing else are the track's
 
 AROUND = 512  # sequence numbers, from the announced one on, of which the first that comes may be any
 LOYAL_NS = 200_000_000  # without a packet of the announced source, before one takes over that was there at its start
@@ -102,10 +103,14 @@ class KnownSource:
 
 
 class OtherType:
-    """Packets in a row of a payload type that is not the track's, which was ``announced`` to have another."""
+    """Packets in a row of a payload type that is not the track's, which was ``announced`` to have another.
 
-    def __init__(self, announced: int) -> None:
-        self._announced = announced
+    ``pictures``: those of one timestamp are a picture.
+    """
+
+    def __init__(self, announced: int, *, pictures: bool = False) -> None:
+        self._announced, self._pictures = announced, pictures
+        self._stamps = 0  # that begin in the row
         self._due: tuple[int, int, int, int] | None = None  # payload type, SSRC, sequence number, packets before
         self._waiting: list[Waiting] = []  # at most ADOPT_FIRST
         self._count = 0
@@ -113,10 +118,14 @@ class OtherType:
     def push(self, payload_type: int, ssrc: int, sequence: int, packets: int, waiting: Waiting) -> bool:
         """Take such a packet, after ``packets`` of the track's own. Returns whether there are enough to believe it."""
         if self._due != (payload_type, ssrc, sequence, packets):
-            self._waiting, self._count = [], 0
+            self._waiting, self._count, self._stamps = [], 0, 0
+        if not self._waiting or self._waiting[-1][0][4:8] != waiting[0][4:8]:  # RFC 3550 5.1: the timestamp
+            self._stamps += 1
         self._due = payload_type, ssrc, sequence + 1 & 0xFFFF, packets
         self._waiting = [*self._waiting[1 - ADOPT_FIRST :], waiting]
         self._count += 1
+        if self._pictures and self._stamps > ADOPT_PICTURES:
+            return True
         return self._count >= (ADOPT_FIRST if not packets or payload_type == self._announced else ADOPT_LATER)
 
     def take(self) -> list[Waiting]:

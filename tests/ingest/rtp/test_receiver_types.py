@@ -8,7 +8,7 @@ import pytest
 
 from ingest import sdp
 from ingest.payload.registry import choose
-from ingest.rtp.strays import ADOPT_LATER
+from ingest.rtp.strays import ADOPT_LATER, ADOPT_PICTURES
 from ingest.rtp.stream import CameraStream
 from rigs.codecs import pictures
 from rigs.rtp import rtp, rtp_all
@@ -39,6 +39,13 @@ def test_what_comes_between_the_announced_packets_is_not_taken() -> None:
     session = Session().feed(mixed)
     assert units_of(session.of("video")) == WANTED
     assert session.video.stats.dropped == len(packets)
+
+
+def test_a_picture_that_changes_its_type_in_mid_session_is_missed_for_a_few_pictures() -> None:
+    packets = rtp_all(packetise(UNITS))
+    session = Session().feed(packets[:10]).feed(renumbered(packets[10:40], 97))
+    assert len({packet[4:8] for packet in packets[10:40]}) > ADOPT_PICTURES
+    assert session.video.payload_type == 97
 
 
 def test_the_announced_type_counts_as_soon_as_it_comes() -> None:
