@@ -116,15 +116,20 @@ async def test_a_mistake_changes_nothing_and_is_told_once_and_then_mended(file: 
     assert sum("mistake" in line["event"] for line in logs) == 1
 
 
-async def test_a_file_that_is_half_written_is_not_read(file: Path) -> None:
-    """It grows for longer than there are looks between: what is read is the whole."""
+async def test_a_file_that_is_half_written_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grows from each look to the next: what is read is the whole."""
+    parts = iter(["limits: {offers: 2}\n", "http:\n", "  hosts: [a.exa", "mple]\n"])
+
+    def looked_at(files: tuple[Path, ...]) -> tuple[Look, ...]:
+        looks = look_at(files)
+        with file.open("a") as writing:
+            writing.write(next(parts, ""))
+        return looks
+
     with capture_logs() as logs:
         async with watching(file) as watch:
-            with file.open("w") as writing:
-                for part in ("limits: {offers: 2}\n", "http:\n", "  hosts: [a.exa", "mple]\n"):
-                    writing.write(part)
-                    writing.flush()
-                    await asyncio.sleep(0.021)
+            file.write_text("")
+            monkeypatch.setattr(module, "look_at", looked_at)
             taken = await watch.next()
             assert taken.changed == ("http.hosts", "limits.offers")
     assert not [line for line in logs if line["log_level"] == "error"]

@@ -82,7 +82,7 @@ async def test_over_udp_where_tcp_is_refused() -> None:
 
 
 async def test_over_udp_where_nothing_comes_over_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 1.0)
     assert (await look(FakeCamera(silent={"tcp"}))).transport is Transport.UDP
 
 

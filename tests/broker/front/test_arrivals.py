@@ -293,7 +293,7 @@ def test_it_is_the_same_on_every_loop_and_leaves_nothing(
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     monkeypatch.setattr(connections, "SWEEP_INTERVAL", 0.05)
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 1.0)
 
     async def everything() -> None:
         async with contextlib.AsyncExitStack() as left:

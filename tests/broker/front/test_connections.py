@@ -179,7 +179,7 @@ async def test_a_head_that_does_not_arrive_closes_the_connection(broker, monkeyp
 
 
 async def test_a_head_that_comes_byte_by_byte_gets_no_more_time(broker: RunningBroker, monkeypatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 1.0)
     async with connected(broker) as client:
         client.writer.write(GET)
         assert await client.answer() == b"HTTP/1.1 200 OK"
@@ -193,11 +193,11 @@ async def test_a_head_that_comes_byte_by_byte_gets_no_more_time(broker: RunningB
 
 
 async def test_a_connection_that_is_idle_between_requests_is_kept(broker: RunningBroker, monkeypatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 1.0)
     async with connected(broker) as client:
         client.writer.write(GET)
         assert await client.answer() == b"HTTP/1.1 200 OK"
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         client.writer.write(GET)
         assert await client.answer() == b"HTTP/1.1 200 OK"
 
@@ -327,8 +327,8 @@ async def test_how_long_a_connection_may_be_idle_can_be_set(tmp_path: Path) -> N
 def test_it_is_the_same_on_every_loop(tmp_path: Path, monkeypatch, loop) -> None:
     """uvloop's transports are not asyncio's."""
     monkeypatch.setattr(connections, "SWEEP_INTERVAL", 0.05)
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.3)
-    monkeypatch.setattr(connections, "STALL_TIMEOUT", 0.3)
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 1.0)
+    monkeypatch.setattr(connections, "STALL_TIMEOUT", 1.0)
 
     async def everything() -> None:
         async with broker_in(tmp_path, limits={"connections": 3}) as broker:

@@ -88,7 +88,7 @@ async def test_each_answer_may_say_that_it_holds_a_description() -> None:
 async def test_an_answer_to_play_that_never_comes_is_not_waited_for_while_media_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session, "REPLY_TIMEOUT", 0.3)
+    monkeypatch.setattr(session, "REPLY_TIMEOUT", 1.0)
     fake = FakeCamera(session="1;timeout=1", answers_play=False)
     async with fake, Pulled(fake.url) as pulled:
         await fake.asked("GET_PARAMETER", 2)

@@ -60,7 +60,7 @@ async def test_a_camera_that_reboots_comes_back() -> None:
 
 @pytest.mark.parametrize("transport", [Transport.TCP, Transport.UDP])
 async def test_a_cable_that_is_pulled_is_noticed(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.5)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 1.0)
     async with FakeCamera() as fake, Pulled(fake.url, transport=transport) as pulled:
         await pulled.watch(5)
         fake.silent = {"tcp", "udp"}  # nothing comes any more, and nothing says why
@@ -84,7 +84,7 @@ async def test_a_cable_that_is_pulled_is_noticed(transport: Transport, monkeypat
 async def test_replies_that_never_end_are_given_up(
     method: str, answer: bytes | None, state: CameraState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.rtsp.session.REPLY_TIMEOUT", 0.1)
+    monkeypatch.setattr("ingest.rtsp.session.REPLY_TIMEOUT", 1.0)
 
     def rewrite(request: Request, response: Response) -> Answer:
         return answer if request.method == method else response

@@ -16,8 +16,8 @@ from tests.fakes.viewer import Pulled
 async def test_where_nothing_comes_the_other_transport_is_tried(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 0.3)
-    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.5)
+    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 1.0)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 1.0)
     first, second = ("udp", "tcp") if transport is Transport.UDP else ("tcp", "udp")
     fake = FakeCamera(silent={first})
     pulled = await plays(fake, transport=transport)

@@ -51,6 +51,7 @@ async def test_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
     error = await error_of("rtsp://camera.example/live")
     assert error.state is CameraState.HOST_UNKNOWN
+    monkeypatch.setattr("ingest.rtsp.connect.CONNECT_TIMEOUT", 10.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:  # an address needs no name server
         port = listener.getsockname()[1]
     error = await error_of(f"rtsp://127.0.0.1:{port}/live")

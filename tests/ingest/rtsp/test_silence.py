@@ -64,12 +64,12 @@ async def test_of_a_cut_line_nobody_says_that_sound_goes_on(monkeypatch: pytest.
 
 
 async def test_sound_that_stops_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(silence, "SILENCE_TIMEOUT", 1.0)
     viewer = Viewer()
     async with FakeCamera([h264_track(), pcmu_track()]) as camera:
         camera.mangle = lambda packet: [packet] if packet[1] & 0x7F else []
         async with playing(camera, viewer):
-            await viewer.watch(200)
+            await viewer.watch(400)
 
 
 class Session:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from common.cameras import CameraSpec, CameraState
-from common.media import Kind
+from common.media import Batch, Kind
 from ingest.probe import probe
 from tests.fakes.demuxed import (
     JPEG,
@@ -29,6 +29,16 @@ from tests.fakes.demuxed import (
 )
 
 
+def drift(units: list[Batch]) -> float:
+    """Seconds by which the later half of 25 pictures a second comes later than the first, by what is on time of each.
+
+    A busy machine has some late, and none early.
+    """
+    offsets = [unit.arrival_ns / 1e9 - number / 25 for number, unit in enumerate(units)]
+    middle = len(offsets) // 2
+    return min(offsets[middle:]) - min(offsets[:middle])
+
+
 async def test_a_file_plays_for_ever_on_one_line_of_time(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a clip.mp4", sound=True)
     async with pulled(f"file://{tmp_path}/a%20clip.mp4") as camera:
@@ -41,8 +51,7 @@ async def test_a_file_plays_for_ever_on_one_line_of_time(tmp_path: Path) -> None
     starts = [batch for batch in video if batch.unit_end]
     steps = {b.timestamp - a.timestamp for a, b in pairwise(starts)}
     assert all(0 < step <= 2 * SECOND // 25 for step in steps), "no leap where it begins anew"
-    took = (starts[64].arrival_ns - starts[0].arrival_ns) / 1e9
-    assert took == pytest.approx(64 / 25, abs=0.5), "as fast as it is, and no faster"
+    assert abs(drift(starts[:64])) < 0.5, "as fast as it is, and no faster"
     near = min(audio, key=lambda batch: abs(batch.capture_ns - starts[20].capture_ns))
     assert abs(near.capture_ns - starts[20].capture_ns) < 50_000_000, "sound and picture are on one clock"
     assert clip.exists()
@@ -56,8 +65,7 @@ async def test_a_file_of_nothing_but_pictures_plays_for_ever_as_fast_as_it_says(
         report = camera.camera.report
         units = [batch for batch in camera.of("video") if batch.unit_end]
     assert (report.state, report.reconnects) == (CameraState.PLAYING, 0)
-    took = (units[59].arrival_ns - units[0].arrival_ns) / 1e9
-    assert took == pytest.approx(59 / 25, abs=0.5)
+    assert abs(drift(units[:60])) < 0.5
     assert all(0 < b.timestamp - a.timestamp <= 2 * SECOND // 25 for a, b in pairwise(units))
 
 
