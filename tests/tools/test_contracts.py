@@ -30,7 +30,7 @@ NO_CORES = {
         camshaft.store_command camshaft.table camshaft.tokens camshaft.users
     """,
     "processes and threads": "broker.lookout camshaft.title common.demand common.own_watch ingest.sources.queue",
-    "clocks": "common.clock egress.room",
+    "clocks": "common.clock egress.room ingest.sources.share",
     "compiled parts": "common.native",
 }
 
