@@ -49,7 +49,7 @@ class TokenConfig(GroupConfig):
 
 
 class AuthConfig(Section):
-    """Who may use the front door. ``auth: none``, ``CAMSHAFT_AUTH=none`` and ``--auth none`` set its mode."""
+    """Access to the front door. ``auth: none``, ``CAMSHAFT_AUTH=none`` and ``--auth none`` set its mode."""
 
     mode: Annotated[Literal["auto", "required", "none"], IN_ANY_CASE] = Field(
         "auto",
