@@ -77,9 +77,7 @@ class Output:
 
     def send(self, payload: bytes, timestamp: int, arrival_ns: int) -> None:
         """Send one packet that is an access unit by itself: audio."""
-        self.begin(timestamp, arrival_ns)
-        self.payloads.append(payload)
-        self.cut(_UNIT_END)
+        self.send_unit([payload], timestamp, arrival_ns)
 
     def send_unit(self, payloads: list[bytes], timestamp: int, arrival_ns: int, flags: int = 0) -> None:
         """Send a whole access unit: ``begin``, all of its payloads and ``cut`` in one call instead of three."""

@@ -1,12 +1,12 @@
-"""Hands what one read of a connection brought to the tracks: whole pictures first, then packet by packet; no I/O."""
+"""Hands what one read of a connection brought to the tracks, without a look at each packet where it can; no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from ingest.rtsp.message import Request, Response
-from ingest.rtsp.parser import MAX_EVENTS, MAX_FRAMES, FrameRun, Parser, Read, TakePicture
+from ingest.rtsp.parser import MAX_EVENTS, MAX_FRAMES, FrameRun, Parser, Read, Take
 
 Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 """Takes packets of one channel, each between two places of what was received, and the time at which they came."""
@@ -15,35 +15,35 @@ Route = Callable[[memoryview, Sequence[tuple[int, int]], int], None]
 class Interleaved:
     """The packets of one connection. ``answered`` gets what is no packet, and may be what opens the routes."""
 
-    __slots__ = ("_answered", "_channel", "_parser", "routes", "stray", "take_picture", "whole")
+    __slots__ = ("_answered", "_channel", "_parser", "routes", "stray", "takes", "whole")
 
     def __init__(self, parser: Parser, answered: Callable[[Request | Response], None]) -> None:
         self.routes: dict[int, Route] = {}  # by interleaved channel
         self.stray: Callable[[int, memoryview, Sequence[tuple[int, int]], int], None] | None = None  # takes the others
-        self.take_picture: TakePicture | None = None  # takes whole pictures past the routes, where that is built …
-        self._channel = -1  # … from that channel
-        self.whole = False  # the last read brought nothing but whole pictures
+        self.takes: Mapping[int, Take] = {}  # what takes pictures and sound past the routes, by channel, …
+        self._channel = -1  # … and that of the picture
+        self.whole = False  # the last read brought nothing but whole pictures and packets of sound
         self._parser, self._answered = parser, answered
 
-    def open(self, routes: dict[int, Route], take_picture: TakePicture | None = None, channel: int = -1) -> None:
-        """Packets may come from now on; pictures are taken from ``channel``."""
-        self.routes, self.take_picture, self._channel = routes, take_picture, channel
+    def open(self, routes: dict[int, Route], takes: Mapping[int, Take], channel: int = -1) -> None:
+        """Packets may come from now on; whole pictures are taken from ``channel``."""
+        self.routes, self.takes, self._channel = routes, takes, channel
         self._parser.channels = frozenset(routes) or None
 
     def close(self) -> None:
         """Take nothing any more."""
-        self.routes, self.take_picture, self.stray = {}, None, None
+        self.routes, self.takes, self.stray = {}, {}, None
 
     def read(self, size: int, arrival_ns: int) -> int:
         """Read ``size`` bytes, which lie in the parser's buffer. Returns the number of packets and messages in them.
 
         Raises ``ProtocolError``, and what ``answered`` raises.
         """
-        parser, take = self._parser, self.take_picture
-        if take is None:
+        parser, takes = self._parser, self.takes
+        if not takes:
             self.whole = False
             return self._hand_out(parser.advance(size), arrival_ns)
-        count = parser.hand_over(size, take, arrival_ns)
+        count = parser.hand_over(size, takes, arrival_ns)
         self.whole = not parser.partial
         if not self.whole:
             count += self._hand_out(parser.advance(0, self._channel), arrival_ns)
@@ -52,7 +52,7 @@ class Interleaved:
                 if count >= MAX_FRAMES or events >= MAX_EVENTS:
                     parser.more = True
                     break
-                count += parser.hand_over(0, take, arrival_ns)
+                count += parser.hand_over(0, takes, arrival_ns)
                 count += self._hand_out(parser.advance(0, self._channel, MAX_EVENTS - events), arrival_ns)
                 events += parser.events
         return count

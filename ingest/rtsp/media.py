@@ -13,14 +13,15 @@ from dataclasses import replace
 from functools import partial
 
 from common.media import Kind, Track
-from ingest import native
 from ingest.payload.registry import Choice, NothingPlayableError, choose, choose_muxed, doubtful
 from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.rtcp import receiver_report
+from ingest.rtp.shortcut import shortcut
 from ingest.rtp.stream import CameraStream
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.networks import Networks
+from ingest.rtsp.parser import Take
 from ingest.rtsp.protected import Protected
 from ingest.rtsp.rtp_info import Announced, of_track
 from ingest.rtsp.setup import Setup
@@ -120,7 +121,8 @@ class SessionMedia:
         choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
         self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
         routes: dict[int, Route] = {}
-        take_picture, channel = None, -1
+        takes: dict[int, Take] = {}
+        channel = -1  # of the picture
         for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
             protected = Protected(setup.keys, receiver) if setup.keys else None
             if protected:
@@ -134,9 +136,10 @@ class SessionMedia:
                 rtp, rtcp = setup.spec.interleaved
                 routes[rtcp] = partial(_each, receiver.receive_rtcp)
                 routes[rtp] = receiver.receive_run  # last: where both are one, it tells them apart
-                if receiver.kind is Kind.VIDEO and native.BUILT:
-                    take_picture, channel = partial(receiver.take_picture, rtp), rtp
-        interleaved.open(routes, take_picture, channel)
+                if (take := shortcut(receiver, rtp)) is not None:
+                    takes.setdefault(rtp, take)
+                    channel = rtp if receiver.kind is Kind.VIDEO else channel
+        interleaved.open(routes, takes, channel)
         interleaved.stray = None if self.udp or self._protected else self._stray
 
     def announce(self, entries: Sequence[Announced]) -> None:

@@ -17,7 +17,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ MAX_JUNK_BYTES = 64 << 10  # skipped in a row before we give up: a camera's whol
 CAPACITY = 80 << 10  # bytes of the buffer while nothing larger comes: the largest frame and some more
 MAX_ROOM = 64 << 10  # bytes offered to the kernel at once: what one camera may bring in before others have their turn
 MAX_FRAMES = 256  # that one call takes, for the same reason: 64 kB of a real camera are some 50
-MAX_PICTURES = 16  # that are handed over whole by one call, likewise: each costs as much as some 20 frames
+MAX_TAKEN = 16  # pictures and packets that are handed over by one call, likewise: one costs as much as 20 frames
 MAX_EVENTS = 16  # messages and losses of synchronism that one call takes: each costs as much as many frames
 
 _DOLLAR = 0x24
@@ -51,9 +51,9 @@ class FrameRun(NamedTuple):
     bounds: list[tuple[int, int]]  # where each packet begins and ends in it
 
 
-TakePicture = Callable[[bytearray, int, int, int], tuple[int, int] | None]
-"""Takes the picture that stands between two places of what was received, and came at a time. Returns its bytes and its
-packets; ``None`` if there is none that it can take."""
+Take = Callable[[bytearray, int, int, int], tuple[int, int] | None]
+"""Takes the whole picture, or the packet of sound, that stands first between two places of what was received, and came
+at a time. Returns its bytes and its packets; ``None`` if there is none that it can take."""
 
 Read = Request | Response | FrameRun
 
@@ -120,15 +120,16 @@ class Parser:
                 messages += _copied(self.advance(0))
         return messages
 
-    def hand_over(self, count: int, take: TakePicture, arrival_ns: int) -> int:
-        """The ``count`` bytes were written into ``buffer()``, at that time: let ``take`` have what is there as long as
-        it takes pictures. Returns how many packets it took; the rest, if there is ``partial``, is for ``advance(0)``.
+    def hand_over(self, count: int, takes: Mapping[int, Take], arrival_ns: int) -> int:
+        """The ``count`` bytes were written into ``buffer()``, at that time: let the channels' ``takes`` have what they
+        take. Returns how many packets they took; the rest, if there is ``partial``, is for ``advance(0)``.
         """
         start, end, packets = self._start, self._end + count, 0
-        self._end, self.more = end, False
+        buffer, self._end, self.more = self._buffer, end, False
         if not self._adrift:
-            for _ in _PICTURES:
-                if start == end or (taken := take(self._buffer, start, end, arrival_ns)) is None:
+            for _ in _TAKEN:
+                take = takes.get(buffer[start + 1]) if end - start > 1 else None
+                if take is None or (taken := take(buffer, start, end, arrival_ns)) is None:
                     break
                 start += taken[0]
                 packets += taken[1]
@@ -279,7 +280,7 @@ class Parser:
         self._view[: self._end] = rest
 
 
-_TURN, _PICTURES = range(MAX_FRAMES), range(MAX_PICTURES)
+_TURN, _TAKEN = range(MAX_FRAMES), range(MAX_TAKEN)
 
 
 def _sync_point(buffer: bytearray, start: int, end: int, channels: frozenset[int] | None) -> int | None:

@@ -241,7 +241,7 @@ async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[floa
         rooms.append(connection._parser.room)
 
     async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
-        connection._interleaved.routes[0], connection._interleaved.take_picture = serve, None
+        connection._interleaved.routes[0], connection._interleaved.takes = serve, {}
         async with asyncio.timeout(20):
             while len(rooms) < 20:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
