@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 
-WINDOW = 50  # looks: five seconds, or twelve while a few watch who have settled (``egress.sweeps``)
+WINDOW = 50  # looks: five seconds, or twenty-five while a few watch who have settled (``egress.sweeps``)
 LATE = 0.5  # seconds that timers are late, as a mean: the machine has no time for us, though we use little of it
 MOST_LATE = 2.0  # seconds that one of them counts: a process that was stopped once has time again
 SKIPPED = 3  # times in these seconds that all viewers of a stream missed pictures: that is no moment's rush

@@ -12,15 +12,12 @@ from collections.abc import Callable
 from common.moments import moment
 
 SWEEP_INTERVAL = 0.1  # seconds
-CALM_INTERVAL = 0.25  # … while a few watch, who have settled; who comes, or needs more, ends calm and rest …
-REST_INTERVAL = 0.5  # … while nobody watches
+CALM_INTERVAL = 0.5  # … while a few watch, who have settled, or nobody; who comes, or needs more, ends that
 FEW = 20  # viewers; what more of them are told in one sweep would keep a picture waiting
 
 
 def pace(viewers: int, *, settled: bool) -> float:
     """Seconds until the next sweep."""
-    if not viewers:
-        return REST_INTERVAL
     return CALM_INTERVAL if settled and viewers <= FEW else SWEEP_INTERVAL
 
 
@@ -43,7 +40,7 @@ class Sweeps:
             self._at(now, interval)
 
     def hurry(self) -> None:
-        """Be neither calm nor at rest: something is to be seen to soon."""
+        """Be calm no longer: something is to be seen to soon."""
         if self._timer is not None and self._interval > SWEEP_INTERVAL:
             self._at(asyncio.get_running_loop().time(), SWEEP_INTERVAL)
 

@@ -21,6 +21,7 @@ from egress.viewer import RTCP_INTERVAL, Viewer
 from egress.wire.addresses import Advertised
 from egress.wire.ports import Ports
 
+EARLY = 0.04  # seconds before a viewer is due in which a sweep is for it as well: the next may be half a second later
 GAVE_WAY = "it never sent anything, and newer viewers needed its place (limits.unheard_viewers)"
 
 
@@ -112,7 +113,7 @@ class Viewers:
             for viewer in self._viewers.values():
                 viewer.deaf_until(now)
         for viewer in tuple(self._viewers.values()):
-            if now >= viewer.due:
+            if now + EARLY >= viewer.due:
                 self._look(viewer, now)
 
     def reports(self, now: float) -> tuple[ViewerReport, ...]:

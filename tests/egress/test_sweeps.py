@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 
 from egress import sweeps
-from egress.sweeps import CALM_INTERVAL, FEW, REST_INTERVAL, SWEEP_INTERVAL, Sweeps, pace
+from egress.sweeps import CALM_INTERVAL, FEW, SWEEP_INTERVAL, Sweeps, pace
+from egress.viewers import EARLY, Viewers
 
 
 @pytest.mark.parametrize(
     ("viewers", "settled", "seconds"),
     [
-        (0, True, REST_INTERVAL),
+        (0, True, CALM_INTERVAL),
         (1, True, CALM_INTERVAL),
         (1, False, SWEEP_INTERVAL),
         (FEW, True, CALM_INTERVAL),
@@ -22,6 +24,14 @@ from egress.sweeps import CALM_INTERVAL, FEW, REST_INTERVAL, SWEEP_INTERVAL, Swe
 )
 def test_the_fewer_need_something_the_longer_it_waits(viewers: int, settled: bool, seconds: float) -> None:
     assert pace(viewers, settled=settled) == seconds
+
+
+def test_who_is_due_a_moment_later_is_looked_at_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    viewers, looked = Viewers(Mock(), Mock(dropped=0), Mock(), Mock()), list[float]()
+    monkeypatch.setattr(viewers, "_look", lambda viewer, _now: looked.append(viewer.due))
+    viewers._viewers = {str(due): Mock(due=due) for due in (9.5, 10 + EARLY / 2, 10 + 2 * EARLY)}
+    viewers.sweep(10.0)
+    assert looked == [9.5, 10 + EARLY / 2]
 
 
 async def test_a_sweep_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
