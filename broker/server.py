@@ -17,7 +17,7 @@ from broker.access.keys import key_of
 from broker.access.oidc import SignOn
 from broker.access.people import People, open_people
 from broker.access.policy import check_door, is_local
-from broker.bus import opened_bus
+from broker.bus import Bus, opened_bus
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
 from broker.doorman import Doorman
@@ -32,7 +32,7 @@ from broker.front.serving import serving
 from broker.joining import Joining
 from broker.live import register, within_files
 from broker.relay import LOOK_INTERVAL, Relay
-from broker.relay_apart import RelayApart
+from broker.relay_apart import RelayApart, SeenRelay
 from broker.store import Store
 from common.address import is_loopback, page_address, split_listen
 from common.config import Config, HttpConfig
@@ -50,6 +50,8 @@ from common.systemd import READY, notify
 SHUTDOWN_TIMEOUT = 1.0  # seconds for requests that are being answered when we stop
 MAX_NAMED = 20  # users in a line of the log
 TRIM_INTERVAL = 10.0  # seconds after which what strangers made us allocate goes back to the system
+
+_LOCAL = "open to everyone on this machine; add the host of a reverse proxy to http.hosts before it points here"
 
 log = get_logger()
 
@@ -72,27 +74,13 @@ async def run(
         relays = config.broker.relays
         bus = stack.enter_context(opened_bus(config, counters, Part.CONTROL, *([Part.RELAY] if relays else [])))
         store = stack.enter_context(contextlib.closing(Store(config.store.path, config.store.key_file)))
-        sockets = await open_listeners(config.http.listen)
-        for listener in sockets:
-            stack.callback(listener.close)
-        redirected = (
-            await open_listeners(config.http.redirect_from, "redirect_from") if config.http.redirect_from else []
-        )
-        for listener in redirected:
-            stack.callback(listener.close)
+        sockets = [stack.enter_context(each) for each in await open_listeners(config.http.listen)]
+        redirected = []
+        if away := config.http.redirect_from:
+            redirected = [stack.enter_context(each) for each in await open_listeners(away, "redirect_from")]
         inside = await stack.enter_async_context(Relay.of(bus)) if relays else None
         catalogue = Catalogue(config, store)
-        control = await stack.enter_async_context(
-            ControlPlane(
-                bus.context,
-                bus.endpoints,
-                bus.keys,
-                catalogue,
-                ingests=config.ingest.workers,
-                keyring=bus.keyring,
-                limits=config.limits,
-            )
-        )
+        control = await stack.enter_async_context(_control(config, bus, catalogue))
         if (telling := inherited_pipe(DEMAND_FD)) is not None:
             control.director.reserve.open()
             control.on_demand = Teller(telling).tell
@@ -104,30 +92,9 @@ async def run(
         local = is_local(config.http, loopback=loopback)
         check_door(config, local=local)
         people = stack.enter_context(contextlib.closing(open_people(config))) if config.auth.people else None
-        sign_on = SignOn(config.oidc, time.monotonic) if config.oidc.issuer else None
-        headers = ForwardAuth(config.auth.user_header, config.auth.groups_header)
-        verifying = key_of(config.jwt, time.monotonic)
-        signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
-        desk = Desk(config.auth, people, time.time, local=local, signed=signed, sign_on=sign_on is not None)
+        relay = inside or RelayApart(lambda: control.director.workers)
         guard = Guard(loopback, [host.lower() for host in config.http.hosts], tls=certificate is not None)
-        quotas = Quotas(within_files(config.limits), lambda id: control.director.session(id) is not None)
-        memory = Shortage(config.limits.free_memory << 20)
-        front = Context(
-            control,
-            inside or RelayApart(lambda: control.director.workers),
-            guard,
-            quotas,
-            memory,
-            desk,
-            sign_on,
-            config.oidc.label,
-            headers,
-            config.http.trusted_proxies,
-            config.http.base_path,
-            IceServers.of(config.http),
-            counters,
-            certificate=certificate,
-        )
+        front = _front(config, control, relay, guard, people, counters, certificate, local=local)
         app = application(front)
         await stack.enter_async_context(
             serving(app, front, sockets, SHUTDOWN_TIMEOUT, certificate=certificate, redirected=redirected)
@@ -137,10 +104,8 @@ async def run(
             await stack.enter_async_context(reloader.running())
         host, port = sockets[0].getsockname()[:2]
         page = page_address(host, port, config.http.scheme)
-        if desk.local_only:
-            log.info(
-                "open to everyone on this machine; add the host of a reverse proxy to http.hosts before it points here"
-            )
+        if front.desk.local_only:
+            log.info(_LOCAL)
         if path := first_admin_path(app):
             _print_link(page, config.http, path)
         log.info("broker ready", page=page, bus=bus.endpoints.address)
@@ -148,6 +113,46 @@ async def run(
         if on_ready is not None:
             on_ready(page)
         await _watch(inside, catalogue, bus.doorman, people, certificate, stop)
+
+
+def _control(config: Config, bus: Bus, catalogue: Catalogue) -> ControlPlane:
+    ingests, limits = config.ingest.workers, config.limits
+    return ControlPlane(
+        bus.context, bus.endpoints, bus.keys, catalogue, ingests=ingests, keyring=bus.keyring, limits=limits
+    )
+
+
+def _front(
+    config: Config,
+    control: ControlPlane,
+    relay: SeenRelay,
+    guard: Guard,
+    people: People | None,
+    counters: Counter[str],
+    certificate: Certificate | None,
+    *,
+    local: bool,
+) -> Context:
+    """The broker as the front door knows it; ``local`` is whether nobody but users of this machine reaches it."""
+    sign_on = SignOn(config.oidc, time.monotonic) if config.oidc.issuer else None
+    verifying = key_of(config.jwt, time.monotonic)
+    signed = SignedTokens(config.jwt, verifying) if verifying is not None else None
+    return Context(
+        control,
+        relay,
+        guard,
+        Quotas(within_files(config.limits), lambda id: control.director.session(id) is not None),
+        Shortage(config.limits.free_memory << 20),
+        Desk(config.auth, people, time.time, local=local, signed=signed, sign_on=sign_on is not None),
+        sign_on,
+        config.oidc.label,
+        ForwardAuth(config.auth.user_header, config.auth.groups_header),
+        config.http.trusted_proxies,
+        config.http.base_path,
+        IceServers.of(config.http),
+        counters,
+        certificate=certificate,
+    )
 
 
 async def open_listeners(listen: str, key: str = "listen") -> list[socket.socket]:

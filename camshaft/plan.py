@@ -6,13 +6,13 @@ camera's URL and the cluster's secret: what stands on a command line can be read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from camshaft.workers import KINDS, Own
+from camshaft.workers import KINDS, Own, WorkerKind
 from common.config import CAMERA_VARIABLE, CONFIG_VARIABLE, DEMO_VARIABLE, BrokerConfig, Config
 from common.config_leaves import Leaf, leaves
 from common.control import Role
@@ -87,27 +87,31 @@ def programs(
     converters = any(kind.role is Role.TRANSCODE and kind.always(config) == 0 and processes[kind] for kind in KINDS)
     plan.append(Program("broker", ("broker",), front, live=LIVE, tells=converters))
     for kind, settings in processes.items():
-        role = kind.role.value
-        shared = _told(workers, _settings({("cluster", "token"): tokens[role]})) if tokens else workers
-        one_for_each = kind.pinned and len(settings) == cores == len(cpus) > 1
-        always = kind.always(config)
-        for index, own in enumerate(settings):
-            name = f"{role}-{index}"
-            # The first of several may be alone for long, and has all cores then; the kernel puts it where no other is.
-            cpu = cpus[index] if one_for_each and not (always and not index) else None
-            plan.append(
-                Program(
-                    name,
-                    (role, "--node", name),
-                    shared | _settings(own),
-                    cpu,
-                    live=("limits", "log.level"),
-                    role=kind.role,
-                    reserve=always is not None and index >= always,
-                    tells=kind.role is Role.EGRESS,
-                )
-            )
+        token = {("cluster", "token"): tokens[kind.role.value]} if tokens else {}
+        told = [_told(workers, _settings(token)) | _settings(own) for own in settings]
+        pinned = cpus if kind.pinned and len(settings) == cores == len(cpus) > 1 else ()
+        plan += _workers(kind, told, pinned, kind.always(config))
     return plan
+
+
+def _workers(
+    kind: WorkerKind, told: Sequence[Mapping[str, str]], cpus: Sequence[int], always: int | None
+) -> Iterator[Program]:
+    """The workers of a kind, each with what it is ``told``, on a core of its own of ``cpus`` if there are any."""
+    for index, environ in enumerate(told):
+        name = f"{kind.role.value}-{index}"
+        # The first of several may be alone for long, and has all cores then; the kernel puts it where no other is.
+        cpu = cpus[index] if cpus and not (always and not index) else None
+        yield Program(
+            name,
+            (kind.role.value, "--node", name),
+            environ,
+            cpu,
+            live=("limits", "log.level"),
+            role=kind.role,
+            reserve=always is not None and index >= always,
+            tells=kind.role is Role.EGRESS,
+        )
 
 
 def _relay_apart(broker: BrokerConfig) -> bool:

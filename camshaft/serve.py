@@ -20,7 +20,7 @@ from camshaft.beside import beside
 from camshaft.cores import cores, cpus
 from camshaft.nursery import Main, Nursery
 from camshaft.options import Given
-from camshaft.plan import programs, shared_environ
+from camshaft.plan import Program, programs, shared_environ
 from camshaft.ready import ask_ready, check_bus, free_listen
 from camshaft.supervisor import SECOND_CLUSTER, Supervisor
 from camshaft.workers import KINDS
@@ -67,49 +67,30 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
     # Before anything else is there: a thread, a logger, a secret that only one of us needs.
     nursery = Nursery.opened(IMPORTED, main)
     if demo is not False:
-        config, moved = beside(config, egresses=cores() if config.egress.workers is None else config.egress.workers)
-        if moved:
-            print(f"camshaft: another program has the usual addresses, so {', '.join(moved)}.", file=sys.stderr)
+        config = _beside(config)
     bus = Endpoints.parse(config.broker.address).directory
     log.configure(config.log.level, config.log.format, copy=Taps(bus) if bus is not None else None, node="serve")
     reloader.live.on("log.level", take=lambda new: log.set_level(new.log.level))
-    host, _ = split_listen(config.http.listen)
-    check_door(config, local=is_loopback(host))
-    try:
-        listen = free_listen(config.http.listen)
-        if config.http.redirect_from:
-            free_listen(config.http.redirect_from, "redirect_from")
-        check_bus(Endpoints.parse(config.broker.address))
-    except AddressInUseError as exc:
-        raise AddressInUseError(exc.what, exc.address, f"{exc.option}; {SECOND_CLUSTER}") from None
-    certificate_of(config.http)
+    listen = _checked(config)
     stored = _stored(config) if demo is not False else frozenset()
     alone = not (config.cameras or stored)  # without a camera of the operator's
     if demo is None:
         demo = alone
     http = config.http.model_copy(update={"listen": listen})
-    plan = programs(
-        config.model_copy(update={"http": http}),
-        shared_environ(os.environ, given.file, given.overrides) | _import_path(),
-        cores=cores(),
-        cpus=cpus(),
-        demo_port=_free_port() if demo else None,
-        stored=stored,
-        tokens=_own_tokens(config),
-    )
+    plan = _plan(config.model_copy(update={"http": http}), given, stored, demo=demo)
     code = process.EXIT_OK
 
     async def run(stop: asyncio.Event) -> None:
         nonlocal code
+        python = (sys.executable, "-P", "-m")  # or a folder called common where the operator is would be taken for ours
         supervisor = Supervisor(
             plan,
             ready=lambda: ask_ready(listen, http.scheme),
             announce=lambda: _announce(http, only_demo=demo and alone, config=config),
-            # -P: or a folder called common in the operator's directory would be taken for ours.
-            command=(sys.executable, "-P", "-m", "camshaft"),
+            command=(*python, "camshaft"),
             inherited=kept.inherited,
             nursery=nursery,
-            nursery_command=(sys.executable, "-P", "-m", f"{__package__}.anew"),
+            nursery_command=(*python, f"{__package__}.anew"),
             drain=config.drain.timeout,
         )
 
@@ -123,6 +104,44 @@ def serve(given: Given, main: Main, *, demo: bool | None) -> int:
 
     with closing(kept):
         return process.run(run, reloader.ask) or code
+
+
+def _beside(config: Config) -> Config:
+    """The configuration without addresses that another program has, which the operator is told."""
+    config, moved = beside(config, egresses=cores() if config.egress.workers is None else config.egress.workers)
+    if moved:
+        print(f"camshaft: another program has the usual addresses, so {', '.join(moved)}.", file=sys.stderr)
+    return config
+
+
+def _checked(config: Config) -> str:
+    """Where the front door is to listen, with a port that is free.
+
+    Raises ``ConfigError`` or ``AddressInUseError`` for what would fail only later, in the broker.
+    """
+    host, _ = split_listen(config.http.listen)
+    check_door(config, local=is_loopback(host))
+    try:
+        listen = free_listen(config.http.listen)
+        if config.http.redirect_from:
+            free_listen(config.http.redirect_from, "redirect_from")
+        check_bus(Endpoints.parse(config.broker.address))
+    except AddressInUseError as exc:
+        raise AddressInUseError(exc.what, exc.address, f"{exc.option}; {SECOND_CLUSTER}") from None
+    certificate_of(config.http)
+    return listen
+
+
+def _plan(config: Config, given: Given, stored: frozenset[str], *, demo: bool) -> list[Program]:
+    return programs(
+        config,
+        shared_environ(os.environ, given.file, given.overrides) | _import_path(),
+        cores=cores(),
+        cpus=cpus(),
+        demo_port=_free_port() if demo else None,
+        stored=stored,
+        tokens=_own_tokens(config),
+    )
 
 
 def _own_tokens(config: Config) -> dict[str, str]:

@@ -74,30 +74,9 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
     identifier = bits.ue()
     if identifier > MAX_SPS_ID:
         raise ValueError("seq_parameter_set_id out of range")
-    chroma_format, separate_planes, bit_depth = 1, 0, 8
-    if nal[1] in _HIGH_PROFILES:
-        chroma_format = bits.ue()
-        if chroma_format == 3:
-            separate_planes = bits.u(1)
-        bit_depth = 8 + max(bits.ue(), bits.ue())
-        bits.u(1)  # qpprime_y_zero_transform_bypass_flag
-        if bits.u(1):
-            for index in range(8 if chroma_format != 3 else 12):
-                if bits.u(1):
-                    _skip_scaling_list(bits, 16 if index < 6 else 64)
+    chroma_format, separate_planes, bit_depth = _samples(bits) if nal[1] in _HIGH_PROFILES else (1, 0, 8)
     bits.ue()  # log2_max_frame_num_minus4
-    order_count_type = bits.ue()
-    if order_count_type == 0:
-        bits.ue()
-    elif order_count_type == 1:
-        bits.u(1)
-        bits.se()
-        bits.se()
-        cycle = bits.ue()
-        if cycle > 255:
-            raise ValueError("num_ref_frames_in_pic_order_cnt_cycle out of range")
-        for _ in range(cycle):
-            bits.se()
+    order_count_type = _order_count_type(bits)
     bits.ue()  # max_num_ref_frames
     bits.u(1)  # gaps_in_frame_num_value_allowed_flag
     width, height = 16 * (bits.ue() + 1), 16 * (bits.ue() + 1)
@@ -129,6 +108,36 @@ def parse_sps(nal: bytes) -> SequenceParameterSet:
     return SequenceParameterSet(
         identifier, profile, width, height, interlaced, chroma_format, bit_depth, reorders, frame_rate, aspect
     )
+
+
+def _samples(bits: Bits) -> tuple[int, int, int]:
+    """Chroma format, whether its planes are coded separately, and bit depth, of a set that says so."""
+    chroma_format = bits.ue()
+    separate_planes = bits.u(1) if chroma_format == 3 else 0
+    bit_depth = 8 + max(bits.ue(), bits.ue())
+    bits.u(1)  # qpprime_y_zero_transform_bypass_flag
+    if bits.u(1):
+        for index in range(8 if chroma_format != 3 else 12):
+            if bits.u(1):
+                _skip_scaling_list(bits, 16 if index < 6 else 64)
+    return chroma_format, separate_planes, bit_depth
+
+
+def _order_count_type(bits: Bits) -> int:
+    """``pic_order_cnt_type``, and past what belongs to it. Raises ``ValueError``."""
+    kind = bits.ue()
+    if kind == 0:
+        bits.ue()
+    elif kind == 1:
+        bits.u(1)
+        bits.se()
+        bits.se()
+        cycle = bits.ue()
+        if cycle > 255:
+            raise ValueError("num_ref_frames_in_pic_order_cnt_cycle out of range")
+        for _ in range(cycle):
+            bits.se()
+    return kind
 
 
 def parse_pps_ids(nal: bytes) -> tuple[int, int]:

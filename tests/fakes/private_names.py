@@ -1,4 +1,4 @@
-"""The private names of a module: those that it makes, and those that it uses."""
+"""Private names: those that a module makes, and those that it uses of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_replace"}  # documented, in 
 
 @dataclass(slots=True)
 class Names:
-    """Of a module, or of a class in it."""
+    """Those of a module, or of a class in it."""
 
     made: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)  # by ``self`` in a class, of other objects in a module

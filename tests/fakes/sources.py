@@ -30,6 +30,7 @@ class Source:
     enums: dict[str, set[str]] = field(default_factory=dict)  # its own, each with module-level names of its members
     kept: set[str] = field(default_factory=set)  # names of what is assigned to attributes of ``self``, as it is
     names: Names = field(default_factory=Names)
+    functions: list[tuple[str, int]] = field(default_factory=list)  # likewise, with those in others
     silent: list[str] = field(default_factory=list)  # what raises, is public, and does not say so
 
 
@@ -50,6 +51,8 @@ def source(path: Path) -> Source:
                 found.classes.append((name, (node.end_lineno or 0) - node.lineno + 1))
                 if any("Enum" in ast.unparse(base) for base in bases):
                     found.enums.setdefault(name, set())
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.functions.append((name, (node.end_lineno or 0) - node.lineno + 1))
             case ast.Assign(targets=[ast.Tuple(elts=members)], value=ast.Name(id=name)) if name in found.enums:
                 found.enums[name].update(ast.unparse(member) for member in members)
             case ast.Assign(targets=[target], value=value):

@@ -1,4 +1,4 @@
-"""What libraries keep for themselves is not used, unless there is no public way to it."""
+"""Private names of libraries are not used, unless there is no public way to what they do."""
 
 from __future__ import annotations
 
