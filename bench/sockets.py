@@ -90,7 +90,7 @@ async def join(url: str, camera: str, viewers: int) -> list[Reader]:
 async def _connected(host: str, port: int, viewers: int, request: bytes = b"") -> list[Reader]:
     readers = [Reader(number, request, keeps=bool(request) and number == 0) for number in range(viewers)]
     for reader in readers:
-        await asyncio.get_running_loop().create_connection(lambda reader=reader: reader, host, port)  # type: ignore[misc]
+        await asyncio.get_running_loop().create_connection(lambda reader=reader: reader, host, port)  # type: ignore[misc]  # mypy infers no lambda with a default
     return readers
 
 

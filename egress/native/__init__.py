@@ -155,7 +155,7 @@ class Parcel:
         """
         parcel = cls.__new__(cls)
         if type(payloads) is not Packed:
-            parcel.__init__([([*[header] * (len(payloads) - 1), last], payloads)])  # type: ignore[misc]
+            parcel.__init__([([*[header] * (len(payloads) - 1), last], payloads)])  # type: ignore[misc]  # it was made without
             return parcel
         count, size = payloads.packets, payloads.size
         shape = count, len(header), size, payloads.last, payloads.first_at, payloads.stride, payloads.last_at

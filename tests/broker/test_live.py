@@ -155,7 +155,7 @@ def test_all_that_is_live_is_taken_by_a_broker_or_by_every_process() -> None:
     keys: set[str] = {"log.level"}  # of every process: camshaft.cli
 
     class Noted(Live):
-        def on(self, *names: str, **_: object) -> None:  # type: ignore[override]
+        def on(self, *names: str, **_: object) -> None:  # type: ignore[override]  # notes names alone
             keys.update(names)
 
     register(Noted(Config()), SimpleNamespace(take=None), None, loopback=True)  # type: ignore[arg-type]

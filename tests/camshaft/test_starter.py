@@ -112,11 +112,11 @@ async def test_what_dies_while_an_upgrade_begins_is_forked_as_before() -> None:
     await asyncio.sleep(0)
     made.renew_nursery()
     await until(lambda: len(Played.made) == 1)
-    assert await made.start(Program("broker", (), {}), {}) is former  # type: ignore[comparison-overlap]
+    assert await made.start(Program("broker", (), {}), {}) is former  # type: ignore[comparison-overlap]  # it stands for a process
     Played.slow.set()
     async with asyncio.timeout(5.0):
         await made.nursery_followed()
-    assert await made.start(Program("broker", (), {}), {}) is Played.made[0]  # type: ignore[comparison-overlap]
+    assert await made.start(Program("broker", (), {}), {}) is Played.made[0]  # type: ignore[comparison-overlap]  # likewise
     made.settle(anew=True)
     keeping.cancel()
 

@@ -37,6 +37,6 @@ def test_who_types_the_word_of_another_program_is_told_ours(line: str, said: str
 
 def test_each_word_of_ours_is_one() -> None:
     options = {option for command in cli.commands.values() for each in command.params for option in each.opts}
-    options |= {option for each in cli.commands["camera"].commands["list"].params for option in each.opts}  # type: ignore[attr-defined]
+    options |= {option for each in cli.commands["camera"].commands["list"].params for option in each.opts}  # type: ignore[attr-defined]  # a group
     assert set(words._OPTIONS.values()) <= options
     assert {word for word in words._COMMANDS.values() if not word.startswith("-")} <= set(cli.commands)

@@ -101,7 +101,7 @@ class Mixed:
         return broker.get(path)
 
     def _alive(self) -> set[str]:
-        return {node["node"] for node in self.get("/api/nodes") or () if node["alive"]}  # type: ignore[attr-defined]
+        return {node["node"] for node in self.get("/api/nodes") or () if node["alive"]}  # type: ignore[attr-defined]  # JSON
 
     def _start(self, name: str, checkout: Path, *arguments: str, **environ: str) -> None:
         directory = self._directory / name

@@ -79,7 +79,7 @@ def send_both(
     """By both fan-outs; every viewer got the same from both."""
     parcel = Parcel(list(runs(packets)), Group(SSRC, PAYLOAD_TYPE, extension, playout))
     assert fan_out(parcel, first, Audience([(viewer.lane, viewer.target) for viewer in viewers])) == {}
-    fan_out(parcel, first, Audience([(viewer.plain_lane, viewer.expected) for viewer in viewers]))  # type: ignore[misc]
+    fan_out(parcel, first, Audience([(viewer.plain_lane, viewer.expected) for viewer in viewers]))  # type: ignore[misc]  # fakes
     for viewer in viewers:
         assert viewer.received(len(packets)) == viewer.expected.take()
         assert (viewer.lane.packets, viewer.lane.octets) == (viewer.plain_lane.packets, viewer.plain_lane.octets)

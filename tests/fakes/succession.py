@@ -115,7 +115,7 @@ def play(session: Session, count: int, *beside: Successor) -> list[Batch]:
     seen: list[Batch] = []
 
     def source(before: object) -> object:
-        for batch in before:  # type: ignore[attr-defined]
+        for batch in before:  # type: ignore[attr-defined]  # the session's source is no more typed
             seen.append(batch)
             for each in beside:
                 each.stream.incoming.receive(batch, now=session.now, unix_ns=batch.arrival_ns)

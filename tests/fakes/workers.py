@@ -109,7 +109,7 @@ class FakeWorker:
         """The next message of that kind, taken out of ``messages``."""
         message = await self.until(lambda: next((m for m in self.messages if isinstance(m, kind)), None))
         self.messages.remove(message)  # type: ignore[arg-type]
-        return message  # type: ignore[return-value]
+        return message  # type: ignore[return-value]  # of that kind, as it was asked for
 
     def _receive(self, frame: bytes) -> None:
         message = decode_for_worker(frame)

@@ -52,7 +52,7 @@ class QuickBrowser(Browser):
         self.certificate = certificate()
 
     @cached_property
-    def ssl(self) -> SSL.Connection:  # type: ignore[override]
+    def ssl(self) -> SSL.Connection:
         """OpenSSL's part, made when it is first asked for: most that make an offer send no DTLS."""
         connection = SSL.Connection(_context())
         connection.set_connect_state()

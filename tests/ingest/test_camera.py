@@ -26,7 +26,7 @@ from tests.fakes.viewer import Pulled
 def log() -> Iterator[list[dict[str, object]]]:
     """The log, as structured events."""
     with structlog.testing.capture_logs() as events:
-        yield events  # type: ignore[misc]
+        yield events  # type: ignore[misc]  # mutable mappings
 
 
 async def test_report_while_playing() -> None:

@@ -172,7 +172,7 @@ async def test_a_viewer_s_relay_leads_to_an_egress_and_to_nothing_else(tmp_path:
     servers = IceServers.of(HttpConfig(ice_servers=("turn:t",), turn_secret=SECRET, turn_hours=1))
     async with rig.coturn(tmp_path, secret=SECRET, **here) as server:
         through = await relay(server, next(servers.told(WALL, None, ours=True, now=time.time())))
-        client = through._TurnTransport__inner_protocol  # type: ignore[attr-defined]
+        client = through._TurnTransport__inner_protocol  # type: ignore[attr-defined]  # private, and no name of its type
         try:
             await client.channel_bind(0x4000, ("127.0.0.1", 9))
             for number, inner in enumerate(INNER, 0x4001):

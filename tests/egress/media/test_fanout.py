@@ -44,7 +44,7 @@ class Receiver:
 
 
 def audience(*receivers: Receiver) -> Audience:
-    return Audience([(receiver.lane, receiver.target) for receiver in receivers])  # type: ignore[misc]
+    return Audience([(receiver.lane, receiver.target) for receiver in receivers])  # type: ignore[misc]  # fakes
 
 
 def send(packets: list[Packet], first: int, *receivers: Receiver) -> list[Lane]:

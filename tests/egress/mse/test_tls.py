@@ -82,13 +82,13 @@ async def test_a_viewer_is_served_through_tls_and_one_that_is_slow_skips(egress:
         while len(browser.pictures()) < 2:
             browser.taken += await reader.read(4_096)
         assert browser.pictures() == [0, 1]
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads, too
         number = 2
         while not egress.viewers.reports(0.0)[0].dropped:
             egress.push(number, size=100_000, keyframe=number % 20 == 0)
             number += 1
             await asyncio.sleep(0)
-        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        writer.transport.resume_reading()  # type: ignore[attr-defined]  # likewise
         (report,) = egress.viewers.reports(0.0)
         assert (report.remote, report.transport) == ("192.0.2.1:5", "websocket")
         writer.close()

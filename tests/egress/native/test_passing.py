@@ -335,7 +335,7 @@ async def test_whatever_comes_it_is_as_without_it(
         sequence = 0 if what == "epoch" else sequence + 5 * (what == "gap")
         keyframe = what in ("keyframe", "epoch") or frame == 0
         batch = video(sequence, frame, keyframe=keyframe, packets=packets, size=size, epoch=epoch)
-        batch.payloads[-1] = batch.payloads[-1][: max(1, size - less)]  # type: ignore[index]
+        batch.payloads[-1] = batch.payloads[-1][: max(1, size - less)]  # type: ignore[index]  # a list, as the stream made it
         if what == "part":
             batch = batch._replace(flags=batch.flags & 1)
         both.give(batch, waited_ns + (3 * MAX_AGE_NS if what == "old" else 0))

@@ -96,7 +96,7 @@ async def test_a_camera_that_reads_no_answers_is_given_up() -> None:
     flood = bytes(Request("OPTIONS", "*", Headers([("CSeq", "1"), ("Session", "x" * 8_000)]))) * 4_000
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads, too
         with suppress(OSError):
             writer.write(flood)
             await writer.drain()

@@ -50,7 +50,7 @@ class Nobody(Viewer):
         super().__init__()
         self.somebody = False
 
-    def publish(self, batches: list[Batch]) -> bool:  # type: ignore[override]
+    def publish(self, batches: list[Batch]) -> bool:  # type: ignore[override]  # tells whether anybody is there
         super().publish(batches)
         return self.somebody
 

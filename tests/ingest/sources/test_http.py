@@ -224,7 +224,7 @@ def test_a_server_that_hangs_costs_a_bounded_time(serve: Serve, monkeypatch: pyt
         handler.wfile.write(b"a part")
         go_on.wait(10)
 
-    server = serve({"/silent": lambda _handler: go_on.wait(10) and None, "/half": begin_and_hang})  # type: ignore[func-returns-value]
+    server = serve({"/silent": lambda _handler: go_on.wait(10) and None, "/half": begin_and_hang})  # type: ignore[func-returns-value]  # it waits
     assert error_of(Http(server.url("/silent"), TlsSpec(), ALL, SHARE)).state is CameraState.UNANSWERED
     body = Http(server.url("/half"), TlsSpec(), ALL, SHARE).get()
     assert body.read(100) == b"a part"
