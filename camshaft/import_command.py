@@ -13,12 +13,13 @@ from camshaft.table import tell
 from common import process
 from common.config_document import in_words
 from common.errors import ConfigError, unreadable
+from common.yaml_loader import Loader
 
 MAX_BYTES = 8 << 20  # ten thousand cameras; a larger file is none that people write
 _PROGRAMS = ("go2rtc", "mediamtx", "frigate", "homeassistant")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """Reads keys as they are written: to these programs a camera is called ``off``, or ``001``."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

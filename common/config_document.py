@@ -18,6 +18,7 @@ from common.config_problem import Keys, dotted, names, problem, telling
 from common.errors import ConfigError, unreadable
 from common.settings import WORDS
 from common.substitution import substituted
+from common.yaml_loader import Loader
 
 _MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 # What the parser says, by a part of it, in words for people who write such a file by hand.
@@ -62,7 +63,7 @@ class Document:
         """Read ``text`` as that of the file ``name``, in place of what is there. Raises ``ConfigError``."""
         self.text, self._file = text, name
         try:
-            loader = yaml.SafeLoader(text)
+            loader = Loader(text)
             node = loader.get_single_node()
             self._map(node, ())
             self._substitute(node, (), environ, set())
