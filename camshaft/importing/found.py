@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from camshaft.importing.address import Address
 from common.camera_url import ALLOWED, SCHEMES
 from common.cameras import CAMERA_ID, redact
 from common.config_file import parse_camera
+from common.config_types import Advertise
 from common.errors import ConfigError
 
 MAX_SHOWN = 200  # characters of a foreign text in a line
@@ -108,6 +111,15 @@ def texts(value: object) -> Iterator[str]:
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, str) and each.strip():
             yield each.strip()
+
+
+def is_host(text: str) -> bool:
+    """Whether it may stand in ``media.advertise``."""
+    try:
+        TypeAdapter(Advertise).validate_python([text])
+    except ValidationError:
+        return False
+    return True
 
 
 def mapping(value: object) -> Mapping[Any, Any]:

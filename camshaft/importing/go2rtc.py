@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from camshaft.importing.address import Address
-from camshaft.importing.found import Camera, Found, mapping, shown, texts
+from camshaft.importing.found import Camera, Found, is_host, mapping, shown, texts
 
 PROGRAM = "go2rtc"
 LEVELS = {"trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "error": "error", "fatal": "error"}
@@ -137,8 +137,9 @@ def webrtc(section: Mapping[Any, Any], found: Found) -> None:
     for candidate in texts(section.get("candidates")):
         match = _HOST.fullmatch(candidate)
         ports.append(match)
-        if match and match["host"] != "stun":
-            hosts.append(match["host"].strip("[]"))
+        host = match["host"].strip("[]") if match else ""
+        if host != "stun" and is_host(host):
+            hosts.append(host)
         else:
             remedy = "write the address itself into media.advertise, or a STUN server that knows it: stun:HOST:PORT"
             found.leave(f"webrtc.candidates {shown(candidate)}", remedy)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from camshaft.importing.address import Address
-from camshaft.importing.found import Camera, Found, mapping, shown, switched, texts
+from camshaft.importing.found import Camera, Found, is_host, mapping, shown, switched, texts
 from common.address import split_ice_server
 from common.config_file import parse_camera
 from common.config_types import MIN_SECRET
@@ -90,9 +90,15 @@ def _settings(document: Mapping[Any, Any], found: Found) -> None:
     level = document.get("logLevel")
     if isinstance(level, str) and level in LEVELS:
         found.set("log", "level", LEVELS[level])
-    hosts = [*texts(document.get("webrtcAdditionalHosts")), *texts(document.get("webrtcICEHostNAT1To1IPs"))]
+    hosts = []
+    for key in ("webrtcAdditionalHosts", "webrtcICEHostNAT1To1IPs"):
+        for host in texts(document.get(key)):
+            if is_host(host):
+                hosts.append(host.replace("$", "$$"))
+            else:
+                found.leave(f"{key} {shown(host)}", "is no name or address; media.advertise has those of this machine")
     if hosts:
-        found.set("media", "advertise", [host.replace("$", "$$") for host in hosts])
+        found.set("media", "advertise", hosts)
     address = document.get("webrtcLocalUDPAddress", document.get("webrtcICEUDPMuxAddress"))
     port = re.fullmatch(r"[^/]*:(\d{1,5})", address) if isinstance(address, str) else None
     if port and 0 < int(port[1]) <= 65_535:

@@ -101,6 +101,14 @@ def test_many_streams_take_time_in_proportion() -> None:
             {"paths": {}, "webrtcICEServers2": [{"url": 5}, "x", {"url": "stun:h h"}]},
             "webrtcICEServers2 stun:h h: must",
         ),
+        (
+            {"paths": {}, "webrtcAdditionalHosts": ["rtsp://h/"]},
+            "webrtcAdditionalHosts rtsp://h/: is no name or address",
+        ),
+        (
+            {"streams": {}, "webrtc": {"candidates": ["0.0.0.0:8555"]}},
+            "webrtc.candidates 0.0.0.0:8555: write the address",
+        ),
         ({"streams": {"a": "rtsp://u:hunter2@h/a b"}}, "a: rtsp://***@h/a b: must be rtsp://host"),
         ({"streams": {"a": "rtsp://h/" + "x" * 3_000}}, "characters"),
         ({"streams": {"a": None}}, "a: none of its sources can be used"),
