@@ -103,8 +103,8 @@ async def test_b_frames() -> None:
 @pytest.mark.parametrize(
     ("make", "interval", "size"),
     [
-        (lambda: h265_track(pictures("libx265", 75, options=X265)), 0.4, (320, 240)),
-        (lambda: vpx_track("VP8", pictures("libvpx", 75, options="deadline=realtime cpu-used=8")), 0.4, (0, 0)),
+        (lambda: h265_track(pictures("libx265", 45, options=X265)), 0.4, (320, 240)),
+        (lambda: vpx_track("VP8", pictures("libvpx", 45, options="deadline=realtime cpu-used=8")), 0.4, (0, 0)),
         (lambda: jpeg_track([Image.encode().whole]), 0.04, (0, 0)),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -140,6 +141,14 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(successor, "WARM_WITHIN", 0.0)
 
 
+@pytest.fixture(scope="module")
+def few_objects() -> None:
+    """Each look at the descriptors collects garbage: not among all that is there before."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("few_objects")
 @given(speeches)
 def test_only_the_whole_is_believed_and_nothing_is_left_open(said: list[Any]) -> None:
     with asyncio.Runner() as runner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -154,10 +155,15 @@ def test_of_several_parameter_sets_those_go_out_that_the_keyframe_refers_to() ->
     assert Stream().feed(packetise([unit])).units() == [[unit[0], unit[1], unit[4]]]
 
 
+@cache
+def one_with_id(number: int) -> tuple[bytes, ...]:
+    return tuple(encode(1, width=64, height=48, options=f"sps-id={number}")[0])
+
+
 @pytest.mark.parametrize("size", [3, 4, 5, 1_400])
 def test_ids_that_grow_with_each_keyframe(size: int) -> None:
     """OpenH264 can take the next id for each keyframe; 31 is the last of a sequence parameter set."""
-    units = [list(encode(1, options=f"sps-id={number % 32}")[0]) for number in range(40)]
+    units = [[*one_with_id(number % 32)] for number in range(40)]
     stream = Stream().feed(packetise(units, size=size))
     assert stream.units() == units
     assert stream.track.keyframes == 40
