@@ -50,4 +50,4 @@ async def test_srtp_with_other_keys_than_were_told_is_named(monkeypatch: pytest.
     fake = FakeCamera(tracks=[EncryptedTrack(told=bytes(30))])
     async with fake, Pulled(fake.url, transport=Transport.TCP) as pulled:
         report = await pulled.reached(CameraState.SILENT)
-        assert "cannot be decrypted (SRTP)" in report.detail
+        assert "SRTP keys do not decrypt them" in report.detail
