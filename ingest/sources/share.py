@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ingest.budget import Budget
 
-MAX_BUSY = 0.25  # of one processor: 50 Mbit/s take that on Zen 5, 10 on a board that is five times slower
+MAX_BUSY = 0.25  # of one processor: 4 Mbit/s take 0.02 on Zen 5, and 0.1 on a board that is five times slower
 
 
 class Share:

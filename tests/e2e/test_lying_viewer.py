@@ -7,20 +7,25 @@ import itertools
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiortc import rtp
 
+from rigs import coturn as coturn_rig
 from rigs.bystander import unharmed
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
 from rigs.load.rtcp import Block, nack, receiver_report, remb, transport_feedback
+from rigs.process import free_port
+from rigs.relayed_stranger import RelayedStranger
 from rigs.stranger import Stranger
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.mark.timeout(240)]
 
+SECRET = "of a server that is gone after this test"
 EACH = 2  # viewers that tell the same lie
 SECONDS = 6.0
 PERIOD = 0.02  # seconds between two lies: as often as a browser reports that much is lost
@@ -92,6 +97,26 @@ async def test_feedback_that_lies_harms_nobody(running: Any, lie: str) -> None:
         assert len(viewers) == EACH + 1
         async with Stranger(running.whep("front-door")) as another:
             assert another.received
+
+
+@pytest.mark.skipif(bool(coturn_rig.missing()), reason=coturn_rig.missing())
+async def test_feedback_that_lies_by_a_relay_harms_nobody(running: Any, tmp_path: Path) -> None:
+    """Behind a TURN server every viewer has that one's address, those who lie and those who do not."""
+    port = free_port()
+    turn = coturn_rig.coturn(tmp_path, secret=SECRET, host="127.0.0.1", port=port, peer="127.0.0.1", user="root")
+    async with turn as server, unharmed(running, "front-door"), AsyncExitStack() as stack:
+        honest, *liars = [
+            await stack.enter_async_context(RelayedStranger(running.whep("front-door"), server, SECRET))
+            for _ in range(1 + EACH)
+        ]
+        before = honest.received
+        async with asyncio.TaskGroup() as group:
+            for liar in liars:
+                group.create_task(lying(liar, by_turns))
+        assert honest.received > before
+        async with aiohttp.ClientSession(running.url) as http, http.get("/api/viewers") as response:
+            viewers = await response.json()
+        assert len(viewers) == 1 + EACH + 1
 
 
 async def test_requests_without_end_harm_nobody(running: Any) -> None:
