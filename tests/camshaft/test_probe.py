@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from camshaft.cli import cli
 from camshaft.demo_camera import broadcast
 from camshaft.demo_camera.camera import serving
+from camshaft.demo_camera.clip import Clip
 from camshaft.demo_camera.rtsp import Account
 from camshaft.demo_camera.settings import Settings
 
@@ -21,8 +23,13 @@ SMALL = Settings(width=320, height=180, fps=25, gop=0.4, bitrate=400_000)
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of clips, so that one is encoded once."""
-    return tmp_path_factory.mktemp("clips")
+    """A cache with the camera's clip, so that no picture is left out because it is not encoded yet."""
+    clips, clip = tmp_path_factory.mktemp("clips"), Clip.empty(SMALL)
+    assert clip.encode(0, threading.Event(), lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(clips))
+        clip.save()
+    return clips
 
 
 @pytest.fixture(autouse=True)
