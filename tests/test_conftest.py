@@ -202,8 +202,9 @@ def shared_out(tmp_path: Path) -> tuple[Scheduling, list[Node]]:
     """Usual processes and a gentle one, which have what they get at first."""
     (tmp_path / "test_waits.py").write_text("pytestmark = pytest.mark.e2e")
     (tmp_path / "test_share.py").write_text('pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("group")]')
+    (tmp_path / "test_quiet.py").write_text("pytestmark = [pytest.mark.e2e, pytest.mark.quiet]")
     (tmp_path / "test_computes.py").write_text("mark_alone = 1")
-    every = [*WAITING, *COMPUTING, "test_waits.py::no"]
+    every = [*WAITING, *COMPUTING, "test_quiet.py::no"]
     scheduling = Scheduling(SimpleNamespace(rootpath=tmp_path, getvalue=lambda _: ["popen"] * (gentle.USUAL + 1)))
     nodes = [Node(number, every) for number in range(gentle.USUAL + 1)]
     for node in nodes:
@@ -229,12 +230,17 @@ def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_
     assert last.given == COMPUTING[-BATCH:]
     for name in last.given:  # which grows
         scheduling.mark_test_complete(last, last.collection.index(name))
-    assert last.given == COMPUTING[-BATCH:] + COMPUTING[-2 * BATCH : -BATCH] + COMPUTING[: -2 * BATCH]
-    assert last.shutting_down, "nothing is left that computes"
-    for name in usual[0].given:
+    begun = COMPUTING[-BATCH:] + COMPUTING[-2 * BATCH : -BATCH]
+    assert last.given == begun
+    assert not last.shutting_down, "the rest is kept until what waits is quiet"
+    for name in usual[0].given:  # which grows
         scheduling.mark_test_complete(usual[0], last.collection.index(name))
-    assert usual[0].given == [WAITING[0], WAITING[5], *WAITING[8:], "test_waits.py::no"]
+    assert usual[0].given == [WAITING[0], WAITING[5], *WAITING[8:], "test_quiet.py::no"]
+    assert last.given == begun + COMPUTING[: -2 * BATCH]
+    for name in last.given[len(begun) :]:
+        scheduling.mark_test_complete(last, last.collection.index(name))
     assert usual[0].shutting_down
+    assert last.shutting_down, "nothing is left that computes"
 
 
 def test_what_a_process_had_that_died_is_run_by_another(shared_out: tuple[Scheduling, list[Node]]) -> None:

@@ -2,7 +2,8 @@
 
 Tests of whole clusters mostly wait, and those that count pictures bear no others beside them. Meanwhile the last of the
 processes, if there are more than ``USUAL``, run unit tests at a lower priority. They begin at the end of the list, the
-others at its beginning.
+others at its beginning. A part of what computes is kept for the time of tests that are quiet or alone: these come last,
+and the machine would have little else to do then.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ USUAL = 4  # processes: tests mostly wait, so there are more than cores
 NICE = 5  # of 19: a third of what others get where all compute; unit tests that have a bound still keep it
 AHEAD = 2  # tests that a process has: the one that runs, and the next, which it has to know
 BATCH = 8  # tests that compute, given at once
+KEPT = 1 / 3  # of what computes
 _WAITS = re.compile(r"\bmark\.(e2e|browser|gstreamer|namespace|slow|quiet|alone)\b")
+_BEARS_LITTLE = re.compile(r"\bmark\.(quiet|alone)\b")
 _GROUP = re.compile(r'\bmark\.xdist_group\("([^"]+)"\)')
 
 
@@ -44,6 +47,12 @@ def become_gentle() -> None:
 def computes(file: Path) -> bool:
     """Whether no test of a file has one of the markers of those that wait."""
     return file.suffix == ".py" and not _WAITS.search(file.read_text("utf-8"))
+
+
+@cache
+def bears_little(file: Path) -> bool:
+    """Whether a test of a file has one of the markers of those that bear little company."""
+    return bool(_BEARS_LITTLE.search(file.read_text("utf-8")))
 
 
 @cache
@@ -71,6 +80,7 @@ class Scheduling:
         self._collection: list[str] = []
         self._waiting: deque[list[int]] = deque()  # units that no process has; those that wait …
         self._computing: deque[list[int]] = deque()  # … and those that compute
+        self._kept = 0  # of these, until what waits is quiet
 
     @property
     def nodes(self) -> list[WorkerController]:
@@ -111,7 +121,8 @@ class Scheduling:
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         self._given[node].remove(item_index)
-        self._give(node)
+        for each in self.nodes:
+            self._give(each)
 
     def mark_test_pending(self, item: str) -> None:
         raise NotImplementedError
@@ -133,6 +144,7 @@ class Scheduling:
             for unit in units.values():
                 of_file = self._file(self._collection[unit[0]])
                 (self._computing if computes(of_file) else self._waiting).append(unit)
+            self._kept = int(len(self._computing) * KEPT)
         for _ in range(2):  # a unit for each, before the first has a second one
             for node in self.nodes:
                 self._give(node, enough=1 + bool(self._given[node]))
@@ -141,12 +153,23 @@ class Scheduling:
         return self._root / name.partition("::")[0]
 
     def _give(self, node: WorkerController, enough: int = AHEAD) -> None:
+        gentle = is_gentle(node.workerinput["workerid"])
         while len(self._given[node]) < enough and not node.shutting_down:
-            if not (indices := self._next(is_gentle(node.workerinput["workerid"]))):
+            if gentle and self._is_kept():
+                return
+            if not (indices := self._next(gentle)):
                 node.shutdown()
                 return
             self._given[node] += indices
             node.send_runtest_some(indices)
+
+    def _is_kept(self) -> bool:
+        """Whether what is left of what computes is for later."""
+        return (
+            len(self._computing) <= self._kept
+            and bool(self._waiting)
+            and not bears_little(self._file(self._collection[self._waiting[0][0]]))
+        )
 
     def _next(self, gentle: bool) -> list[int]:
         """The tests that a process gets next; none if nothing is left for it."""
