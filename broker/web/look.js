@@ -1,4 +1,4 @@
-// What a player is made of: its style, its parts, its icons.
+// What a player is made of: its style, its parts, its icons, and what its buttons for sound and size do.
 
 // A page's policy allows this very text (broker/front/pages.py), for browsers that know no style sheets made by scripts.
 const STYLE = `
@@ -75,8 +75,20 @@ export function furnish(root) {
   return parts;
 }
 
+/** Have the buttons of `parts` turn sound on and off, and call `fullScreen`, which is null where that cannot be. */
+export function operate({ video, controls, mute, full }, fullScreen) {
+  mute.onclick = () => (video.muted = !video.muted);
+  full.hidden = fullScreen === null;
+  full.onclick = fullScreen;
+  video.onvolumechange = () => {
+    showMuted(mute, video.muted);
+    if (!video.muted) controls.classList.remove("on");
+  };
+  showMuted(mute, true);
+}
+
 /** Have the button say whether there is sound. */
-export function showMuted(button, muted) {
+function showMuted(button, muted) {
   button.innerHTML = icon(muted ? ICONS.muted : ICONS.sound);
   button.setAttribute("aria-label", muted ? "Turn sound on" : "Turn sound off");
   button.setAttribute("aria-pressed", String(!muted));

@@ -20,16 +20,14 @@ import { SERVED } from "./address.js";
 import { WithAttributes } from "./attributes.js";
 import { connectionStateOf, fullScreenOf } from "./browser.js";
 import { followHeight } from "./height.js";
-import { furnish, showMuted } from "./look.js";
-import { Detour } from "./detour.js";
+import { furnish, operate } from "./look.js";
 import { canUseMse } from "./mse.js";
 import { numbersOf } from "./numbers.js";
-import { Opening } from "./opening.js";
 import { Pictures } from "./pictures.js";
 import { Playback } from "./playback.js";
-import { Renewal } from "./renewal.js";
 import { Retrying } from "./retrying.js";
 import { Roaming } from "./roaming.js";
+import { Sessions } from "./sessions.js";
 import { SignallingError } from "./signalling.js";
 import { blocked } from "./ways.js";
 import { CLOSED, NO_SERVER, UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
@@ -42,17 +40,26 @@ export class CamshaftPlayer extends WithAttributes {
   timing = {};
   #parts;
   #playback;
-  #detour;
-  #opening = new Opening(this);
   #retrying = new Retrying(() => this.#start());
   #pictures = new Pictures();
-  #session = null;
+  #sessions = new Sessions(this, {
+    begun: () => this.#sessionBegun(),
+    showSource: () => this.#showSource(),
+    goOver: (before, next) => this.#goOver(before, next),
+    renewed: () => this.#dispatch("renewed"),
+    playing: () => this.state === "playing" || this.state === "soundonly",
+    failed: (error) => this.#failed(error),
+    cancelRetry: () => this.#retrying.cancel(),
+    marked: (name) => this.#mark(name),
+    connectionChanged: (state) => this.#connectionChanged(state),
+    ended: (reason) => this.#ended(reason),
+    cameraChanged: (before) => this.#cameraChanged(before),
+  });
   #roaming = new Roaming({
-    restart: () => this.#renewal?.next.way === "websocket" || (this.#session?.restart() ?? false),
+    restart: () => this.#sessions.next?.way === "websocket" || (this.#session?.restart() ?? false),
     doubt: () => this.#session?.doubt() ?? false,
     look: () => this.#watch(),
   });
-  #renewal = null; // on the way to another session
   #wanted = false;
   #began = 0;
   #reason = ""; // of the last failure, for the message
@@ -61,33 +68,23 @@ export class CamshaftPlayer extends WithAttributes {
   constructor() {
     super();
     const parts = (this.#parts = furnish(this.attachShadow({ mode: "open" })));
-    const { video, start, mute, full } = parts;
+    const { video, start } = parts;
     video.muted = true; // or browsers would not let it play by itself
     this.#playback = new Playback(video, {
       paused: () => this.#session !== null && this.#enter("paused"),
       muted: () => parts.controls.classList.add("on"), // sound needs a click: show where
     });
-    this.#detour = new Detour({
-      fallBack: () => this.#fallBack(),
-      attempt: () => this.#begin(this.#webRtc()),
-      goBack: (session) => this.#goBack(session),
-      pictured: async (session) => session.picture === false || (await session.progress(this.video))?.frames > 0,
-    });
     start.onclick = () => (this.state === "idle" ? this.connect() : this.#goOn());
-    mute.onclick = () => (video.muted = !video.muted);
-    const fullScreen = fullScreenOf(this, video);
-    full.hidden = fullScreen === null;
-    full.onclick = fullScreen;
-    video.onvolumechange = () => {
-      showMuted(mute, video.muted);
-      if (!video.muted) parts.controls.classList.remove("on");
-    };
-    showMuted(mute, true);
+    operate(parts, fullScreenOf(this, video));
     followHeight(video, () => this.#session?.resized());
   }
 
   get video() {
     return this.#parts.video;
+  }
+
+  get #session() {
+    return this.#sessions.now;
   }
 
   get pc() {
@@ -140,13 +137,12 @@ export class CamshaftPlayer extends WithAttributes {
   connect() {
     if (this.#wanted) return;
     this.#wanted = true;
-    this.#opening.begin();
+    this.#sessions.prepare();
     this.#pictures.forget();
     this.#retrying.reset();
     this.#reason = "";
     this.#began = performance.now();
     this.timing = {};
-    this.#detour.begin();
     if (this.unable) {
       this.#refused(new SignallingError("unable", this.unable, true)); // nothing will change while the page is there
       return;
@@ -165,8 +161,8 @@ export class CamshaftPlayer extends WithAttributes {
     this.#wanted = false;
     clearInterval(this.#watchTimer);
     this.#retrying.cancel();
-    this.#drop();
-    this.#detour.end();
+    this.#sessions.drop();
+    this.#sessions.detour.end();
     this.#playback.show(null);
     this.#enter("idle");
     this.#dispatch("closed", { reason: "disconnected" });
@@ -185,128 +181,31 @@ export class CamshaftPlayer extends WithAttributes {
 
   #start() {
     this.#retrying.cancel();
-    this.#drop();
-    if (this.#detour.taken) this.#detour.goOn();
-    const session = this.#detour.taken ? this.#mse() : this.#webRtc();
-    this.#show(session);
+    const session = this.#sessions.open();
     // Early, so that the video element is ready when the first frame is. But never after a failure, so that the last
     // picture stays until the next one is there, and not while the page loads: it would seem to load until that frame.
     if (this.state === "idle" && document.readyState === "complete" && session.source) this.#showSource();
     if (this.state !== "stalled") this.#enter("connecting");
-    this.#begin(session);
+    this.#sessions.begin(session);
   }
 
-  #webRtc() {
-    const session = this.#opening.webRtc(this.#told(() => session));
-    return session;
-  }
-
-  #mse() {
-    const session = this.#opening.mse(this.#told(() => session));
-    return session;
-  }
-
-  /** Whom a session tells; `itself` gives the session. */
-  #told(itself) {
-    const mine = (act, event) => (detail) => {
-      if (this.#session === itself()) act(detail);
-      else if (event) this.#detour.heard(itself(), event);
-    };
-    return {
-      marked: mine((name) => this.#marked(name)),
-      connected: (state) => mine((now) => this.#connectionChanged(now), state === "failed" && "failed")(state),
-      media: mine(() => this.#showSource(), "media"),
-      closed: mine((reason) => this.#ended(reason), "closed"),
-      cameraState: mine((before) => this.#cameraChanged(before)),
-      renew: mine(() => this.#renew()),
-    };
-  }
-
-  #begin(session) {
-    session.start().catch((error) => {
-      if (this.#session === session) this.#failed(error);
-      else this.#detour.heard(session, "failed");
-    });
-    return session;
-  }
-
-  /** This session is the player's from now on. */
-  #show(session) {
-    this.#session = session;
+  /** Another session is ours. */
+  #sessionBegun() {
     this.#roaming.begin();
     this.#pictures.begin(performance.now());
   }
 
-  /** No media gets through: go by the page's own port, and let WebRTC try on beside unless it is connected already. */
-  #fallBack({ dark = false } = {}) {
-    const before = this.#session;
-    if (before === null) return;
-    this.#stay();
-    if (dark) this.#detour.leave(before);
-    else this.#detour.take(before);
-    const session = this.#mse();
-    this.#show(session);
-    this.#begin(session);
-  }
-
-  /** WebRTC works after all. */
-  #goBack(session) {
-    this.#retrying.cancel(); // there may be no session by the page's own port just now
-    this.#stay();
-    this.#session?.close();
-    this.#show(session);
-    this.#showSource();
-    session.check(); // what was said of the camera meanwhile was not listened to
-  }
-
-  /** The session will end soon, or may be dead: have another one, and only then leave this. */
-  #renew() {
-    const next = () => (this.#detour.taken ? this.#mse() : this.#webRtc());
-    this.#renewal ??= new Renewal(next(), this.video, {
-      playing: () => this.state === "playing" || this.state === "soundonly",
-      over: (next) => this.#goOver(next),
-      failed: (next, error) => {
-        if (this.#session === next) this.#failed(error);
-        else next.close();
-        if (this.#renewal?.next !== next) return;
-        this.#renewal = null; // the server asks again
-        if (next.way === "websocket") this.#session?.restart(); // if that is why
-      },
-    });
-  }
-
-  #goOver(next) {
-    const before = this.#session;
-    this.#renewal = null;
-    this.#show(next);
+  /** The picture goes over, within the stream that the video element shows where that can be. */
+  #goOver(before, next) {
     if (this.#playback.shows(before.source) && before.way === next.way && next.into(before)) this.#awaitFrame();
     else if (next.source) this.#showSource();
-    before.close();
-    this.#dispatch("renewed");
-  }
-
-  /** Leave what was begun beside the session that there is. */
-  #stay() {
-    this.#renewal?.cancel();
-    this.#renewal = null;
-  }
-
-  #drop() {
-    this.#detour.over();
-    this.#stay();
-    this.#session?.close();
-    this.#session = null;
   }
 
   #failed(error) {
-    const failedOver = this.#session?.way === "websocket" && this.#session.id === null;
-    if (failedOver && !error.permanent && error.code !== "unreachable") this.#detour.failed();
-    if (error.code === "blocked") {
-      this.#start(); // by HTTP
+    if (this.#sessions.failed(error)) {
+      this.#start();
       return;
     }
-    if (!failedOver) this.#opening.failed(error.code);
-    this.#drop();
     this.#retrying.later({ slowly: error.permanent });
     this.#refused(error);
   }
@@ -322,33 +221,25 @@ export class CamshaftPlayer extends WithAttributes {
       this.#failed(new SignallingError(reason, CLOSED, true));
       return;
     }
-    if (reason === "media_source_failed") this.#detour.failed();
-    if (this.#renewal !== null) {
-      this.#renewal.finish(); // the new one is on its way
-      return;
-    }
+    if (reason === "media_source_failed") this.#sessions.detour.failed();
+    if (this.#sessions.finish()) return;
     this.#reason = "";
-    this.#drop();
+    this.#sessions.drop();
     this.#retrying.later();
     this.#enter("retrying");
     this.#dispatch("closed", { reason });
-  }
-
-  #marked(name) {
-    this.#mark(name);
-    if (name === "answered") this.#detour.answered();
   }
 
   #connectionChanged(state) {
     if (state === "connected") {
       this.#mark("connected");
       this.#pictures.connected(performance.now());
-      this.#detour.connected();
+      this.#sessions.detour.connected();
     } else if (state === "disconnected") {
       this.#roaming.restart();
       this.#check();
     } else if (state === "failed") {
-      if (this.timing.connected === undefined && this.#detour.failsOver) this.#fallBack();
+      if (this.timing.connected === undefined && this.#sessions.detour.failsOver) this.#sessions.fallBack();
       else this.#restartOrEnd();
     } else if (state === "closed") {
       this.#ended("connection_closed");
@@ -418,8 +309,8 @@ export class CamshaftPlayer extends WithAttributes {
     if (this.state !== "playing") {
       this.#retrying.plays(now);
       this.#mark("firstFrame");
-      if (this.#session.way === "websocket") this.#detour.works();
-      else this.#detour.pictured();
+      if (this.#session.way === "websocket") this.#sessions.detour.works();
+      else this.#sessions.detour.pictured();
       this.#enter("playing");
       this.#dispatch("playing");
     } else {
@@ -439,25 +330,26 @@ export class CamshaftPlayer extends WithAttributes {
 
   /** No frame for a while: find out whose fault it is. */
   #stalled() {
-    const { summary } = this.#session;
+    const { detour, now: session } = this.#sessions;
+    const { summary } = session;
     const down = summary !== null && summary.state !== "playing";
     if (this.state === "playing") {
       this.#dispatch("stalled");
       this.#awaitFrame();
     }
-    this.#session.report?.();
+    session.report?.();
     const now = performance.now();
     this.#pictures.stalled(now);
     this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
     const excused = down || hindrance(summary);
     if (!excused && this.#pictures.over(now)) this.#failed(this.#whyStopped());
-    else if (!excused && this.#pictures.dark(now) && this.#detour.failsOver) this.#fallBack({ dark: true });
+    else if (!excused && this.#pictures.dark(now) && detour.failsOver) this.#sessions.fallBack({ dark: true });
     else if (this.#pictures.questionable(now)) this.#check();
   }
 
   #whyStopped() {
     if (this.pc !== null && connectionStateOf(this.pc) !== "connected") {
-      return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp, this.#opening.host));
+      return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp, this.#sessions.host));
     }
     if (this.#pictures.undecoded) return new SignallingError("undecoded", UNDECODED, true);
     return new SignallingError("media_stopped", "The picture stopped.");
@@ -500,8 +392,8 @@ export class CamshaftPlayer extends WithAttributes {
   }
 
   #onPageHide = () => {
-    this.#drop();
-    this.#detour.drop();
+    this.#sessions.drop();
+    this.#sessions.detour.drop();
   };
 
   #onPageShow = ({ persisted }) => {
