@@ -15,6 +15,13 @@ from contextlib import suppress
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
+class _Borrowed(socket.socket):
+    """A socket with another one's descriptor, which that one closes: collecting this one as garbage must not."""
+
+    def __del__(self) -> None:
+        self.detach()
+
+
 class QuickAck:
     """One connection's acknowledging; does nothing before it ``begin``s. It is ``due`` whenever something was sent."""
 
@@ -26,7 +33,7 @@ class QuickAck:
         """The connection is there."""
         if sock := transport.get_extra_info("socket"):
             # uvloop's own makes another one for each call: that took longer than the call.
-            self._socket = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+            self._socket = _Borrowed(sock.family, sock.type, sock.proto, fileno=sock.fileno())
 
     def acknowledge(self) -> None:
         """Acknowledge what was read."""

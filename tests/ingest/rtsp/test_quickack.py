@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from itertools import pairwise
 from time import time_ns
 from typing import Any
@@ -12,6 +14,7 @@ import uvloop
 
 from common.media import Kind
 from ingest.rtsp import client
+from ingest.rtsp.quickack import QuickAck
 from rigs.camera import FakeCamera, h264_track, opus_track
 from tests.fakes.viewer import Viewer, playing
 
@@ -47,3 +50,14 @@ def test_a_camera_with_nagles_algorithm_does_not_wait_for_us(loop: Any, monkeypa
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(watch())
+
+
+def test_a_connection_that_was_not_ended_keeps_its_descriptor() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        transport = asyncio.Transport({"socket": ours})
+        quickack = QuickAck()
+        quickack.begin(transport)
+        quickack.acknowledge()
+        del quickack  # as a loop leaves it that ends with its connections open
+        os.fstat(ours.fileno())
