@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path as FilePath
@@ -209,5 +210,8 @@ async def test_cluster_shows_a_foreign_camera_to_a_foreign_viewer(
 def test_nothing_is_left_running(kept_chromium: Kept) -> None:
     """Runs last in this module: every rig has ended what it started, but for the browser that stays for all tests."""
     running = {child.pid: child for child in psutil.Process().children(recursive=True)}
-    left = [running[pid].cmdline() for pid in running.keys() - kept_chromium.pids()]
+    left = []
+    for pid in running.keys() - kept_chromium.pids():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends just now
+            left.append(running[pid].cmdline())
     assert not [line for line in left if any("gst_server" in word or "chromium" in word for word in line)]
