@@ -176,10 +176,13 @@ async def test_a_thin_path_gets_what_fits_and_nothing_late(
         assert max(late_by) < LATE
         link.change(down=Path(udp="dropped"))
         await asyncio.sleep(SECONDS)  # the time to recover
-        before = await viewing.stats()
+        before, left_out = await viewing.stats(), (await viewers_of(running))[0]["dropped"]
         await asyncio.sleep(SECONDS)
         after = await viewing.stats()
-        assert after.frames_decoded - before.frames_decoded >= 0.9 * SECONDS * BUSY.fps
+        # What arrived, not what was decoded: Chromium shows pictures slower for a while after it was late.
+        assert after.frames_received - before.frames_received >= 0.95 * SECONDS * BUSY.fps
+        assert after.frames_decoded - before.frames_decoded >= 0.6 * SECONDS * BUSY.fps
+        assert (await viewers_of(running))[0]["dropped"] == left_out
         assert after.way == "tcp"
 
 
