@@ -62,6 +62,14 @@ async def viewers(running: Any) -> list[dict[str, Any]]:
         return list(await response.json())
 
 
+async def the_one(running: Any) -> str:
+    """The session of the only viewer, as soon as there is but one."""
+    async with asyncio.timeout(PATIENCE):
+        while len(found := await viewers(running)) != 1:  # noqa: ASYNC110 - it has to be asked
+            await asyncio.sleep(0.1)
+    return str(found[0]["session"])
+
+
 async def becomes(viewing: Viewing, size: tuple[int, int], patience: float = PATIENCE) -> None:
     """Wait until the picture has that size."""
     async with asyncio.timeout(patience):
@@ -89,6 +97,7 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
         await viewing.page.set_viewport_size(FULL)  # type: ignore[arg-type]
         await viewing.shows(FPS)
         await becomes(viewing, MAIN)
+        session = await the_one(running)  # on a slow machine the page has tried another way beside it
         streams = (await camera(running))["streams"]
         assert (streams["sub"]["state"], streams["main"]["state"]) == ("idle", "playing"), "nobody watches the other"
         for _ in range(TRIES):
@@ -102,6 +111,7 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
                 await stays(viewing, size)
                 [viewer] = await viewers(running)
                 assert (viewer["camera"], viewer["stream"]) == ("front-door", name)
+                assert viewer["session"] == session
             after = await viewing.stats()
             print(f"the picture stood for {await stood(viewing, moved_at):.2f} s")
             assert len(await viewing.all_stats()) == 1, "it is the same session"
@@ -111,7 +121,7 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
             if smooth := heard and took < SWITCH and after.freeze_seconds - before.freeze_seconds < FREEZE:
                 break
         assert smooth, f"{before}, {after}"
-        assert "viewer left" not in running.log
+        assert not [line for line in running.log.splitlines() if "viewer left" in line and session in line]
 
 
 async def test_a_player_by_whep_says_which_stream_it_wants(
