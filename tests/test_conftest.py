@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -23,8 +20,7 @@ from hypothesis import strategies as st
 from common.log import configure, get_logger
 from tests.fakes import gentle
 from tests.fakes.gentle import BATCH, Scheduling, computes, group_of, is_gentle
-from tests.fakes.second_look import first_of_group
-from tests.fakes.turns import Company, collecting, turn
+from tests.fakes.turns import FOLDERS, Company, collecting, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
 
@@ -78,7 +74,7 @@ def stands_at_the_door(root: Path) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for folder in ("tests", "docs", "bench", "tools", "rigs"):
+    for folder in FOLDERS:
         (tmp_path / folder).mkdir()
     return tmp_path
 
@@ -271,61 +267,6 @@ def test_processes_that_found_different_tests_are_told_apart(tmp_path: Path) -> 
         scheduling.add_node_collection(node, node.collection)
     with pytest.raises(pytest.UsageError, match="gw0 and gw1 found different tests"):
         scheduling.schedule()
-
-
-def test_the_first_error_of_a_group_is_told() -> None:
-    group = ExceptionGroup("two tasks", [AssertionError("a late picture"), ValueError("nothing")])
-    assert first_of_group("".join(traceback.format_exception(group))) == ": AssertionError: a late picture"
-    assert first_of_group("".join(traceback.format_exception(group.exceptions[0]))) == ""
-
-
-FLAWED = """
-import pathlib, pytest
-here = pathlib.Path(__file__).parent
-pytestmark = [{marker}]
-
-@pytest.fixture(scope="module")
-def look():
-    made = here / ("made" + __name__)
-    made.write_text(made.read_text() + "x" if made.exists() else "x")
-    return len(made.read_text())
-
-def test_first_look(look):
-    assert look > 1, "a late picture"
-
-def test_every_look(look):
-    assert look > 9
-
-def test_fine(look):
-    pass
-
-async def test_with_a_loop():
-    assert {loops}, "a late timer"
-"""
-
-
-def test_what_waits_and_fails_is_looked_at_again_by_itself(root: Path) -> None:
-    """By a pytest of its own: one failure by chance is told and forgiven; what fails twice, or computes, fails."""
-    (root / "test_waits.py").write_text(FLAWED.format(marker="pytest.mark.slow", loops=True))
-    (root / "test_computes.py").write_text(FLAWED.format(marker="", loops=False))
-    (root / "pytest.ini").write_text(
-        "[pytest]\nmarkers = slow\nfilterwarnings = error\nasyncio_mode = auto\n"
-        "asyncio_default_fixture_loop_scope = function\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-n", "1"]
-    told = subprocess.run(
-        [*command, "--dist", "loadgroup", "-rf", "--no-cov", str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ
-        | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "300"},
-    )
-    assert "4 failed, 4 passed, 3 rerun in" in told.stdout, told.stdout + told.stderr
-    assert "RERUN test_waits.py::test_first_look - call: AssertionError: a late picture" in told.stdout
-    assert "RERUN test_computes.py::test_with_a_loop - call: AssertionError: a late timer" in told.stdout
-    assert "test_waits.py::test_every_look - assert 3 > 9" in told.stdout, "both looks failed"
-    assert "test_computes.py::test_first_look - AssertionError: a late picture" in told.stdout
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from pathlib import Path
 HAS_TURN = "CAMSHAFT_TESTS_HAVE_TURN"
 """Environment variable of tests that a test runs, as its part: who waits at the door waits for that one to end."""
 
+FOLDERS = ("tools", "rigs", "tests", "docs", "bench")  # of a checkout, whose locks say who is where; see ``turn``
 POLL = 0.02  # seconds between looks whether one of the rooms is free
 
 
@@ -40,7 +41,7 @@ def turn(root: Path, company: Company) -> Iterator[None]:
     """Be one of the running tests of the checkout at ``root``."""
     with ExitStack() as stack:
         door, gentle_door, gentle_room, *rooms = (
-            stack.enter_context(_opened(root / folder)) for folder in ("", "tools", "rigs", "tests", "docs", "bench")
+            stack.enter_context(_opened(root / folder)) for folder in ("", *FOLDERS)
         )
         if company is not Company.GENTLE:
             with _alone_at(door):

@@ -18,12 +18,15 @@ from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.udp import UdpPort
 from ingest.srtp import mikey, sdes
 from ingest.srtp.keys import SUITES, USUAL, Keys
-from ingest.srtp.packets import Unprotector
+from ingest.srtp.packets import Protector, Unprotector
 from tests.fakes.clocks import ArrivalClock
 from tests.fuzz.camera_address_targets import text
 from tests.fuzz.target import Program, Target, repeated, string
 
 PROTECTED = tuple(Keys(suite, bytes(suite.master_size), b"\1") for suite in SUITES.values())
+AUTHENTIC = tuple(
+    bytes((number,)) + Protector(keys).rtcp(b"\x81\xc9\0\7" + bytes(28)) for number, keys in enumerate(PROTECTED)
+)
 
 DESCRIPTION = b"""v=0\r
 o=- 1700000000 1 IN IP4 10.0.0.2\r
@@ -317,7 +320,7 @@ TARGETS = [
         "camera-srtp",
         "SRTP and SRTCP packets, from a camera or anybody",
         read_protected,
-        (b"\0\x80\x60\0\1" + bytes(40), b"\x01\x80\xc8\0\6" + bytes(40)),
+        (b"\0\x80\x60\0\1" + bytes(40), b"\x01\x80\xc8\0\6" + bytes(40), *AUTHENTIC),
         words=(b"\xbe\xde", b"\x9f", b"\xff\xff"),
         grow={"payload": repeated(b"\0", b"\0\x80\x60\0\1"), "extension": repeated(b"\xff", b"\0\x9f\x60\0\1")},
     ),

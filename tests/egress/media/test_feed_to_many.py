@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from common.media import Batch, Kind
 from egress import native
-from egress.media import outbox as outbox_module
 from egress.media.feed import Feed
 from tests.fakes.media import gop_stream
+from tests.fakes.slices import Slices
 from tests.fakes.watcher import VIDEO, VIDEO_WITH_FEEDBACK, Watcher, push
 
 
-class Turns:
-    """Slices of work that wait for their turn."""
+class Turns(Slices):
+    """A feed of which slices of work wait for their turn."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-        monkeypatch.setattr(outbox_module, "SLICE", size)
-        self.feed = Feed(Kind.VIDEO, lambda work: self.waiting.append(work))
-        self.waiting: list[Callable[[], None]] = []
-
-    def turn(self) -> None:
-        [work] = self.waiting
-        self.waiting.clear()
-        work()
-
-    def rest(self) -> None:
-        """All that is left."""
-        while self.waiting:
-            self.turn()
+        super().__init__(monkeypatch, size)
+        self.feed = Feed(Kind.VIDEO, self.waiting.append)
 
     def watched(self, count: int) -> list[Watcher]:
         """By so many, who have started."""

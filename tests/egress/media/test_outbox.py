@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,17 +11,17 @@ from egress.media.fanout import Parcel, runs
 from egress.media.group import Group, Lane
 from egress.media.history import Packet
 from egress.media.outbox import Outbox, at_once
+from tests.fakes.slices import Slices
 from tests.fakes.target import FakeTarget
 
 SIZE = 5  # packets of an ordinary parcel
 
 
-class Office:
+class Office(Slices):
     """An outbox that has its turn when ``turn`` says so, for so many lanes of one group."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, slice: int, lanes: int = 3) -> None:
-        monkeypatch.setattr(outbox_module, "SLICE", slice)
-        self.waiting: list[Callable[[], None]] = []
+        super().__init__(monkeypatch, slice)
         self.blocked: list[tuple[Lane, int]] = []
         self.outbox = Outbox(self.waiting.append, lambda lane, index: self.blocked.append((lane, index)))
         self.lanes = [Lane(0, 1, None, bytes) for _ in range(lanes)]
@@ -37,15 +37,6 @@ class Office:
     def send(self, sizes: Sequence[int] = (9,) * SIZE, now: float = 0.0) -> None:
         index, self._end = self._end, self._end + len(sizes)
         self.outbox.send_alone(self.parcel(sizes), index, now)
-
-    def turn(self) -> None:
-        [work] = self.waiting
-        self.waiting.clear()
-        work()
-
-    def rest(self) -> None:
-        while self.waiting:
-            self.turn()
 
     @property
     def sent(self) -> list[list[int]]:
