@@ -90,7 +90,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     company = Company.ALONE if item is looks.again else _company(item)
     with contextlib.nullcontext() if HAS_TURN in os.environ else turn(item.config.rootpath, company), _traced(item):
         result = yield
-    looks.look_again(item, nextitem)
+    looks.forget_fixtures(item)
     return result
 
 

@@ -65,5 +65,7 @@ def test_what_waits_and_fails_is_looked_at_again_by_itself(tmp_path: Path) -> No
     assert "4 failed, 4 passed, 3 rerun in" in told.stdout, told.stdout + told.stderr
     assert "RERUN test_waits.py::test_first_look - call: AssertionError: a late picture" in told.stdout
     assert "RERUN test_computes.py::test_with_a_loop - call: AssertionError: a late timer" in told.stdout
-    assert "test_waits.py::test_every_look - assert 3 > 9" in told.stdout, "both looks failed"
+    assert "test_waits.py::test_every_look - assert 5 > 9" in told.stdout, (
+        "both looks failed, the second when all had run"
+    )
     assert "test_computes.py::test_first_look - AssertionError: a late picture" in told.stdout
