@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Tests mostly wait, so there are more processes than cores; tests/conftest.py says what runs beside what. The last two
 # only run what computes, with what the others leave of the machine.
 PARALLEL := -n 6 --dist loadgroup --no-loadscope-reorder
-FAST     := not (e2e or browser or gstreamer or namespace or slow)
+FAST     := not (e2e or browser or gstreamer or namespace or slow or thorough)
 
 .PHONY: help run test test-fast check format bench codecs fuzz wheel system clean
 .DEFAULT_GOAL := help
@@ -36,7 +36,7 @@ run: $(VENV)/.run  ## Start a cluster and print the page's address: make run [CA
 test: $(VENV)/.test system  ## Run the tests; PYTEST= gives options to pytest
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
-test-fast: $(VENV)/.test  ## Run what needs neither browser nor network namespace and waits for no clock: under three minutes
+test-fast: $(VENV)/.test  ## Run what needs neither browser nor network namespace and waits for no clock: under two minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -n 6 --hypothesis-profile quick -m "$(FAST)" $(PYTEST)
 
 check: $(VENV)/.check  ## Format, lint, types, layers: what must be clean before a commit

@@ -5,9 +5,12 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from bench.measure import KERNEL_ROLE, Meter, Usage, _usage, machine
 
 
+@pytest.mark.thorough
 def test_cpu_of_a_process_and_its_threads_is_measured() -> None:
     """A thread that has burnt CPU and is gone counts."""
     burn = "import threading, time\n"

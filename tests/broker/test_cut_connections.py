@@ -90,6 +90,7 @@ async def control(tmp_path: Path) -> AsyncIterator[tuple[ControlPlane, Way, Endp
             way.cut()
 
 
+@pytest.mark.thorough
 @pytest.mark.quiet  # fifty workers and their broker share one loop: where others have its core, all of them are late
 async def test_connections_that_break_and_come_back_cost_no_worker(
     control: tuple[ControlPlane, Way, Endpoints], monkeypatch: pytest.MonkeyPatch

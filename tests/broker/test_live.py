@@ -128,6 +128,7 @@ WALL = {"wall": {"sha256": digest_of("t-wall"), "cameras": ["*"]}}
 HALL = {"hall": {"sha256": digest_of("t-hall"), "cameras": ["*"]}}
 
 
+@pytest.mark.thorough
 async def test_who_may_do_what_follows_the_file(tmp_path: Path) -> None:
     cameras = {"door": {"url": "rtsp://door/"}}
     async with following(tmp_path) as follower:

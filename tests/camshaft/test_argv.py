@@ -90,6 +90,7 @@ def test_an_option_beats_the_variable_that_names_a_file() -> None:
     assert hide(arguments, environ) == (["serve"], {"A": "b", "CAMSHAFT_CLUSTER_SECRET": "s"})
 
 
+@pytest.mark.thorough
 def test_a_url_where_none_belongs_is_refused() -> None:
     serve = subprocess.run(
         [sys.executable, "-m", "camshaft", "serve", SECRET], env=os.environ, capture_output=True, text=True, timeout=20
@@ -113,6 +114,7 @@ def test_the_process_is_replaced_by_one_without_it(monkeypatch: pytest.MonkeyPat
     assert began == ([(["python3", "-X", "dev", "-m", "camshaft", "probe"], SECRET)] if secret else [])
 
 
+@pytest.mark.thorough
 def test_process_list_shows_no_password() -> None:
     """``probe`` of a camera that does not answer, looked at from outside."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -57,6 +57,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return nodes
 
 
+@pytest.mark.thorough
 def test_every_command_has_help_and_none_imports_a_service() -> None:
     """Help is asked for in a hurry; the services take a second to import."""
     commands = [[], ["serve"], ["demo"], ["broker"], ["ingest"], ["egress"], ["camera"], ["camera", "add"], ["probe"]]

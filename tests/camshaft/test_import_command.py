@@ -24,6 +24,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["import", *arguments], prog_name="camshaft")
 
 
+@pytest.mark.thorough
 def test_the_file_goes_to_standard_output_and_the_rest_to_standard_error(tmp_path: Path) -> None:
     Path("go2rtc.yaml").write_text("streams:\n  a: rtsp://u:hunter2@h/\n  b: exec:x --password=hunter3\napi: {}\n")
     command = [sys.executable, "-m", "camshaft", "import", str(tmp_path / "go2rtc.yaml")]

@@ -47,6 +47,7 @@ def say(taps: Taps, line: str) -> None:
     taps.emit(logging.LogRecord("x", logging.INFO, "", 0, line, None, None))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_lines_are_shown_as_they_are_said(options: tuple[str, ...]) -> None:
     line = json.dumps({"event": "viewer joins", "camera": "yard", "level": "info", "timestamp": "2026-01-01T00:00:00Z"})
@@ -64,6 +65,7 @@ def test_lines_are_shown_as_they_are_said(options: tuple[str, ...]) -> None:
         taps.close()
 
 
+@pytest.mark.thorough
 def test_one_beside_no_broker_says_that_it_waits_and_follows_the_next() -> None:
     with following("--json", broker=False) as (process, taps):
         assert process.stderr is not None
@@ -74,6 +76,7 @@ def test_one_beside_no_broker_says_that_it_waits_and_follows_the_next() -> None:
         taps.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
 def test_a_follower_that_is_ended_leaves_nothing_behind(signum: signal.Signals) -> None:
     with following() as (process, taps):
@@ -83,6 +86,7 @@ def test_a_follower_that_is_ended_leaves_nothing_behind(signum: signal.Signals) 
         assert not taps._directory.exists()
 
 
+@pytest.mark.thorough
 def test_one_whose_reader_has_had_enough_ends_without_a_word() -> None:
     with following("--json") as (process, taps):
         assert process.stdout is not None
@@ -96,6 +100,7 @@ def test_one_whose_reader_has_had_enough_ends_without_a_word() -> None:
         taps.close()
 
 
+@pytest.mark.thorough
 def test_a_line_that_is_none_of_ours_is_shown_as_it_is_and_does_nothing_to_the_terminal() -> None:
     odd = ["no JSON", "[1]", "[" * 100_000, '{"event": "x", "level": []}', "\x1b]0;title\x07"]
     with following() as (process, taps):

@@ -44,6 +44,7 @@ async def probe(*arguments: str, text: str = "") -> Result:
     return await asyncio.to_thread(CliRunner().invoke, cli, ["probe", *arguments], input=text)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("transport", ["auto", "tcp", "udp"])
 async def test_camera_that_plays(transport: str) -> None:
     async with serving(SMALL, "127.0.0.1:0", Account("admin", "hunter2")) as address:
@@ -58,6 +59,7 @@ async def test_camera_that_plays(transport: str) -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.thorough
 async def test_report_for_programs() -> None:
     async with serving(SMALL, "127.0.0.1:0") as address:
         report = json.loads((await probe(f"rtsp://{address}/", "--json")).output)

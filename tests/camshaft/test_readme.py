@@ -8,6 +8,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from broker.access.tokens import digest_of
 from camshaft.cli import cli
 from common.config_file import load
@@ -32,6 +34,7 @@ def test_commands_of_the_readme_exist() -> None:
             assert name in cli.commands, name
 
 
+@pytest.mark.thorough
 async def test_requests_of_the_readme_are_answered(tmp_path: Path) -> None:
     auth = {"tokens": {"program": {"sha256": digest_of("TOKEN"), "role": "admin"}}}
     requests = [line for line in README.splitlines() if line.startswith("curl ")]

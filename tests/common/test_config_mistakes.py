@@ -123,6 +123,7 @@ def test_alias_to_itself_is_an_error_not_a_hang(write: Writer, text: str) -> Non
     write.error(text)
 
 
+@pytest.mark.thorough
 def test_aliases_that_explode_are_an_error_not_a_hang(write: Writer) -> None:
     laughs = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
     assert write.error("\n".join(laughs)).problem.startswith("unknown key")
@@ -264,6 +265,7 @@ def mistake_in(write: Writer, text: str) -> str:
     return ""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_every_mistake_is_told_in_words_of_ours(write: Writer, value: object) -> None:
     for place in every_place():

@@ -70,6 +70,7 @@ def test_who_follows_gets_each_line_of_that_level_and_nothing_from_before(
     assert not (bus / FOLLOWERS).exists()
 
 
+@pytest.mark.thorough
 def test_several_follow_and_who_does_not_read_holds_up_nobody(bus: Path, said: logging.Logger, clock: Clock) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf, followed(bus) as lines:
         deaf.bind(str(bus / FOLLOWERS / "deaf.sock"))

@@ -81,6 +81,7 @@ print(before, after)
     assert after < before / 2
 
 
+@pytest.mark.thorough
 def test_a_process_lets_go_what_only_its_start_needed() -> None:
     body = """
 import asyncio, re

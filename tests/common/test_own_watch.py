@@ -52,6 +52,7 @@ def test_one_that_is_over_may_be_silent() -> None:
     assert not told.acquire(timeout=0.1)
 
 
+@pytest.mark.thorough
 def test_a_process_that_was_stopped_goes_on_and_one_that_hangs_ends_and_says_where() -> None:
     with program(HANGS + "sys.exit(process.run(wait, hang, pulse=0.02, hung_looks=60))") as child:
         assert line(child) == "running"

@@ -346,6 +346,7 @@ process.run(main)
     assert soft == hard
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="the kernel counts no waits")
 def test_a_thread_that_others_keep_from_its_core_has_waited_for_it() -> None:
     cores, ours = os.sched_getaffinity(0), min(os.sched_getaffinity(0))

@@ -94,6 +94,7 @@ def test_promtool_takes_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 @promtool
 def test_the_rules_fire_when_they_should_and_not_before() -> None:
     tests = RULES.with_name("camshaft.rules.test.yaml")

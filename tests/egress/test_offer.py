@@ -151,6 +151,7 @@ def test_no_offer_takes_long_to_read(shape: str) -> None:
     assert_cheap(run)
 
 
+@pytest.mark.thorough
 def test_offers_that_are_kept_stay_small() -> None:
     _negotiate.cache_clear()
     tracemalloc.start()

@@ -26,6 +26,7 @@ def test_nothing_that_is_kept_fails_or_is_slow(name: str) -> None:
         assert spent < SLOWER * target.slow, f"{spent * 1000:.0f} ms for {data[:80]!r}"
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(bool(compiler_missing()), reason=compiler_missing())
 @pytest.mark.parametrize("name", PARTS)
 def test_nothing_that_is_kept_trips_the_sanitizers_in_c(name: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ FACTOR = 10
 CASES = [pytest.param(target, how, id=f"{target.name}-{how}") for target in TARGETS.values() for how in target.grow]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("target", "how"), CASES)
 def test_the_work_grows_with_the_input(target: Target, how: str) -> None:
     large, small = target.grow[how](target.bound), target.grow[how](target.bound // FACTOR)

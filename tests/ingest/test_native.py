@@ -114,6 +114,7 @@ def state(thing: object) -> object:
     return thing if isinstance(thing, int | float | str | bytes | Counter | type(None)) else type(thing)
 
 
+@pytest.mark.thorough
 @needs_native
 @pytest.mark.parametrize("h265", [False, True])
 @settings(max_examples=60)

@@ -125,6 +125,7 @@ async def test_few_keyframes() -> None:
     assert any("every 6.0 s" in problem for problem in result.problems)
 
 
+@pytest.mark.thorough
 async def test_one_keyframe() -> None:
     units = encode(300, gop=300)
     result = await look(FakeCamera([h264_track(units)]), 0.4)

@@ -74,6 +74,7 @@ async def relayed(broker: RunningBroker) -> dict[str, int]:
     return {way: int(frames) for way, frames in found}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["ipc", "curve"])
 async def test_media_passes_before_there_is_a_broker_while_it_is_there_and_after(
     tmp_path: Path, context: zmq.Context, way: str
@@ -147,6 +148,7 @@ async def test_there_is_one_relay(tmp_path: Path) -> None:
                 await run(inside, asyncio.Event())
 
 
+@pytest.mark.thorough
 async def test_where_workers_have_keys_they_may_do_as_their_role_says_until_that_is_taken_back(
     tmp_path: Path, context: zmq.Context
 ) -> None:

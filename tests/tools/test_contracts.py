@@ -65,6 +65,7 @@ def told() -> list[str]:
     return [name for names in NO_CORES.values() for name in names.split()]
 
 
+@pytest.mark.thorough
 def test_each_module_is_a_core_or_does_io() -> None:
     assert named().keys() - cores() - plain() - set(told()) == set(), (
         "add it to a contract in setup.cfg, or to NO_CORES"

@@ -22,6 +22,7 @@ LEANS = re.compile(r"(What|Who|Whose|Whatever|Whoever|And|Of|But|Or|The opposite
 """Beginnings of sentences that lean on the one before, or make the reader wait for the subject."""
 
 
+@pytest.mark.thorough
 def test_no_docstring_begins_with_another_subject_than_its_own() -> None:
     texts = ((path, text) for path in modules(*PACKAGES, "tests") for text in source(path).docstrings)
     found = [f"{path.relative_to(ROOT)}: {text}" for path, text in texts if LEANS.match(text)]

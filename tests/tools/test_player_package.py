@@ -35,6 +35,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         return {name: file.read().decode() for name, file in opened.items() if file is not None}
 
 
+@pytest.mark.thorough
 def test_the_scripts_are_those_of_the_server(packed: dict[str, str]) -> None:
     scripts = {name: text for name, text in packed.items() if name.startswith("dist/")}
     assert "dist/player.js" in scripts
@@ -50,6 +51,7 @@ def test_nothing_else_is_packed(packed: dict[str, str]) -> None:
     assert others == TYPES | {"package.json", "README.md", "LICENSE"}
 
 
+@pytest.mark.thorough
 def test_what_it_says_of_itself_is_there(packed: dict[str, str]) -> None:
     package = json.loads(packed["package.json"])
     assert package["version"] == common.__version__

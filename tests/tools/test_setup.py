@@ -61,6 +61,7 @@ def test_the_product_is_what_a_wheel_has(setup: ModuleType) -> None:
     assert {setup.NAMESPACE, *setup.SERVICES} == set(PRODUCT)
 
 
+@pytest.mark.thorough
 def test_each_module_can_be_moved_and_names_no_other_in_a_string(setup: ModuleType) -> None:
     paths = [path for folder in (setup.NAMESPACE, *setup.SERVICES) for path in (ROOT / folder).rglob("*.py")]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths}

@@ -112,6 +112,7 @@ def outcomes(name: str, turns: Turns) -> dict[Kind, Outcome]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BAD)
 def test_something_is_made_of_it_or_said(name: str) -> None:
     turns = Turns()

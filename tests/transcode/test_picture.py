@@ -248,6 +248,7 @@ def test_times_that_go_back_do_not_stop_it_and_go_on_in_what_is_made() -> None:
     assert times[-1] == START_NS + 7 * FRAME_NS
 
 
+@pytest.mark.thorough
 def test_a_conversion_takes_little_more_than_its_codecs_alone() -> None:
     coded = pictures("libx265", 30, width=1280, height=720, options=X265)
 

@@ -84,6 +84,7 @@ def test_what_is_no_picture_is_said(codec: str, data: bytes) -> None:
         draw(AccessUnit(data, 0, 0, keyframe=True), codec, 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("codec", ENCODERS)
 def test_it_costs_little(codec: str) -> None:
     unit = keyframe(codec, width=1920, height=1080)
@@ -135,6 +136,7 @@ def test_noise_costs_a_still_hardly_more_than_to_decode_it() -> None:
     assert whole < 1.7 * decoded
 
 
+@pytest.mark.thorough
 def test_a_still_of_noise_in_h265_is_no_larger_than_the_keyframe() -> None:
     unit = AccessUnit(noisy("libx265", crf="26", **{"x265-params": "log-level=none"}), 0, 0, keyframe=True)
     assert 200_000 < len(unit.data) < 350_000

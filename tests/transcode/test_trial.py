@@ -18,6 +18,7 @@ NVENC = HARDWARE[0]
 needs_nvenc = pytest.mark.skipif(NVENC.name not in av.codecs_available, reason="this FFmpeg has no NVENC")
 
 
+@pytest.mark.thorough
 async def test_software_serves_in_a_process_of_its_own() -> None:
     trial = await in_process(SOFTWARE)
     assert (trial.problem, trial.held) == ("", 0)

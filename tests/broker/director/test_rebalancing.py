@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from broker.director.commands import RenewSession
 from broker.director.events import EvenOut
 from broker.director.rebalancing import AT_ONCE, LASTS
@@ -60,6 +62,7 @@ def test_nobody_is_asked_unless_somebody_wants_it() -> None:
     assert egresses.asked == []
 
 
+@pytest.mark.thorough
 def test_players_come_again_where_fewer_are_until_it_is_even() -> None:
     egresses = Egresses(100, "out-2")
     egresses.stage(EvenOut())
@@ -93,6 +96,7 @@ def test_nobody_is_asked_where_it_is_even_or_nobody_takes_them() -> None:
     assert alone.asked == []
 
 
+@pytest.mark.thorough
 def test_an_egress_that_is_busy_without_viewers_costs_those_of_others_nothing() -> None:
     egresses = Egresses(100, "out-2")
     egresses.stage.egress("out-2", cpu=2.0)

@@ -75,6 +75,7 @@ def ingests(count: int, *, specs: list[CameraSpec] | None = None) -> Ingests:
     return made
 
 
+@pytest.mark.thorough
 def test_a_new_ingest_takes_its_share_and_then_nothing_moves_any_more() -> None:
     made = ingests(9)
     made.has["in-2"] = {}
@@ -147,6 +148,7 @@ def test_one_that_refuses_a_second_session_stays_where_it_plays_and_is_known_for
     assert not [told for told in told if told[0] == "in-1" and isinstance(told[1], Release)], "it plays all the while"
 
 
+@pytest.mark.thorough
 def test_an_ingest_that_reaches_no_camera_is_asked_ever_more_seldom() -> None:
     made = ingests(20)
     made.has["in-2"] = {}
@@ -210,6 +212,7 @@ def test_no_more_than_a_few_are_on_their_way_though_none_arrives() -> None:
     assert len(made.has["in-2"]) == AT_ONCE
 
 
+@pytest.mark.thorough
 def test_an_ingest_that_a_camera_has_reached_is_doubted_no_longer_than_at_first() -> None:
     made = ingests(30)
     made.has["in-2"] = {}

@@ -56,6 +56,7 @@ class Farm:
             self.away[node] = now + (4.0 if self.hangs else BACK_AFTER)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("hangs", [False, True])
 @pytest.mark.parametrize(("cameras", "ingests"), [(2, 1), (2, 2), (20, 2)])
 def test_a_camera_that_kills_is_tried_less_and_less_and_the_others_play(

@@ -145,6 +145,7 @@ async def test_names_that_one_user_may_be_meant_by_are_one_account_to_who_guesse
     assert [answer.status for answer in told] == [403] * FREE["account"] + [429]
 
 
+@pytest.mark.thorough
 async def test_who_guesses_has_to_wait(tmp_path: Path) -> None:
     async with broker_in(tmp_path, auth={"tokens": ADMIN_TOKEN}) as broker, browser(broker) as ben:
         await broker.http.post("/api/users", json=BEN, headers=ROOT)
@@ -157,6 +158,7 @@ async def test_who_guesses_has_to_wait(tmp_path: Path) -> None:
         assert (await sign_in(ben)).status == 204, "its owner is not locked out"
 
 
+@pytest.mark.thorough
 async def test_only_so_many_wait_for_their_password_to_be_looked_at(tmp_path: Path) -> None:
     async with broker_in(tmp_path, auth={"tokens": ADMIN_TOKEN}) as broker:  # passwords cost what they do
         answers = await asyncio.gather(*(sign_in(broker.http, f"user-{each}") for each in range(3 * WAITING)))
@@ -254,6 +256,7 @@ async def test_whoever_loses_its_right_loses_its_picture(broker: RunningBroker) 
         assert "sign in again" in ended[0]["sentence"]
 
 
+@pytest.mark.thorough
 async def test_a_page_that_does_not_read_keeps_nobody_elses_right_alive(
     broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +283,7 @@ async def test_a_page_that_does_not_read_keeps_nobody_elses_right_alive(
             assert socket.close_code == 4401
 
 
+@pytest.mark.thorough
 async def test_where_users_cannot_be_written_that_is_said_and_passes(broker: RunningBroker, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "camshaft.db.people", isolation_level=None)) as backup:
         backup.execute("BEGIN")

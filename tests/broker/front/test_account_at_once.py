@@ -26,6 +26,7 @@ async def broker(cheap_passwords: None, tmp_path: Path) -> AsyncIterator[Running
         yield broker
 
 
+@pytest.mark.thorough
 async def test_others_are_answered_while_a_write_waits(broker: RunningBroker, tmp_path: Path) -> None:
     """It waits for the disk, or for another process: two seconds at most, in a thread."""
     with closing(sqlite3.connect(tmp_path / "camshaft.db.people", isolation_level=None)) as command:

@@ -204,6 +204,7 @@ async def test_nginx_without_any_setting_speaks_http_1_0(tmp_path: Path) -> None
         assert (await nginx.get("/api/cameras")).status == 403
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "path", ["/whep/yard", "/mse/yard?codecs=H264", "/api/cameras/yard/snapshot.jpg", "/api/cameras"]
 )

@@ -253,6 +253,7 @@ def refuse_f(_counted: Counted, address: str | None) -> None:
         raise over("connections_per_address", 0, "Your address can have no more connections at once")
 
 
+@pytest.mark.thorough
 async def test_a_thousand_idle_connections_keep_nobody_out(tmp_path: Path) -> None:
     async with broker_in(tmp_path, limits={"connections": 500}) as broker, contextlib.AsyncExitStack() as stack:
         for _ in range(1_100):

@@ -107,6 +107,7 @@ WAYS: dict[str, Shown] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", [*WAYS, "cookie"])
 async def test_each_route_lets_in_whom_it_should(way: str, tmp_path: Path) -> None:
     auth = {"tokens": TOKENS, "user_header": "Remote-User", "groups_header": "Remote-Groups", "groups": RIGHTS}

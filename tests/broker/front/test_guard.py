@@ -132,6 +132,7 @@ def test_a_refused_page_hears_what_a_proxy_in_between_would_have_to_pass_on() ->
         assert name in caught.value.message
 
 
+@pytest.mark.thorough
 @given(origin=st.text(), host=st.none() | st.text())
 def test_any_text_is_judged(origin: str, host: str | None) -> None:
     for check in (lambda: LOCAL.check_host(host), lambda: LOCAL.check_origin(origin, host)):

@@ -69,6 +69,7 @@ async def test_offers_are_counted_by_what_came_of_them(broker: RunningBroker) ->
         assert (await values(broker, "camshaft_answer_seconds_count")) == {(): 1}
 
 
+@pytest.mark.thorough
 async def test_what_has_gone_leaves_no_series(cheap_passwords: None, broker: RunningBroker) -> None:
     """Cameras, stills, sessions and strangers come and go for months; a series that stays is memory of Prometheus."""
     named = {"kind", "codec", "state", "event", "outcome", "reason", "le"}

@@ -59,6 +59,7 @@ async def answered(broker: RunningBroker, method: str, path: str, real: str = ""
         return response.status, answer
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=body_of("post", "/api/cameras"), change=body_of("patch", "/api/cameras/{id}"))
 async def test_a_camera_made_from_the_document_is_accepted(broker: RunningBroker, body, change) -> None:
@@ -102,6 +103,7 @@ async def test_answers_are_as_the_document_says(broker: RunningBroker) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("method", "path", "real", "body", "status"),
     [

@@ -113,6 +113,7 @@ def test_who_asks_often_does_not_use_up_what_others_need(cameras: int) -> None:
     assert admitted <= 1.25 * LimitsConfig().offer_rate * (60 + Rate.BURST_SECONDS)
 
 
+@pytest.mark.thorough
 def test_strangers_without_number_get_no_more_than_all_and_the_reserve() -> None:
     everything = quotas_of()
     admitted = 0

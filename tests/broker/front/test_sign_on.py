@@ -66,6 +66,7 @@ def configured(issuer: str, **more: Any) -> dict[str, Any]:
     return {"auth": {"mode": "required", "groups": GROUPS}, "oidc": oidc, "cameras": CAMERAS}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("user", "role", "cameras"), [("anna", "admin", []), ("ben", "viewer", ["yard", "hall"]), ("eve", "viewer", [])]
 )
@@ -96,6 +97,7 @@ async def test_who_signs_in_at_the_provider_has_the_rights_of_its_groups(
         assert (await person.get("/api/me")).status == 401
 
 
+@pytest.mark.thorough
 async def test_each_route_lets_in_whom_the_provider_says(provider: str, tmp_path: Path) -> None:
     await answers(provider)
     kept: dict[str, dict[str, str]] = {"nobody": {}, "stranger": {COOKIE: "x" * 43}}
@@ -213,6 +215,7 @@ async def attempt(liar: Liar, person: aiohttp.ClientSession, **more: str) -> tup
     return answer.status, "" if answer.status == 303 else (await answer.json())["code"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "claims",
     [
@@ -301,6 +304,7 @@ async def test_a_token_that_comes_in_pieces_is_read_as_a_whole(tmp_path: Path) -
         assert await attempt(provider, person) == (303, "")
 
 
+@pytest.mark.thorough
 async def test_strangers_who_begin_to_sign_in_do_not_end_what_others_have_begun(tmp_path: Path) -> None:
     async with (
         liar() as provider,

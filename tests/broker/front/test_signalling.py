@@ -54,6 +54,7 @@ async def test_an_answer_and_an_error_carry_the_id_of_their_offer(page: Page, eg
     assert (error["id"], error["code"], error["camera"]) == (id, "unknown_camera", "porch")
 
 
+@pytest.mark.thorough
 async def test_ice_is_restarted_in_the_session(page: Page, egress: FakeEgress) -> None:
     session = await page.watch()
     await page.send(type="restart", session=session, fragment=FRAGMENT, id=3)

@@ -132,6 +132,7 @@ async def test_messages_without_a_limit_are_all_read(tmp_path: Path) -> None:
         assert {await page.error() for _ in range(2_100)} == {"invalid_message"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [10_000, 200_000])
 async def test_a_page_that_says_too_much_and_is_gone_leaves_nothing(tmp_path: Path, count: int) -> None:
     """Messages that come with the handshake are read at the pace of the limit: of many the end is not read for long."""
@@ -140,6 +141,7 @@ async def test_a_page_that_says_too_much_and_is_gone_leaves_nothing(tmp_path: Pa
         await until_nobody()
 
 
+@pytest.mark.thorough
 async def test_a_page_that_says_too_much_and_stays_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its messages that wait take memory for as long."""
     monkeypatch.setattr(message_rate, "PATIENCE", 0.1)
@@ -184,6 +186,7 @@ def sockets() -> list[signalling.Socket]:
     return [each for each in gc.get_objects() if isinstance(each, signalling.Socket)]
 
 
+@pytest.mark.thorough
 async def test_a_page_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
     """Many messages or few: what counts is the memory that they take."""
     limits = {"socket_queue": 1 << 20}

@@ -105,6 +105,7 @@ async def test_what_is_wrong_is_said(
         assert (response.status, (await response.json())["code"]) == (status, code)
 
 
+@pytest.mark.thorough
 async def test_too_many_are_refused(tmp_path: Path) -> None:
     limits = {"still_rate": 0.2}
     async with broker_in(tmp_path, cameras=CAMERAS, limits=limits) as broker:

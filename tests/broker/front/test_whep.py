@@ -280,6 +280,7 @@ async def test_a_turn_password_is_told_to_pages_of_ours_alone(tmp_path: Path, or
             assert any("hunter2" in link for link in links) is told
 
 
+@pytest.mark.thorough
 async def test_lists_and_logs_have_another_name_for_a_session(broker: RunningBroker, egress, log: Recorder) -> None:
     secret = (await post(broker)).headers["Location"].rpartition("/")[2]
     (listed,) = await broker.until("/api/viewers", lambda viewers: viewers and viewers[0]["state"] == "connected")

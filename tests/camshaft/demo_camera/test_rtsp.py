@@ -121,6 +121,7 @@ async def test_options_name_what_is_answered(client: Client, address: str) -> No
     assert response.headers.get("Public") == "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 
 
+@pytest.mark.thorough
 async def test_pictures_and_sound_over_tcp(client: Client, address: str) -> None:
     await client.play(f"rtsp://{address}/", TCP)
     check_pictures(await video(lambda: client.rtp(0), 15))
@@ -147,6 +148,7 @@ async def received(one: socket.socket) -> tuple[bytes, int]:
     return data, origin[1]
 
 
+@pytest.mark.thorough
 async def test_pictures_over_udp_with_digest(stack: AsyncExitStack) -> None:
     address = await stack.enter_async_context(serving(SMALL, "127.0.0.1:0", Account("admin", "hunter2")))
     client = await connected(stack, address)

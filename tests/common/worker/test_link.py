@@ -181,6 +181,7 @@ async def test_garbage_from_the_broker_is_counted_and_reported(broker: Broker, l
         await broker.until(lambda message: isinstance(message, Report) and message.counters.get("control_garbage") == 1)
 
 
+@pytest.mark.thorough
 async def test_reports_that_are_much_work_come_less_often(broker: Broker, link: Link, worker: Worker) -> None:
     worker.takes = 0.05
     loop = asyncio.get_running_loop()
@@ -238,6 +239,7 @@ async def test_new_broker_gets_the_newest_report_and_no_stale_ones(
         second.channel.close()
 
 
+@pytest.mark.thorough
 async def test_a_report_that_cannot_be_made_is_told_less_of_and_counted(
     broker: Broker, link: Link, worker: Worker
 ) -> None:
@@ -270,6 +272,7 @@ async def test_what_cannot_be_encoded_is_left_out_of_the_report(broker: Broker, 
         )
 
 
+@pytest.mark.thorough
 async def test_a_report_of_any_size_arrives(broker: Broker, link: Link, worker: Worker) -> None:
     name = "c" * 64
     worker.viewers = tuple(

@@ -15,6 +15,7 @@ from tests.fakes.egress_worker import NODE
 from tests.fakes.successions import PATIENCE, Processes, one, until
 
 
+@pytest.mark.thorough
 async def test_a_connection_goes_on_and_one_whose_session_does_not_is_closed(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

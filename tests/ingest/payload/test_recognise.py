@@ -63,6 +63,7 @@ def said(track: FakeTrack) -> list[str]:
     return [recogniser.look(packet.payload, packet.marker) for unit in track.units for packet in unit]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("codec", ["H264", "H265", "JPEG", "VP8", "VP9", "MP4V-ES", "MPV"])
 def test_each_codec_is_told_by_its_packets_and_taken_for_no_other(codec: str) -> None:
     assert {each for each in said(sent()[codec]) if each} == {codec}
@@ -132,6 +133,7 @@ def test_garbage_proves_nothing(payload: bytes, marker: bool) -> None:
     assert Recogniser().look(payload, marker) == ""
 
 
+@pytest.mark.thorough
 @given(st.data())
 def test_damage_is_looked_at_without_harm(data: st.DataObject) -> None:
     track = sent()[data.draw(st.sampled_from(sorted(sent())))]

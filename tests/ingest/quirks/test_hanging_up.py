@@ -85,6 +85,7 @@ async def test_each_answer_may_say_that_it_holds_a_description() -> None:
     await plays(FakeCamera(rewrite=rewrite))
 
 
+@pytest.mark.thorough
 async def test_an_answer_to_play_that_never_comes_is_not_waited_for_while_media_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -37,6 +37,7 @@ async def test_the_strongest_of_several_challenges_is_answered() -> None:
         assert "algorithm=SHA-256" in (play.headers.get("Authorization") or "")
 
 
+@pytest.mark.thorough
 async def test_a_nonce_that_goes_stale_in_mid_session_is_answered() -> None:
     nonces = [Challenge.digest("cam") for _ in range(4)]
     fake = FakeCamera(username="admin", password="secret", challenges=nonces[:1], session="1;timeout=1")

@@ -40,6 +40,7 @@ async def test_play_at_another_url_than_the_base(aggregate: str) -> None:
     assert fake.requests[-1].url.endswith(aggregate)
 
 
+@pytest.mark.thorough
 async def test_a_keepalive_that_ends_the_session_is_sent_once() -> None:
     fake = FakeCamera(session="1;timeout=1")
 
@@ -62,6 +63,7 @@ async def test_a_keepalive_that_ends_the_session_is_sent_once() -> None:
         assert pulled.state is CameraState.PLAYING
 
 
+@pytest.mark.thorough
 async def test_what_was_learnt_outlives_the_camera_s_task() -> None:
     fake = FakeCamera(session="1;timeout=1")
 

@@ -15,6 +15,7 @@ from tests.fakes.quirks import plays
 from tests.fakes.viewer import Pulled
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("public", ["OPTIONS, GET_PARAMETER", "OPTIONS"])
 async def test_a_keepalive_that_is_never_answered_ends_nothing(public: str) -> None:
     def rewrite(request: Request, response: Response) -> Answer:

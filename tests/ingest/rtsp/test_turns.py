@@ -174,6 +174,7 @@ async def test_a_camera_over_its_bitrate_is_read_no_faster() -> None:
         assert sum(receiver.bytes for receiver in connection.stream.receivers) < 1_000_000  # the junk is most of it
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("udp", [False, True])
 async def test_a_camera_that_stays_over_its_bitrate_is_given_up(udp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "PATIENCE", 0.5)
@@ -187,6 +188,7 @@ async def test_a_camera_that_stays_over_its_bitrate_is_given_up(udp: bool, monke
     assert "more than the 1 Mbit/s that limits.camera_bitrate allows" in caught.value.detail
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
     async def watch() -> None:

@@ -39,6 +39,7 @@ def drift(units: list[Batch]) -> float:
     return min(offsets[middle:]) - min(offsets[:middle])
 
 
+@pytest.mark.thorough
 async def test_a_file_plays_for_ever_on_one_line_of_time(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a clip.mp4", sound=True)
     async with pulled(f"file://{tmp_path}/a%20clip.mp4") as camera:
@@ -58,6 +59,7 @@ async def test_a_file_plays_for_ever_on_one_line_of_time(tmp_path: Path) -> None
     await until_gone()
 
 
+@pytest.mark.thorough
 async def test_a_file_of_nothing_but_pictures_plays_for_ever_as_fast_as_it_says(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.h264")
     async with pulled(f"file://{tmp_path}/clip.h264") as camera:
@@ -82,6 +84,7 @@ async def test_motion_jpeg_over_http(image: bytes) -> None:
     assert took == pytest.approx((batches[19].arrival_ns - batches[1].arrival_ns) / 1e9, abs=0.1)
 
 
+@pytest.mark.thorough
 async def test_a_source_that_ends_is_connected_to_anew(image: bytes) -> None:
     handlers = {"/video": motion_jpeg(image, images=10)}
     async with serving(handlers) as address, pulled(f"{address}/video") as camera:
@@ -124,6 +127,7 @@ async def test_hls_that_is_encrypted(tmp_path: Path) -> None:
         assert camera.state is CameraState.PLAYING
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("url", "state", "words"),
     [
@@ -161,6 +165,7 @@ async def test_what_is_no_media_has_a_state(body: bytes | str, content_type: str
         assert words in camera.camera.report.detail
 
 
+@pytest.mark.thorough
 async def test_a_probe_says_what_a_source_sends(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=75, sound=True)
     result = await probe(CameraSpec("probe", f"file://{clip}"))  # type: ignore[arg-type]

@@ -37,6 +37,7 @@ from tests.fakes.demuxed import (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "segment",
     [
@@ -66,6 +67,7 @@ async def test_a_playlist_reaches_no_file(tmp_path: Path, segment: str, monkeypa
         assert not camera.batches
 
 
+@pytest.mark.thorough
 async def test_a_file_reaches_no_other_file(tmp_path: Path) -> None:
     write_clip(tmp_path / "secret.ts")
     (tmp_path / "list.m3u8").write_text(playlist("secret.ts"))
@@ -113,6 +115,7 @@ async def test_another_list_of_kinds_holds_at_once(image: bytes) -> None:
         ingest.handle(Release("yard"))  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_leave(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -146,6 +149,7 @@ async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_l
     await until_gone()
 
 
+@pytest.mark.thorough
 async def test_an_address_outside_of_the_networks_is_not_spoken_to() -> None:
     asked = asyncio.Event()
 
@@ -162,6 +166,7 @@ async def test_an_address_outside_of_the_networks_is_not_spoken_to() -> None:
     assert not asked.is_set()
 
 
+@pytest.mark.thorough
 async def test_a_demuxer_that_dies_is_replaced(image: bytes) -> None:
     async with serving({"/": motion_jpeg(image)}) as address, pulled(f"{address}/") as camera:
         await sees(camera, 5)
@@ -171,6 +176,7 @@ async def test_a_demuxer_that_dies_is_replaced(image: bytes) -> None:
         assert "ended by signal 11" in camera.camera.report.last_error
 
 
+@pytest.mark.thorough
 async def test_a_demuxer_that_hangs_is_ended(image: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demuxed_module, "SILENT_AFTER", 0.5)
     async with serving({"/": motion_jpeg(image)}) as address, pulled(f"{address}/") as camera:
@@ -213,6 +219,7 @@ async def test_a_demuxer_that_wants_too_much_memory_is_ended(tmp_path: Path) -> 
             assert process.memory_info().rss < 200 << 20
 
 
+@pytest.mark.thorough
 async def test_no_password_shows(image: bytes, log: list[Any]) -> None:
     async with serving({"/": motion_jpeg(image, images=3)}) as address:
         secret = address.replace("://", "://admin:hunter2@")

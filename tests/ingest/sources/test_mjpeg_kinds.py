@@ -67,6 +67,7 @@ async def server(kind: Kind, picture: bytes) -> AsyncIterator[str]:
             writer.transport.abort()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", KINDS)
 async def test_it_plays(name: str, image: bytes) -> None:
     async with server(KINDS[name], image) as url, pulled(url) as camera:

@@ -31,6 +31,7 @@ def transport_stream(directory: Path, container: str = "ts") -> FakeTrack:
     return FakeTrack(SECTIONS[container], units, payload_type=33)
 
 
+@pytest.mark.thorough
 async def test_picture_and_sound_of_a_transport_stream_play(tmp_path: Path) -> None:
     async with FakeCamera([transport_stream(tmp_path)]) as fake:
         async with Pulled(fake.url) as pulled:
@@ -52,6 +53,7 @@ async def test_a_program_stream_plays_too(tmp_path: Path) -> None:
         assert [track.codec for track in pulled.camera.report.tracks] == ["H264"]
 
 
+@pytest.mark.thorough
 async def test_a_camera_that_sends_one_no_more_plays_again(tmp_path: Path) -> None:
     fake = FakeCamera([transport_stream(tmp_path)])
     async with fake, Pulled(fake.url) as pulled:

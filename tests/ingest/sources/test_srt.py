@@ -274,6 +274,7 @@ def pulled(port: int, query: str = "") -> Pulled:
     return camera
 
 
+@pytest.mark.thorough
 @pytest.mark.quiet  # such a listener takes one caller, and ends with it: nobody may be so late that it gives up
 @needs("ffmpeg")
 @pytest.mark.parametrize(
@@ -286,6 +287,7 @@ async def test_a_listener_of_ffmpeg_plays(options: str, query: str) -> None:
             assert {batch.codec for batch in camera.of("video")} == {"H264"}
 
 
+@pytest.mark.thorough
 async def test_a_listener_of_gstreamer_plays() -> None:
     if problem := missing(GSTREAMER.partition("-q ")[2]):
         pytest.skip(problem)

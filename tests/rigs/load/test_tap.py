@@ -20,6 +20,7 @@ async def heard(tap: Tap, condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.thorough
 async def test_the_tap_knows_when_frames_left(cameras: list[str]) -> None:
     async with Tap(cameras[1]) as tap:
         await heard(tap, lambda: len(tap._tails) > 5)
