@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import threading
 import time
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from common.log import configure, get_logger
 from tests.fakes import gentle
-from tests.fakes.gentle import BATCH, Scheduling, computes, group_of, is_gentle
+from tests.fakes.gentle import BATCH, KEPT, Scheduling, computes, group_of, is_gentle
 from tests.fakes.turns import FOLDERS, Company, collecting, turn
 
 BOUND = 20.0  # seconds: more than a thread needs to go on on a busy machine
@@ -173,11 +174,13 @@ class Node:
         self.workerinput = {"workerid": f"gw{number}"}
         self.gateway = SimpleNamespace(id=f"gw{number}")
         self.given: list[str] = []
+        self.sizes: list[int] = []  # of what it was given at once
         self.shutting_down = False
         self.collection = collection
 
     def send_runtest_some(self, indices: list[int]) -> None:
         self.given += [self.collection[at] for at in indices]
+        self.sizes.append(len(indices))
 
     def shutdown(self) -> None:
         self.shutting_down = True
@@ -190,7 +193,7 @@ WAITING = [
     "test_share.py::four",
     *(f"test_waits.py::more[{number}]" for number in range(8)),
 ]
-COMPUTING = [f"test_computes.py::test[{number}]" for number in range(20)]
+COMPUTING = [f"test_computes.py::test[{number}]" for number in range(100)]
 
 
 @pytest.fixture
@@ -226,15 +229,20 @@ def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_
     assert last.given == COMPUTING[-BATCH:]
     for name in last.given:  # which grows
         scheduling.mark_test_complete(last, last.collection.index(name))
-    begun = COMPUTING[-BATCH:] + COMPUTING[-2 * BATCH : -BATCH]
-    assert last.given == begun
+    begun = last.given[:]
+    assert begun[BATCH : 2 * BATCH] == COMPUTING[-2 * BATCH : -BATCH]
+    assert (1 - KEPT) * len(COMPUTING) <= len(begun) < (1 - KEPT) * len(COMPUTING) + BATCH
     assert not last.shutting_down, "the rest is kept until what waits is quiet"
-    for name in usual[0].given:  # which grows
+    waited = [WAITING[0], WAITING[5], *WAITING[8:], "test_quiet.py::no"]
+    for name in waited:
         scheduling.mark_test_complete(usual[0], last.collection.index(name))
-    assert usual[0].given == [WAITING[0], WAITING[5], *WAITING[8:], "test_quiet.py::no"]
-    assert last.given == begun + COMPUTING[: -2 * BATCH]
-    for name in last.given[len(begun) :]:
-        scheduling.mark_test_complete(last, last.collection.index(name))
+    assert usual[0].given[: len(waited)] == waited
+    assert len(last.given) > len(begun)
+    for node, done in ((usual[0], len(waited)), (last, len(begun))):
+        for name in itertools.islice(node.given, done, None):  # which grows
+            scheduling.mark_test_complete(node, last.collection.index(name))
+    assert sorted(usual[0].given[len(waited) :] + last.given) == sorted(COMPUTING)
+    assert usual[0].sizes[-1] == 1, "who gets the last of it is ready when the others are"
     assert usual[0].shutting_down
     assert last.shutting_down, "nothing is left that computes"
 

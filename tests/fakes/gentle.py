@@ -22,7 +22,7 @@ from xdist.workermanage import WorkerController, parse_tx_spec_config
 USUAL = 4  # processes: tests mostly wait, so there are more than cores
 NICE = 5  # of 19: a third of what others get where all compute; unit tests that have a bound still keep it
 AHEAD = 2  # tests that a process has: the one that runs, and the next, which it has to know
-BATCH = 8  # tests that compute, given at once
+BATCH = 8  # tests that compute, given at once; fewer at the end, which all processes are to reach together
 KEPT = 1 / 2  # of what computes: with less, the machine rests in the last minutes
 _WAITS = re.compile(r"\bmark\.(e2e|browser|gstreamer|namespace|slow|quiet|alone)\b")
 _BEARS_LITTLE = re.compile(r"\bmark\.(quiet|alone)\b")
@@ -176,6 +176,7 @@ class Scheduling:
         if self._waiting and not gentle:
             return self._waiting.popleft()
         batch: list[int] = []
-        while self._computing and len(batch) < BATCH:
+        size = min(BATCH, 1 + len(self._computing) // (2 * len(self._given)))
+        while self._computing and len(batch) < size:
             batch = self._computing.pop() + batch if gentle else batch + self._computing.popleft()
         return batch
