@@ -14,6 +14,7 @@ import inspect
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,10 @@ forbid_real_time()
 
 second_looks = pytest.StashKey[SecondLooks]()
 
+TRACED = tuple(  # tests of the product's packages, and the inputs that fuzzing has kept
+    Path(__file__).parent / each
+    for each in ["broker", "camshaft", "common", "egress", "fuzz/test_corpus.py", "ingest", "relay", "transcode"]
+)
 LONG = ("e2e", "browser", "gstreamer", "namespace", "slow", "quiet", "alone")  # markers, in the order of their turns
 
 
@@ -125,12 +130,15 @@ def _process() -> str:
 
 
 def _traced(item: pytest.Item) -> contextlib.AbstractContextManager[None]:
-    """Have coverage see what computes alone, a test by two thirds slower for it.
+    """Have coverage see the tests of modules that take a moment each: they take twice as long for it.
 
-    What waits runs the product in other processes, and which lines a property's examples run is chance.
+    What waits runs the product in other processes, which lines a property's examples run is chance, and a test that
+    takes long runs the same lines again and again.
     """
-    unseen = _waits(item) or is_hypothesis_test(getattr(item, "obj", None))
-    return untraced() if unseen else contextlib.nullcontext()
+    seen = any(map(item.path.is_relative_to, TRACED)) and not (
+        _waits(item) or item.get_closest_marker("thorough") or is_hypothesis_test(getattr(item, "obj", None))
+    )
+    return contextlib.nullcontext() if seen else untraced()
 
 
 def _company(item: pytest.Item) -> Company:

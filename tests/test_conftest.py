@@ -308,15 +308,25 @@ def test_what_takes_long_comes_first_and_what_computes_last(rules: ModuleType) -
 
 
 @pytest.mark.parametrize(
-    ("marks", "test", "seen"), [((), len, True), (("slow",), len, False), ((), property_of_all, False)]
+    ("path", "marks", "test", "seen"),
+    [
+        ("common/test_log.py", (), len, True),
+        ("common/test_log.py", ("slow",), len, False),
+        ("common/test_log.py", ("thorough",), len, False),
+        ("common/test_log.py", (), property_of_all, False),
+        ("fuzz/test_corpus.py", (), len, True),
+        ("fuzz/test_growth.py", (), len, False),
+        ("test_conftest.py", (), len, False),
+    ],
 )
-def test_coverage_sees_what_computes_alone(
-    rules: ModuleType, monkeypatch: pytest.MonkeyPatch, marks: tuple[str, ...], test: object, seen: bool
+def test_coverage_sees_what_computes_for_a_moment_alone(
+    rules: ModuleType, monkeypatch: pytest.MonkeyPatch, path: str, marks: tuple[str, ...], test: object, seen: bool
 ) -> None:
     told: list[str] = []
     tracer = SimpleNamespace(stop=lambda: told.append("stop"), start=lambda: told.append("start"))
     monkeypatch.setattr("coverage.Coverage.current", lambda: tracer)
-    with rules._traced(SimpleNamespace(obj=test, get_closest_marker=lambda name: name in marks)):
+    item = SimpleNamespace(obj=test, path=Path(__file__).parent / path, get_closest_marker=lambda name: name in marks)
+    with rules._traced(item):
         told.append("test")
     assert told == (["test"] if seen else ["stop", "test", "start"])
 
