@@ -14,7 +14,9 @@ from tests.fakes.sources import PACKAGES
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+DECISIONS = (ROOT / "docs/decisions.md").read_text()
 MOST_WORDS = 40
+MOST_LINES = 5  # of a decision
 DATA = {
     "camshaft.yaml",
     "camshaft.db",
@@ -100,3 +102,14 @@ def test_the_glossary_is_short_and_in_order() -> None:
     assert words
     assert words == sorted(words)
     assert len(words) <= MOST_WORDS
+
+
+def test_each_decision_is_short() -> None:
+    decisions = re.findall(r"^### (.+)\n((?:[^#\n].*\n)+)", DECISIONS, re.MULTILINE)
+    assert len(decisions) == DECISIONS.count("\n### ")
+    assert [title for title, text in decisions if text.count("\n") > MOST_LINES] == []
+
+
+def test_the_contents_of_decisions_name_all_groups_in_order() -> None:
+    listed = re.findall(r"^\| \[(.+?)\]\(#", DECISIONS, re.MULTILINE)
+    assert listed == re.findall(r"^## (.+)$", DECISIONS, re.MULTILINE)
