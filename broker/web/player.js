@@ -18,7 +18,7 @@
 
 import { SERVED } from "./address.js";
 import { WithAttributes } from "./attributes.js";
-import { connectionStateOf, fullScreenOf } from "./browser.js";
+import { fullScreenOf } from "./browser.js";
 import { followHeight } from "./height.js";
 import { furnish, operate } from "./look.js";
 import { canUseMse } from "./mse.js";
@@ -29,8 +29,7 @@ import { Retrying } from "./retrying.js";
 import { Roaming } from "./roaming.js";
 import { Sessions } from "./sessions.js";
 import { SignallingError } from "./signalling.js";
-import { blocked } from "./ways.js";
-import { CLOSED, NO_SERVER, UNDECODED, hindrance, message, noPicture, unable } from "./words.js";
+import { CLOSED, NO_SERVER, hindrance, message, noPicture, unable } from "./words.js";
 
 const WATCH_INTERVAL = 500; // ms between looks at the statistics
 
@@ -342,17 +341,9 @@ export class CamshaftPlayer extends WithAttributes {
     this.#pictures.stalled(now);
     this.#enter(down ? "waiting" : this.state === "connecting" ? "connecting" : "stalled");
     const excused = down || hindrance(summary);
-    if (!excused && this.#pictures.over(now)) this.#failed(this.#whyStopped());
+    if (!excused && this.#pictures.over(now)) this.#failed(this.#sessions.whyStopped(this.#pictures));
     else if (!excused && this.#pictures.dark(now) && detour.failsOver) this.#sessions.fallBack({ dark: true });
     else if (this.#pictures.questionable(now)) this.#check();
-  }
-
-  #whyStopped() {
-    if (this.pc !== null && connectionStateOf(this.pc) !== "connected") {
-      return new SignallingError("media_blocked", blocked(this.pc?.remoteDescription?.sdp, this.#sessions.host));
-    }
-    if (this.#pictures.undecoded) return new SignallingError("undecoded", UNDECODED, true);
-    return new SignallingError("media_stopped", "The picture stopped.");
   }
 
   async #check() {

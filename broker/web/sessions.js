@@ -1,9 +1,13 @@
 // Which session a player has: by the way that media gets through, and another one before that ends or where media gets
 // through another way. A player hears of the session that it has, and of no other.
 
+import { connectionStateOf } from "./browser.js";
 import { Detour } from "./detour.js";
 import { Opening } from "./opening.js";
 import { Renewal } from "./renewal.js";
+import { SignallingError } from "./signalling.js";
+import { blocked } from "./ways.js";
+import { UNDECODED } from "./words.js";
 
 export class Sessions {
   now = null; // the one that the player has
@@ -83,6 +87,16 @@ export class Sessions {
     if (!fellBack) this.#opening.failed(error.code);
     this.drop();
     return false;
+  }
+
+  /** Why the session shows no picture, though the server knows it and its camera plays: an error for the player. */
+  whyStopped({ undecoded }) {
+    const { pc } = this.now;
+    if (pc && connectionStateOf(pc) !== "connected") {
+      return new SignallingError("media_blocked", blocked(pc.remoteDescription?.sdp, this.host));
+    }
+    if (undecoded) return new SignallingError("undecoded", UNDECODED, true);
+    return new SignallingError("media_stopped", "The picture stopped.");
   }
 
   /** The session has ended: go over to the one that is on the way. Returns whether there is one. */
