@@ -74,7 +74,7 @@ class NalPayloadFormat(NalUnits):
         return count > 1 and published == self.frames
 
     def lost(self) -> None:
-        """Packets are missing between the last one and the next."""
+        """Note that packets are missing between the last one and the next."""
         self._fate = NONE
         self._close()
 
@@ -84,7 +84,7 @@ class NalPayloadFormat(NalUnits):
         self._access_units.restart()
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
+        """Take the payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
         access_units = self._access_units
         if timestamp != access_units.timestamp and not self._continues(packet, start, end):
             if self._fate is not NONE:
@@ -150,7 +150,7 @@ class NalPayloadFormat(NalUnits):
         begin: int,
         sequence: int,
         timestamp: int,
-        ssrc: int | None,
+        ssrc: int,
     ) -> list[memoryview]:
         """The bytes for ``receive_fragments`` in the packets between places of ``data``, those of ``bounds[at]`` first.
 
@@ -178,7 +178,7 @@ class NalPayloadFormat(NalUnits):
         self._append(data)
 
     def mark(self) -> None:
-        """A packet of the last timestamp without a payload carries the marker: the access unit ends."""
+        """End the access unit: a packet of the last timestamp without a payload carries the marker."""
         if self._fate is NONE:
             self._access_units.marked()
 

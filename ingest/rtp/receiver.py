@@ -1,19 +1,20 @@
 """A track's packets from the socket to their order: checked, counted, and handed to what unpacks them; no I/O.
 
-This is ingest's hot path: a camera at 2 Mb/s sends some 200 packets a second, and a process has a hundred cameras. What
-is done for every packet is in ``TrackReceiver.receive`` and ``Unpacking.deliver``, and for most packets of large
-pictures in ``TrackReceiver._receive_fragments``; ``bench run ingest`` and ``bench run loads`` measure it.
+There is one way in for RTP, ``TrackReceiver.receive``, and one for RTCP, ``receive_rtcp``, whatever brought the packet.
+Over TCP many come at once, and ``ingest.rtp.shortcut`` stands before ``receive``: packets that begin with the one that
+is ``due`` it may hand on together, and says so by ``passed``. Everything else it gives to ``receive``, one by one.
+
+This is ingest's hot path: a camera at 2 Mb/s sends some 200 packets a second, and a process has a hundred cameras.
+``bench run ingest`` and ``bench run loads`` measure it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from struct import Struct
 from typing import Protocol
 
 from common.control import TrackStats
 from common.media import Kind, Track
-from ingest.payload.nal_format import NalPayloadFormat
 from ingest.payload.registry import Choice, choice_by_type
 from ingest.rtp.clock import CameraClock
 from ingest.rtp.numbers import Numbers
@@ -38,10 +39,10 @@ class Tracks(Protocol):
         """Whether a packet that came to one track is another's, or wraps media, and has been taken as that."""
 
     def gap(self, packet: bytes) -> None:
-        """A packet of any track is not the next one."""
+        """Note that a packet of any track is not the next one."""
 
     def new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
-        """The source of the track has changed, or, with ``new_format``, what it sends."""
+        """Note that the source of the track has changed, or, with ``new_format``, what it sends."""
 
 
 class TrackReceiver:
@@ -110,7 +111,7 @@ class TrackReceiver:
         return self.deadline_ns is not None or self.unpacking.begun
 
     def receive(self, packet: bytes, arrival_ns: int) -> None:
-        """An RTP packet came."""
+        """Take an RTP packet as it came, whole, at that Unix time; what cannot be taken is counted as dropped."""
         if len(packet) < 12:
             self._dropped += 1
             return
@@ -121,7 +122,7 @@ class TrackReceiver:
         if ssrc != self.source.ssrc and not self._change_source(ssrc, packet, arrival_ns):
             return
         before, self.last = self.last, (timestamp, packet[-TAIL:])
-        self.packets += 1  # as ``count`` does, whose call would be 0.06 of 4 µs
+        self.packets += 1  # as ``passed`` does, whose call would be 0.06 of 4 µs
         self.bytes += len(packet)
         if self.order.in_order(sequence):
             self.unpacking.deliver(packet, first, second, timestamp, arrival_ns)
@@ -133,8 +134,19 @@ class TrackReceiver:
             held = (packet, first, second, timestamp, arrival_ns)
             self.unpacking.deliver_all(self.order.push(sequence, held, arrival_ns))
 
-    def count(self, packets: int, octets: int, timestamp: int, end: bytes) -> None:
-        """Count packets that came; the last of them has that timestamp and that ``end``."""
+    @property
+    def due(self) -> tuple[int, int] | None:
+        """Sequence number and SSRC of the packet that is just the next one; ``None`` while others are waited for."""
+        order, ssrc = self.order, self.source.ssrc
+        return None if ssrc is None or order.held else (order.expected, ssrc)
+
+    def passed(self, packets: int, octets: int, timestamp: int, end: bytes) -> None:
+        """Note that so many packets, of which the first was ``due`` and each followed the last, went past ``receive``.
+
+        They have that many ``octets``, headers included; the last has that timestamp and ends in the ``TAIL`` bytes of
+        ``end``. Whoever calls this has handed on, or now hands on, what they carry.
+        """
+        self.order.came_in_order(packets)
         self.packets += packets
         self.bytes += octets
         self.last = timestamp, end
@@ -143,43 +155,12 @@ class TrackReceiver:
         order, others = self.order, self._tracks.expected(self)
         return self._numbers.is_next(sequence, order.expected, order.received, others, repeated=repeated)
 
-    def receive_run(self, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
-        """RTP packets came together, each between two places of ``data``."""
-        at, count = 0, len(bounds)
-        while at < count:
-            start, stop = bounds[at]
-            self.receive(bytes(data[start:stop]), arrival_ns)
-            at += 1
-            form = self.unpacking.nal_format  # a packet may have changed it
-            if at < count and form is not None and form.fragment:
-                at = self._receive_fragments(form, data, bounds, at, arrival_ns)
-
-    def _receive_fragments(
-        self, form: NalPayloadFormat, data: memoryview, bounds: Sequence[tuple[int, int]], at: int, arrival_ns: int
-    ) -> int:
-        """Take packets from ``at`` on that go on with the NAL unit which the last one was of. Returns which comes next.
-
-        What they carry is handed on in one piece: 0.6 µs a packet in place of 5.
-        """
-        order = self.order
-        if order.held:
-            return at
-        header = 0x8000 | self.payload_type, order.expected, self.unpacking.raw, self.source.ssrc
-        pieces = form.fragments(data, bounds, at, *header)
-        if pieces:
-            order.came_in_order(len(pieces))
-            carried = b"".join(pieces)
-            octets = len(carried) + form.fragment_at * len(pieces)
-            self.count(len(pieces), octets, self.unpacking.raw, bytes(pieces[-1][-TAIL:]))
-            form.receive_fragments(carried, arrival_ns)
-        return at + len(pieces)
-
     def expire(self, now_ns: int) -> None:
         """Wait no longer for packets that are overdue."""
         self.unpacking.deliver_all(self.order.expire(now_ns))
 
     def receive_rtcp(self, packet: bytes, arrival_ns: int) -> None:
-        """An RTCP packet came; or RTP, from a camera that has mixed its two channels up."""
+        """Take an RTCP packet; or RTP, from a camera that has mixed its two channels up."""
         if len(packet) > 12 and packet[1] & 0x7F == self.payload_type and not 192 <= packet[1] <= 223:
             self.receive(packet, arrival_ns)
             return

@@ -1,15 +1,26 @@
-"""Takes nearly all pictures and packets of sound past ``TrackReceiver.receive_run``; no I/O.
+"""Hands on together what came together on one interleaved channel, past ``TrackReceiver.receive``; no I/O.
 
-That would do the same with them, for several times the processor's time.
+Nearly all packets go by one of these ways, for a third of the processor's time. Each does for its packets what
+``receive`` would do for them one by one, or nothing at all:
+
+================  ==================================================  ==================================
+way               takes                                               from
+================  ==================================================  ==================================
+``take_picture``  a whole ordinary picture, by one compiled call      what was read, before it is parsed
+``take_packet``   one packet of sound                                 what was read, before it is parsed
+``receive_run``   fragments of one NAL unit that differ only in       the parser
+                  their number; all else it gives to ``receive``
+================  ==================================================  ==================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 from common.media import Kind
 from ingest import native
+from ingest.payload.nal_format import NalPayloadFormat
 from ingest.rtp.receiver import TAIL, TrackReceiver
 
 _FRAMED = Struct("!BBHBBHII")  # an interleaved frame (RFC 2326 10.12) and the header of its packet (RFC 3550 5.1)
@@ -18,40 +29,35 @@ _FRAMING, _HEADER = 4, 12  # bytes of the two
 _DOLLAR, _PLAIN = 0x24, 0x80  # first bytes of the two: of version 2, and with nothing beside the payload
 
 
-def shortcut(
-    receiver: TrackReceiver, channel: int
-) -> Callable[[bytearray, int, int, int], tuple[int, int] | None] | None:
-    """The ``take_packet`` or ``take_picture`` of an interleaved ``channel``'s track, where there is one."""
-    short = Shortcut(receiver, channel)
-    if receiver.kind is Kind.AUDIO:
-        return short.take_packet
-    return short.take_picture if native.BUILT else None
-
-
 class Shortcut:
     """The way from one interleaved ``channel`` to its track."""
 
-    __slots__ = ("_channel", "_order", "_receiver")
+    __slots__ = ("_channel", "_receiver")
 
     def __init__(self, receiver: TrackReceiver, channel: int) -> None:
-        self._receiver, self._channel, self._order = receiver, channel, receiver.order
+        self._receiver, self._channel = receiver, channel
+
+    @property
+    def take(self) -> Callable[[bytearray, int, int, int], tuple[int, int] | None] | None:
+        """The one of ``take_picture`` and ``take_packet`` that serves the track, if one does."""
+        if self._receiver.kind is Kind.AUDIO:
+            return self.take_packet
+        return self.take_picture if native.BUILT else None
 
     def take_picture(self, received: bytearray, start: int, end: int, arrival_ns: int) -> tuple[int, int] | None:
         """Take the ordinary picture between two places of ``received``.
 
         Returns its bytes there and its packets; ``None``, and nothing has happened, if it has to go the usual way.
         """
-        receiver, order = self._receiver, self._order
-        ssrc = receiver.source.ssrc
-        if ssrc is None or order.held:
+        receiver = self._receiver
+        due = receiver.due
+        if due is None:
             return None
-        expected = order.expected
-        picture = receiver.unpacking.take_picture(received, start, end, self._channel, expected, ssrc, arrival_ns)
+        picture = receiver.unpacking.take_picture(received, start, end, self._channel, due, arrival_ns)
         if picture is None:
             return None
         size, packets, octets, timestamp, _first, _payloads = picture
-        order.came_in_order(packets)
-        receiver.count(packets, octets, timestamp, bytes(received[start + size - TAIL : start + size]))
+        receiver.passed(packets, octets, timestamp, bytes(received[start + size - TAIL : start + size]))
         return size, packets
 
     def take_packet(self, received: bytearray, start: int, end: int, arrival_ns: int) -> tuple[int, int] | None:
@@ -62,13 +68,43 @@ class Shortcut:
             return None
         dollar, channel, size, first, second, sequence, timestamp, ssrc = _unpack(received, start)
         stop = start + _FRAMING + size
-        if (dollar, channel, first, ssrc) != (_DOLLAR, self._channel, _PLAIN, receiver.source.ssrc):
+        if (dollar, channel, first) != (_DOLLAR, self._channel, _PLAIN) or (sequence, ssrc) != receiver.due:
             return None
         if second & 0x7F != receiver.payload_type or size <= _HEADER or stop > end:
             return None
-        if not self._order.in_order(sequence):
-            return None
         packet = bytes(received[start + _FRAMING : stop])
-        receiver.count(1, size, timestamp, packet[-TAIL:])
+        receiver.passed(1, size, timestamp, packet[-TAIL:])
         receiver.unpacking.deliver(packet, first, second, timestamp, arrival_ns)
         return _FRAMING + size, 1
+
+    def receive_run(self, data: memoryview, bounds: Sequence[tuple[int, int]], arrival_ns: int) -> None:
+        """Take RTP packets that came together, each between two places of ``data``."""
+        receiver = self._receiver
+        at, count = 0, len(bounds)
+        while at < count:
+            start, stop = bounds[at]
+            receiver.receive(bytes(data[start:stop]), arrival_ns)
+            at += 1
+            form = receiver.unpacking.nal_format  # a packet may have changed it
+            if at < count and form is not None and form.fragment:
+                at = self._receive_fragments(form, data, bounds, at, arrival_ns)
+
+    def _receive_fragments(
+        self, form: NalPayloadFormat, data: memoryview, bounds: Sequence[tuple[int, int]], at: int, arrival_ns: int
+    ) -> int:
+        """Take packets from ``at`` on that go on with the NAL unit which the last one was of. Returns which comes next.
+
+        What they carry is handed on in one piece: 0.6 µs a packet in place of 5.
+        """
+        receiver = self._receiver
+        due = receiver.due
+        if due is None:
+            return at
+        timestamp = receiver.unpacking.raw
+        pieces = form.fragments(data, bounds, at, 0x8000 | receiver.payload_type, due[0], timestamp, due[1])
+        if pieces:
+            carried = b"".join(pieces)
+            octets = len(carried) + form.fragment_at * len(pieces)
+            receiver.passed(len(pieces), octets, timestamp, bytes(pieces[-1][-TAIL:]))
+            form.receive_fragments(carried, arrival_ns)
+        return at + len(pieces)

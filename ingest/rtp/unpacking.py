@@ -164,7 +164,7 @@ class Unpacking:
         return isinstance(form, Frames) and form.begun
 
     def deliver(self, packet: bytes, first: int, second: int, timestamp: int, arrival_ns: int) -> None:
-        """The next packet, with the first two bytes of its header and its timestamp."""
+        """Take the next packet, with the first two bytes of its header and its timestamp."""
         start, end = (12, len(packet)) if not first & 0x3F else self._bounds(packet, first)
         if start >= end:  # only padding, or nothing at all: some encoders keep the rate up with that
             self.dropped += start > end
@@ -176,17 +176,17 @@ class Unpacking:
         self._format.receive(packet, start, end, self._timestamp, second > 127, arrival_ns)
 
     def take_picture(
-        self, received: bytearray, start: int, end: int, channel: int, sequence: int, ssrc: int, arrival_ns: int
+        self, received: bytearray, start: int, end: int, channel: int, due: tuple[int, int], arrival_ns: int
     ) -> native.Picture | None:
-        """Take the ordinary picture between two places of ``received`` that begins with the packet of that number.
+        """Take the ordinary picture between two places of ``received`` that begins with the packet that is ``due``.
 
-        ``None``, and nothing has happened, if it is not there or not ordinary. See ``TrackReceiver.take_picture``.
+        ``None``, and nothing has happened, if it is not there or not ordinary. See ``TrackReceiver.due``.
         """
         form, pictures = self._pictured, self._pictures
         if form is None or pictures is None or self.raw < 0 or not form.expects_picture(arrival_ns):
             return None
         payload_type = self.choice.format.payload_type
-        picture = pictures.take(received, start, end, channel, payload_type, sequence, ssrc, self.raw)
+        picture = pictures.take(received, start, end, channel, payload_type, *due, self.raw)
         if picture is not None:
             _, _, _, timestamp, first, payloads = picture
             self._turn_to(timestamp, arrival_ns)
@@ -194,7 +194,7 @@ class Unpacking:
         return picture
 
     def deliver_all(self, packets: Sequence[Packet | None]) -> None:
-        """The next packets; ``None`` stands where some are missing."""
+        """Take the next packets; ``None`` stands where some are missing."""
         for packet in packets:
             if packet is None:
                 self._format.lost()

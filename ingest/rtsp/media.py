@@ -16,7 +16,7 @@ from common.media import Kind, Track
 from ingest.payload.registry import Choice, NothingPlayableError, choose, choose_muxed, doubtful
 from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.rtcp import receiver_report
-from ingest.rtp.shortcut import shortcut
+from ingest.rtp.shortcut import Shortcut
 from ingest.rtp.stream import CameraStream
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
@@ -135,15 +135,16 @@ class SessionMedia:
             elif setup.spec.interleaved:
                 rtp, rtcp = setup.spec.interleaved
                 routes[rtcp] = partial(_each, receiver.receive_rtcp)
-                routes[rtp] = receiver.receive_run  # last: where both are one, it tells them apart
-                if (take := shortcut(receiver, rtp)) is not None:
-                    takes.setdefault(rtp, take)
+                short = Shortcut(receiver, rtp)
+                routes[rtp] = short.receive_run  # last: where both are one, it tells them apart
+                if short.take is not None:
+                    takes.setdefault(rtp, short.take)
                     channel = rtp if receiver.kind is Kind.VIDEO else channel
         interleaved.open(routes, takes, channel)
         interleaved.stray = None if self.udp or self._protected else self._stray
 
     def announce(self, entries: Sequence[Announced]) -> None:
-        """The camera plays, and has said by what its packets are known."""
+        """Expect the packets by which the camera said, when it began to play, that its tracks are known."""
         receivers = self.stream.receivers
         for index, (setup, receiver) in enumerate(zip(self._setups, receivers, strict=True)):
             entry = of_track(entries, setup.section.control, index, len(receivers))

@@ -7,11 +7,17 @@ from hypothesis import strategies as st
 
 from ingest import sdp
 from ingest.payload.registry import choose
+from ingest.rtp.shortcut import Shortcut
 from ingest.rtp.strays import ADOPT_LATER
 from ingest.rtp.stream import CameraStream
 from rigs.rtp import rtp_all
 from rigs.video import TICKS, packetise, units_of
 from tests.fakes.reception import FRAME_NS, NOW, UNITS, WANTED, Session, renumbered
+
+
+def receive_run(session: Session, packets: list[bytes], now_ns: int) -> None:
+    """Have a session's picture take packets that came together."""
+    Shortcut(session.video, 0).receive_run(*run_of(packets), now_ns)
 
 
 def run_of(packets: list[bytes]) -> tuple[memoryview, list[tuple[int, int]]]:
@@ -57,7 +63,7 @@ def test_packets_that_come_together_become_what_they_become_one_by_one(pieces: l
     for packets in pieces:
         for packet in packets:
             single.video.receive(packet, single.now_ns)
-        together.video.receive_run(*run_of(packets), together.now_ns)
+        receive_run(together, packets, together.now_ns)
         for session in (single, together):
             session.batches += session.stream.take(session.now_ns)
             session.now_ns += FRAME_NS
@@ -84,7 +90,7 @@ def test_what_comes_together_goes_to_the_format_that_was_taken_up_meanwhile() ->
     single, together = sessions
     for packet in others:
         single.video.receive(packet, NOW)
-    together.video.receive_run(*run_of(others), NOW)
+    receive_run(together, others, NOW)
     assert together.stream.epoch == single.stream.epoch == 2
     assert together.video.stats == single.video.stats
     assert together.stream.take(NOW) == single.stream.take(NOW)
@@ -103,9 +109,9 @@ def test_fragments_that_come_together_are_taken_in_one_piece() -> None:
     session.video.receive = noted  # type: ignore[method-assign]
     first = rtp_all(packetise(UNITS[:1]))
     second = rtp_all(packetise(UNITS[1:2], size=100, start=TICKS), sequence=len(first))
-    session.video.receive_run(*run_of(first), NOW)  # a keyframe shows that it is what was announced
+    receive_run(session, first, NOW)  # a keyframe shows that it is what was announced
     seen.clear()
-    session.video.receive_run(*run_of(second), NOW)
+    receive_run(session, second, NOW)
     assert len(seen) < len(second) / 2
     session.batches += session.stream.take(NOW)
     assert units_of(session.batches) == WANTED[:2]
