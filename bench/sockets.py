@@ -95,7 +95,7 @@ async def _connected(host: str, port: int, viewers: int, request: bytes = b"") -
 
 
 def leave(readers: list[Reader]) -> None:
-    """All of them close."""
+    """Close all of them."""
     for reader in readers:
         reader.transport.abort()
 

@@ -196,7 +196,7 @@ class ControlPlane:
             return await restarted
 
     def shows(self, session: SessionName, wish: Wish) -> None:
-        """A viewer wants something else of its camera now."""
+        """Take what a viewer wants of its camera now."""
         self._handle(ViewerWishes(session, wish))
 
     def hang_up(self, session: SessionName) -> None:

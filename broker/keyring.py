@@ -261,7 +261,7 @@ class Keyring:
         return member
 
     def saw(self, member: Member, now: float) -> None:
-        """The member has given a sign of life."""
+        """Note a sign of life of the member."""
         if now - member.seen >= SEEN_INTERVAL:
             self._database.execute("UPDATE member SET seen = ? WHERE key = ?", (now, member.key))
             self._enter(Member(member.key, member.role, member.node, member.token, now))

@@ -23,7 +23,7 @@ class Rows:
         self._tables[table].update((row[0], row) for row in rows)
 
     def begin(self) -> None:
-        """A transaction begins."""
+        """Begin a transaction."""
         self._undo = []
 
     def change(self, table: str, id: str, row: Row | None) -> None:

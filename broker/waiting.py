@@ -28,7 +28,7 @@ class Waiting(Generic[Answer]):
             del self._futures[name]
 
     def answer(self, name: str, answer: Answer) -> None:
-        """The answer is there."""
+        """Give whoever waits the answer."""
         future = self._futures.get(name)
         if future is not None and not future.done():
             future.set_result(answer)

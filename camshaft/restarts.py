@@ -35,11 +35,11 @@ class Restarts:
     _well_since: float | None = None
 
     def started(self, now: float) -> None:
-        """The program runs."""
+        """Note that the program runs."""
         self._started, self._well_since = now, None
 
     def pulsed(self, now: float) -> None:
-        """The program has shown that it works."""
+        """Note that the program has shown that it works."""
         if self._well_since is None:
             self._well_since = now
 

@@ -63,7 +63,7 @@ class Starter:
         )
 
     def leave_nursery(self) -> None:
-        """From now on start programs, until another nursery follows, if one does: none that has begun already."""
+        """Start programs from now on, until another nursery follows, if one does: none that has begun already."""
         self._left += 1
         self._settled.clear()
         self._drop()

@@ -93,7 +93,7 @@ class Parts:
         )
 
     def forget(self, node: str) -> None:
-        """The node is gone, or tells everything anew."""
+        """Forget what a node has begun: it is gone, or tells everything anew."""
         self.dropped += len(self._begun.pop(node, ()))
 
     def keep(self, nodes: Container[str]) -> None:

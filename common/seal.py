@@ -50,7 +50,7 @@ class StreamSeals:
         self._begun = False  # a frame has come that was sealed with the key
 
     def learn(self, key: bytes, now: float) -> None:
-        """The rendition's frames are sealed with ``key`` from now on. Raises ``ValueError`` if it is none."""
+        """Expect the rendition's frames to be sealed with ``key`` from now on. Raises ``ValueError`` if it is none."""
         if key != self._key:
             cipher = AESGCM(key)
             self._key, self._cipher, self._former = key, cipher, self._cipher

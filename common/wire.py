@@ -90,16 +90,16 @@ class Agreement:
         return bool(self.problem) and not self._told
 
     def told(self, version: int) -> None:
-        """The broker says which version is spoken."""
+        """Speak the version that the broker says is spoken."""
         if version in self.spoken:
             self.version, self._told, self.problem = version, True, ""
 
     def refused(self, sentence: str) -> None:
-        """The broker cannot have it."""
+        """Note that the broker cannot have this worker."""
         self.problem = sentence
 
     def reported(self, now: float) -> None:
-        """A report was sent at ``now``. Who speaks no version 1 waits so long for a word of versions, and no longer."""
+        """Note that a report was sent at ``now``: a broker that speaks no version 1 is given so long to name one."""
         if self._told or self.spoken.oldest < TELLS:
             return
         if self._reported is None:

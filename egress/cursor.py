@@ -97,7 +97,7 @@ class Cursor:
             self.move(Event.WENT_BACK)
 
     def stop(self) -> None:
-        """The viewer leaves."""
+        """Leave the feed: the viewer leaves."""
         self.move(Event.STOPPED)
         self.feed.discard(self)
         self._on_move = lambda _position: None  # what knew this cursor is freed at once

@@ -66,7 +66,7 @@ class Journal:
             self._first_picture.add(first_picture)
 
     def begin(self, viewer: Viewer) -> None:
-        """A viewer was answered."""
+        """Note a viewer that was answered."""
         self._counters["viewers_answered"] += 1
         self._unjoined.add(viewer.session)
         if Kind.VIDEO in viewer.showing.streams:
@@ -74,7 +74,7 @@ class Journal:
         self._quiet.info("viewer answered", **_names(viewer))
 
     def inherit(self, viewer: Viewer, now: float) -> None:
-        """A viewer goes on here that another process had. That has counted what was before, and so it is not here."""
+        """Go on with a viewer that another process had, and that counted what was before: so it is not counted here."""
         before: Counter[str] = Counter()
         _count_dropped(viewer, before)
         _count_sent((viewer.report(now),), before)
@@ -95,7 +95,7 @@ class Journal:
             self._first_picture.add(viewer.pictured_at - answered_at)
 
     def end(self, viewer: Viewer, reason: str, offered: Sequence[str], now: float) -> None:
-        """A viewer leaves, or never came. ``offered`` are the addresses and ports at which it was to reach us."""
+        """Note a viewer that leaves, or never came. ``offered`` are our addresses and ports that it was told."""
         self.look(viewer)
         report = viewer.report(now)
         _count_dropped(viewer, self._counters)

@@ -32,7 +32,7 @@ class Measuring:
         self._trains: deque[Train] = deque(maxlen=64)  # runs of probes that did not go live, as they were sent
 
     def sent(self, first: int, end: int) -> None:
-        """A run of probes was sent that did not go live."""
+        """Note a run of probes that was sent and did not go live."""
         self._trains.append((first, end))
 
     def begin_anew(self) -> None:
@@ -40,7 +40,7 @@ class Measuring:
         self._trains.clear()
 
     def confirmed(self, index: int, now: float) -> None:
-        """A receiver report says for the first time that this packet has arrived."""
+        """Note that a receiver report says for the first time that this packet has arrived."""
         if (packet := self._cursor.feed.history.get(index)) is not None:
             self._pace.quality.sizes.arrived(len(packet.payload) + PROTECTED, now)
 

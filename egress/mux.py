@@ -102,7 +102,7 @@ class Mux:
         return address in self._by_address
 
     def lost(self, address: Address) -> None:
-        """The connection of ``address`` is closed."""
+        """Forget the connection of ``address``, which is closed."""
         viewer = self._by_address.pop(address, None)
         if viewer is not None and (pair := viewer.reach.agent.lost(address)) is not None:
             self._by_transaction.pop(pair.transaction, None)

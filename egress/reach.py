@@ -65,7 +65,7 @@ class Reach:
         self.way, self._pair = way, self.agent.pairs[way.path.remote]
 
     def proved(self, way: Way) -> None:
-        """The viewer receives at the end of this way. What was held back of the handshake can go on."""
+        """Go on with what was held back of the handshake: the viewer receives at the end of this way."""
         if self._withheld and self.way is not None and self.way.path.remote == way.path.remote:
             self._withheld = False
             self.dtls.repeat()

@@ -113,13 +113,13 @@ class Retransmission:
                 self.send_spare()
 
     def send_spare(self) -> None:
-        """A picture has left: send what waited for it."""
+        """Send what waited for a picture that has left now."""
         if self._spare:
             again, self._spare = self._spare, []
             self._send_again(again)
 
     def forget_spare(self) -> None:
-        """The picture that was on its way is given up, and so is what waited for it."""
+        """Give up what waited for the picture that was on its way, and is given up, too."""
         self._spare.clear()
 
     def replay(self, now: float) -> int | None:

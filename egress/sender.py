@@ -113,7 +113,7 @@ class Sender:
         self.cursor.change_feed(feed)
 
     def retarget(self, target: Target, now: float) -> None:
-        """The viewer moved to another address. What was sent to the one before may not have arrived."""
+        """Go on at another address. What was sent to the one before may not have arrived."""
         self.cursor.retarget(target)
         if self._stuck is not None:
             self._stuck.moved()
@@ -195,7 +195,7 @@ class Sender:
                 self.cursor.go_back(keyframe)
 
     def confirmed(self, number: int, now: float, waited: float = 0.0) -> None:
-        """A receiver report says that the packet with this sequence number arrived, and none after it.
+        """Note that a receiver report says this sequence number arrived, and none after it.
 
         It has ``waited`` for us so many seconds.
         """

@@ -104,7 +104,7 @@ class Viewer:
         return self.reach.ignored + self.feedback.ignored
 
     def selected(self, way: Way, now: float) -> None:
-        """Media goes this way from now on: the viewer wants it there, and has proved that it receives there."""
+        """Send media this way from now on: the viewer wants it there, and has proved that it receives there."""
         way.settle()
         before = self.reach.way
         if self.senders and before is not None and before.path.remote[0] != way.path.remote[0]:
@@ -126,12 +126,12 @@ class Viewer:
         return restarted
 
     def proved(self, way: Way, now: float) -> None:
-        """The viewer receives at the end of this way."""
+        """Note that the viewer receives at the end of this way."""
         self.reach.proved(way)
         self._start(now)
 
     def receive_dtls(self, datagram: bytes, way: Way, *, now: float, waited: float = 0.0) -> None:
-        """A DTLS datagram that ``waited`` for us so many seconds. Its answer goes back there if no path is selected."""
+        """Take a DTLS datagram that ``waited`` so many seconds. The answer goes back there if no path is selected."""
         dtls = self.reach.dtls
         before = dtls.connected
         proved = self.reach.receive(datagram, way, now, waited)
@@ -145,7 +145,7 @@ class Viewer:
             self._start(now)
 
     def receive_rtcp(self, datagram: bytes, *, now: float, unix_ns: int, waited: float = 0.0) -> None:
-        """An SRTCP datagram, which arrived at ``unix_ns`` and ``waited`` for us so many seconds since: feedback."""
+        """Take feedback, an SRTCP datagram that arrived at ``unix_ns`` and has ``waited`` so many seconds since."""
         dtls = self.reach.dtls
         srtp = dtls.srtp if dtls.connected else None
         self.feedback.receive(datagram, srtp, now=now, unix_ns=unix_ns, waited=waited)

@@ -66,7 +66,7 @@ class Budget:
         self._slow_until = 0.0
 
     def spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
-        """The camera was served."""
+        """Count what serving the camera took."""
         self._bytes.level += size
         self._packets.level += packets
         self._batches.level += batches

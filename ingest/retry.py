@@ -70,7 +70,7 @@ class Attempts:
         return backoff.delay(failures, self._chance())
 
     def settled(self) -> None:
-        """Media came for a while: all is well."""
+        """Forget failures: media came for a while, so all is well."""
         self._failures.clear()
         self._eager = EAGER_TRIES
 
@@ -169,7 +169,7 @@ class Logins:
         return delay
 
     def end(self, account: Account) -> None:
-        """The attempt that was begun is over."""
+        """Close the attempt that was begun."""
         login = self._logins[account]
         login.trying -= 1
         if not (login.trying or login.good or login.refusals):
@@ -202,5 +202,5 @@ class Transports:
         return iter(self._order)
 
     def worked(self, transport: Transport) -> None:
-        """Media came over this one."""
+        """Begin with this transport the next time: media came over it."""
         self._order = (transport, *(other for other in self._order if other is not transport))

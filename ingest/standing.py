@@ -22,7 +22,7 @@ class Standing:
         self._logged = ""
 
     def playing(self, transport: object, tracks: tuple[Track, ...], reconnects: int, unix: float) -> None:
-        """The first packet of a session has come."""
+        """Note the first packet of a session."""
         self._log.info("playing", transport=transport, tracks=[track.codec for track in tracks])
         self._logged = ""
         self.report = replace(self.report, state=CameraState.PLAYING, since=unix, reconnects=reconnects)
@@ -49,5 +49,5 @@ class Standing:
         self._logged = sentence
 
     def trying(self) -> None:
-        """The pause is over."""
+        """Note that the pause is over."""
         self.report = replace(self.report, retry_at=None)

@@ -52,7 +52,7 @@ class Starts:
         return POLL * (before // self._at_once)
 
     def end(self, start: Start) -> None:
-        """The start is over; twice is fine."""
+        """End the start; twice is fine."""
         line = self._hosts.get(start.host, [])
         if start in line:
             line.remove(start)

@@ -198,7 +198,7 @@ class Viewing:
         return loudest
 
     async def read_codes(self) -> None:
-        """From now on, read the number of each frame that is shown."""
+        """Read the number of each frame that is shown, from now on."""
         await self.page.evaluate("probe.readsCodes = true")
 
     async def shows(self, more: int = 1, *, seconds: float = 15.0) -> None:

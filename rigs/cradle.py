@@ -64,7 +64,7 @@ class Begun:
                 os.close(handle)
 
     def send_signal(self, number: int) -> None:
-        """Nothing happens where it has ended."""
+        """Send a signal; nothing happens where it has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 

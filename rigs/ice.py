@@ -25,7 +25,7 @@ def request(*, nominate: bool = True, ours: str = "ours") -> BindingRequest:
 
 
 def prove(agent: IceAgent, pair: Pair, now: float) -> None:
-    """The peer answers a check of ours on ``pair``."""
+    """Have the peer answer a check of ours on ``pair``."""
     check = agent.check(pair, now)
     assert check is not None
     response = BindingResponse.parse(answer(check, pair.generation.remote))

@@ -126,7 +126,7 @@ class Conversion:
         )
 
     def push(self, batch: Batch, now: float) -> None:
-        """The next batch of the source."""
+        """Take the next batch of the source."""
         if batch.epoch != self._source_epoch:
             if self._source_epoch is not None:
                 self._begin_anew()

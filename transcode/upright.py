@@ -36,7 +36,7 @@ class Filtered:
         self._made: tuple[object, ...] = ()
 
     def forget(self) -> None:
-        """The next picture does not go on from the last one."""
+        """Forget the last picture: the next one does not go on from it."""
         self._graph = None
 
     def __call__(self, frame: VideoFrame, chain: Chain) -> VideoFrame:

@@ -21,7 +21,7 @@ from rigs.load.report import Spread
 
 
 async def fanout(plan: Plan) -> None:
-    """One camera, many viewers: ours, the peers and the floor, one after the other before the same camera."""
+    """Measure one camera with many viewers: ours, the peers and the floor, in turn before the same camera."""
     viewers = plan.viewers or 100
     result = plan.result
     with camera(plan, FULL_HD) as source:
@@ -59,7 +59,7 @@ async def footprint(plan: Plan) -> None:
 
 
 async def scaling(plan: Plan) -> None:
-    """From 10 to 500 viewers of one camera, and 20 cameras with 25 viewers each: the cost of a packet is flat."""
+    """Hold the cost of a packet to be flat: 10 to 500 viewers of one camera, and 20 cameras with 25 viewers each."""
     counts = [10, 50, 100, 200, 500] if plan.viewers is None else [plan.viewers]
     # Ours, and the floor right after it, as the machine's minutes differ.
     pairs: list[tuple[str, Run, Run]] = []
@@ -89,7 +89,7 @@ async def scaling(plan: Plan) -> None:
 
 
 async def thousand(plan: Plan) -> None:
-    """A thousand viewers at 1 Mb/s on one egress process; then a hundred joins a second while they watch."""
+    """Have a thousand viewers at 1 Mb/s on one egress process; then a hundred joins a second while they watch."""
     viewers, checks = plan.viewers or 1000, plan.result.checks
     if not plan.usable([plan.server]):
         return
@@ -133,7 +133,7 @@ async def latency(plan: Plan) -> None:
 
 
 async def ingest(plan: Plan) -> None:
-    """A hundred simulated cameras at 2 Mb/s in one ingest process, and one viewer to see that they flow."""
+    """Measure a hundred simulated cameras at 2 Mb/s in one ingest process, with one viewer to see that they flow."""
     cameras = plan.viewers or 100
     if not plan.usable([plan.server]):
         return

@@ -76,7 +76,7 @@ async def _death(
 
 
 async def spinning(plan: Plan) -> None:
-    """A busy loop on each core for ``--seconds``, then each egress in turn starved: is any given up that lives?"""
+    """Keep each core busy for ``--seconds``, then starve each egress in turn: is any given up that lives?"""
     async with AsyncExitStack() as stack:
         source = stack.enter_context(camera(plan, LOW))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))

@@ -55,7 +55,7 @@ async def _watched(plan: Plan, stack: AsyncExitStack) -> AsyncIterator[tuple[Clu
 
 
 async def chaos(plan: Plan) -> None:
-    """Every fault in turn, then a time of kills: how long are watchers in the dark?"""
+    """Cause every fault in turn, then kill for a time: how long are watchers in the dark?"""
     checks = plan.result.checks
     async with AsyncExitStack() as stack, _watched(plan, stack) as (running, wire, watchers):
         await asyncio.sleep(REST)
@@ -73,7 +73,7 @@ async def chaos(plan: Plan) -> None:
 
 
 async def killing(plan: Plan) -> None:
-    """A random process is killed every few seconds, for ``--seconds``, a minute at least."""
+    """Kill a random process every few seconds, for ``--seconds``, a minute at least."""
     async with AsyncExitStack() as stack, _watched(plan, stack) as (running, _wire, watchers):
         await asyncio.sleep(REST)
         await _killing(plan, running, watchers, max(KILLING, plan.seconds))

@@ -55,7 +55,7 @@ FLAT = 15  # % that a picture's cost may be away from the median of these
 
 
 async def loads(plan: Plan) -> None:
-    """Each load, with ours and the peers in turn."""
+    """Measure each load, with ours and the peers in turn."""
     servers = plan.usable([plan.server, *plan.peers])
     for load in LOADS:
         runs = await _rounds(plan, servers, load)
@@ -72,7 +72,7 @@ async def loads(plan: Plan) -> None:
 
 
 async def growth(plan: Plan) -> None:
-    """From 10 to 200 cameras with a viewer each: a picture's cost stays what it is."""
+    """Hold a picture's cost to be flat, from 10 to 200 cameras with a viewer each."""
     costs = {}
     for load in GROWTH:
         for server in plan.usable([plan.server]):

@@ -22,7 +22,7 @@ JOINED = 4.0  # seconds for the first group of pictures
 
 
 async def mse(plan: Plan) -> None:
-    """One viewer of a camera with sound, then a hundred; then the floor, with what the first of them got.
+    """Measure one viewer of a camera with sound, then a hundred; then the floor, with what the first of them got.
 
     What an egress spends on having the camera at all is no cost of its viewers: it is in the run with one.
     """

@@ -8,7 +8,7 @@ from rigs.partition import OTHER, cut_off
 
 
 async def partition(plan: Plan) -> None:
-    """The cut-off ingest's clock is an hour ahead, then an hour behind: is there a picture all the while?"""
+    """Cut an ingest off with its clock an hour ahead, then an hour behind: is there a picture all the while?"""
     for hours in (1, -1):
         with camera(plan, LOW) as source:
             seen = await cut_off(source.url, plan.crowd(), plan.viewers or 4, hours)

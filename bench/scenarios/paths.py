@@ -96,7 +96,7 @@ async def _delays(stage: Stage, viewing: Viewing, units: list[bytes], seconds: f
 
 
 async def pacing(plan: Plan) -> None:
-    """A 4 Mb/s camera with keyframes of 150 kB behind a thin link: ours, and the floor, which sends all at once."""
+    """Send keyframes of 150 kB, at 4 Mb/s, over a thin link: ours, and the floor, which sends all at once."""
     checks = plan.result.checks
     with _hosts(plan) as (_server_host, viewer_host, link, server):  # noqa: SIM117  # the camera is on that host
         with camera(plan, HEAVY) as source, tempfile.TemporaryDirectory(prefix="bench-") as directory:

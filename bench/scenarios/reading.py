@@ -49,7 +49,7 @@ class _Camera:
             yield Part(packets[start : start + BURST], fresh=False).interleaved(0)
 
     def read(self, data: bytes, now_ns: int) -> None:
-        """One read, which is measured."""
+        """Take one read, which is measured."""
         for batch in self.reading.read(data, now_ns):
             self.gop.add(batch, encode_batch(batch))
 

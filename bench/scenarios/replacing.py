@@ -54,7 +54,7 @@ async def clustered(plan: Plan, stack: AsyncExitStack, egress: int = 2) -> Async
 
 
 async def rolling(plan: Plan) -> None:
-    """Each process of each role is told to end, ``--rounds`` times in all for a role: what do viewers miss?"""
+    """Tell each process of each role to end, ``--rounds`` times in all for a role: what do viewers miss?"""
     count, rounds = plan.viewers or 100, plan.rounds if plan.rounds > 1 else 20
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(clustered(plan, stack))
@@ -123,7 +123,7 @@ async def kills(plan: Plan) -> None:
 
 
 async def takeover(plan: Plan) -> None:
-    """A hundred cameras of twenty hosts, each watched, go to another ingest: when is the last picture back?"""
+    """Have another ingest take over a hundred watched cameras of twenty hosts: when is the last picture back?"""
     with farm.running(plan.clip(QUICK), QUICK.fps, HOSTS) as (urls, _pid):
         cameras = {f"c{number}": f"{urls[number % HOSTS]}{number}" for number in range(CAMERAS)}
         async with AsyncExitStack() as stack:

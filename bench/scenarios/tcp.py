@@ -12,7 +12,7 @@ from rigs.load.report import Spread
 
 
 async def tcp(plan: Plan) -> None:
-    """A hundred viewers by UDP, then a hundred by TCP; then some of these stop reading."""
+    """Measure a hundred viewers by UDP, then a hundred by TCP; then some of these stop reading."""
     viewers, checks = plan.viewers or 100, plan.result.checks
     if not plan.usable([plan.server]):
         return

@@ -80,7 +80,7 @@ class Desk:
             self.people.take(auth)
 
     def reached(self, *, local: bool) -> None:
-        """The door is for others as well from now on, unless ``local``; once it was, it stays so while we run."""
+        """Note that others reach the door, unless ``local``; once they did, they do for as long as we run."""
         self._local = self._local and local
 
     @property

@@ -77,7 +77,7 @@ class LoginTable:
         self._database.execute("DELETE FROM login WHERE digest = ?", (_digest(cookie),))
 
     def remove_all(self, user: str, *, keep: str = "") -> None:
-        """All logins of a user of ours are over, but that of the proof ``keep``."""
+        """End all logins of a user of ours, but that of the proof ``keep``."""
         gone = [
             (digest,)
             for digest, each in self._logins.items()

@@ -82,7 +82,7 @@ class Guesses:
             self._counts.popitem(last=False)
 
     def right(self, keys: tuple[tuple[str, str], ...]) -> None:
-        """The guess was right, and counts no more. Those before it do, but for a device's: who has an account could
+        """Count a guess that was right no more. Those before it do, but for a device's: who has an account could
         else guess at others for ever."""
         for key in keys:
             if key[0] == "device":

@@ -220,7 +220,7 @@ class People:
         return cookie
 
     def sign_out(self, cookie: str) -> None:
-        """The cookie is worth nothing any more. Anybody may ask for it: one that was worth nothing takes no work."""
+        """Make the cookie worth nothing. Anybody may ask for it: one that was worth nothing takes no work."""
         if not self.is_signed_in(cookie):
             return
         with self._lock:

@@ -39,7 +39,7 @@ class CameraStates:
         self._state.changed.clear()
 
     def converters_changed(self) -> None:
-        """A transcode worker has come or gone: what has to be converted can be shown now, or no more."""
+        """Tell what can be shown now, or no more: a transcode worker has come or gone."""
         self._state.changed.update(id for id, camera in self._cameras.items() if any(map(_may_need, camera.tracks)))
 
     def status(self, id: CameraName) -> CameraStatus | None:

@@ -113,7 +113,7 @@ class Cameras:
                 self._move_away(camera, worker)
 
     def bury(self, worker: Worker, *, stopped: bool) -> None:
-        """The worker is dead: its cameras are free. One of them may be why, unless it ``stopped`` in good order."""
+        """Free a dead worker's cameras. One of them may be why it died, unless it ``stopped`` in good order."""
         worker.streams.clear()
         if not stopped and more_than_one(id for id, each in self._cameras.items() if each.needed(self._state.now)):
             self.suspects.died(worker.node, worker.cameras, worker.seen, self._state.now)

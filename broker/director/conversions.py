@@ -120,14 +120,14 @@ class Conversions:
         return tuple(kind for kind in CONVERTED if kind in kinds and not record.unconverted(kind, self._state.now))
 
     def promised(self, node: NodeName, names: tuple[Rendition, ...]) -> None:
-        """An egress has answered a viewer, and subscribes to these."""
+        """Make what an egress has promised a viewer, and subscribes to."""
         new = _made(names) - self._subscribed.get(node, set())
         if new:
             self._promised.setdefault(node, set()).update(new)
             self.settle()
 
     def subscribed(self, egress: Worker) -> None:
-        """An egress has reported what it is subscribed to."""
+        """Take in what an egress has reported that it is subscribed to."""
         names = _made(egress.report.subscribed)
         if self._promised.pop(egress.node, None) is not None or names != self._subscribed.get(egress.node, set()):
             self._subscribed[egress.node] = names
@@ -156,7 +156,7 @@ class Conversions:
         self.settle()
 
     def bury(self, worker: Worker, *, stopped: bool) -> None:
-        """The worker is dead: what it made is made elsewhere, and what it was subscribed to it is no more.
+        """Have what a dead worker made be made elsewhere; what it was subscribed to it is no more.
 
         Unless it was ``stopped`` in good order, something that it made may be what killed it. So each of these waits
         before it is given to the next one, the longer the more workers died with it.

@@ -30,13 +30,13 @@ class Drains:
         self._asked: dict[NodeName, float] = {}  # egresses that drain: when players were asked last
 
     def order(self, node: NodeName) -> None:
-        """An operator wants it to end."""
+        """Have a worker end, as an operator wants it."""
         worker = self._state.workers[node]
         self._ordered[node] = worker.report.incarnation
         self._see_to(worker)
 
     def reported(self, worker: Worker) -> None:
-        """A worker has reported: tell it again if it has not heard."""
+        """See to a worker that has reported: it may not have heard that it is to end."""
         if self._ordered.get(worker.node) == worker.report.incarnation:
             self._see_to(worker)
 

@@ -26,7 +26,7 @@ class EndedSessions:
         return len(self._until)
 
     def add(self, id: SessionName) -> None:
-        """The session is over, whatever its egress still reports."""
+        """Keep in mind that a session is over, whatever its egress still reports."""
         self._until[id] = self._state.now + ENDED_KEPT
         if len(self._until) > MAX_ENDED:
             del self._until[next(iter(self._until))]

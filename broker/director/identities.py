@@ -92,7 +92,7 @@ class Identities:
         return worker, joined
 
     def forget(self, worker: Worker) -> None:
-        """The worker is dead: parts of a report that it has begun come to nothing."""
+        """Drop the parts of a report that a dead worker has begun."""
         self._parts.forget(worker.node)
 
     def settle(self) -> None:

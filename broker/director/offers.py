@@ -29,12 +29,12 @@ class Offers:
         return self._characters + len(sdp) <= MAX_PENDING_CHARACTERS
 
     def add(self, session: Session) -> None:
-        """The session's offer goes to an egress."""
+        """Wait for the answer to a session's offer, which goes to an egress."""
         self._waiting[session.id] = session
         self._characters += len(session.offer or "")
 
     def settle(self, session: Session) -> None:
-        """The session's offer, if it has one yet, waits for no answer any more."""
+        """Wait no more for an answer to the session's offer, if it has one yet."""
         if self._waiting.pop(session.id, None) is not None:
             self._characters -= len(session.offer or "")
 

@@ -21,7 +21,7 @@ class Reserve:
         self._told: Demand | None = None
 
     def open(self) -> None:
-        """There is such a reserve."""
+        """Keep such a reserve from now on."""
         self._state.converter_in_reserve = True
 
     def settle(self) -> None:

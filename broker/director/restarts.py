@@ -37,7 +37,7 @@ class Restarts:
         self._wanted: dict[str, _Restart] = {}  # by request
 
     def want(self, wanted: RestartWanted) -> None:
-        """A viewer asks for one."""
+        """Ask the session's egress for what a viewer wants."""
         session, request = self._state.sessions.get(wanted.session), wanted.request
         if session is None or session.pending:
             self._state.command(RestartRefused(request, 404, *_UNKNOWN))
@@ -48,7 +48,7 @@ class Restarts:
             self._state.send(session.node, RestartIce(request, session.id, wanted.ufrag, wanted.password))
 
     def restarted(self, node: NodeName, restarted: IceRestarted) -> None:
-        """An egress has done it."""
+        """Answer the viewer: its egress has restarted ICE."""
         asked = self._asked(node, restarted.request)
         session = self._state.sessions.get(asked.session) if asked is not None else None
         if session is None or session.id != restarted.session:
@@ -59,7 +59,7 @@ class Restarts:
         self._state.command(RestartAnswered(restarted.request, restarted.ice, restarted.fragment))
 
     def refused(self, node: NodeName, refused: IceNotRestarted) -> None:
-        """An egress has not done it."""
+        """Refuse the viewer: its egress has not restarted ICE."""
         if self._asked(node, refused.request) is not None:
             known = 400 <= refused.status < 500
             self._refuse(
@@ -67,7 +67,7 @@ class Restarts:
             )
 
     def undelivered(self, node: NodeName, request: str) -> None:
-        """The egress was not reached."""
+        """Refuse the viewer: its egress was not reached."""
         if self._asked(node, request) is not None:
             self._refuse(request, 503, *_TIMEOUT)
 

@@ -81,12 +81,12 @@ class Worker:
         return camera in self.watched or as_it_came(camera) in self.report.subscribed
 
     def join(self, session: SessionName, camera: CameraName) -> None:
-        """A viewer of ``camera`` is this egress's now."""
+        """Count a viewer of ``camera`` as this egress's."""
         self.sessions.add(session)
         self.watched[camera] += 1
 
     def leave(self, session: SessionName, camera: CameraName) -> None:
-        """A viewer of ``camera`` is no longer this egress's."""
+        """Count a viewer of ``camera`` no longer as this egress's."""
         self.sessions.remove(session)
         self.watched[camera] -= 1
         if not self.watched[camera]:
@@ -133,7 +133,7 @@ class Camera:
         return problem if now < until else ""
 
     def saw(self, state: CameraState, now: float) -> None:
-        """The stream was seen in this state. One that fails is taken to fail for a while: it may flap."""
+        """Note a state of the stream. One that fails is taken to fail for a while: it may flap."""
         self.failing = state.failed
         if state is CameraState.PLAYING and now > self.failed_until + LAST_FAILURE:
             self.failures = 0
@@ -236,7 +236,7 @@ class State:
         return any(worker.takes(Role.TRANSCODE) for worker in self.workers.values())
 
     def ingest_joined(self) -> None:
-        """An ingest worker is new."""
+        """Wait for others that start with an ingest worker that is new."""
         self._share_at = min(self._share_at, self.now + GATHERING)
         if self._ingests is not None and sum(w.takes(Role.INGEST) for w in self.workers.values()) >= self._ingests:
             self._share_at = self.now
@@ -251,7 +251,7 @@ class State:
         return self._fence
 
     def heard_fence(self, fence: int) -> None:
-        """A worker was given this one, by an earlier broker or by another."""
+        """Stay above a fence that a worker was given, by an earlier broker or by another."""
         if fence < MOST_FENCE:  # else it makes it up
             self._fence = max(self._fence, fence)
 

@@ -78,13 +78,13 @@ class Stills:
                 self._refuse(request, 503, *_TIMEOUT)
 
     def taken(self, node: NodeName, taken: SnapshotTaken) -> None:
-        """A worker has drawn one."""
+        """Pass on a still that a worker has drawn."""
         if self._is_for(node, taken.request):
             del self._wanted[taken.request]
             self._state.command(StillTaken(taken.request, taken.jpeg, taken.captured))
 
     def failed(self, node: NodeName, failed: SnapshotFailed) -> None:
-        """A worker could not draw one."""
+        """Refuse a still that a worker could not draw."""
         if self._is_for(node, failed.request):
             self._refuse(failed.request, 503, "still_failed", f"There is no picture: {failed.reason}.")
 
@@ -93,12 +93,12 @@ class Stills:
         return any(still.node == node for still in self._wanted.values())
 
     def undelivered(self, node: NodeName, request: str) -> None:
-        """An order did not reach its worker."""
+        """Ask another worker, as the order did not reach this one."""
         if self._is_for(node, request):
             self._wanted[request].node = None
 
     def bury(self, worker: Worker, *, stopped: bool) -> None:
-        """The worker is dead; unless it was ``stopped`` in good order, one of its stills may be why."""
+        """Refuse a dead worker's stills; unless it was ``stopped`` in good order, one of them may be why."""
         now = self._state.now
         for request, still in list(self._wanted.items()):
             if still.node != worker.node:

@@ -51,7 +51,7 @@ class Suspects:
         self._trials: Counter[NodeName] = Counter()  # suspects that a worker has
 
     def given(self, camera: CameraName, node: NodeName, now: float) -> None:
-        """A worker is told to pull the camera."""
+        """Note that a worker is told to pull the camera."""
         self.released(camera)
         self._given[camera] = node, now
         if camera in self._suspects:
@@ -64,23 +64,23 @@ class Suspects:
             self._trials[given[0]] -= 1
 
     def declined(self, camera: CameraName, node: NodeName) -> None:
-        """The worker does not take it: another one may try it."""
+        """Let another worker try the camera, as this one does not take it."""
         if self._given.get(camera, ("", 0.0))[0] == node:
             self.released(camera)
 
     def left(self, node: NodeName) -> None:
-        """The worker is gone, and so has nothing any more of what it was given."""
+        """Forget what a worker that is gone was given."""
         for camera in [camera for camera, (to, _) in self._given.items() if to == node]:
             self.released(camera)
 
     def forget(self, camera: CameraName) -> None:
-        """The camera is removed, becomes another one, or is acquitted."""
+        """Forget a camera that is removed, becomes another one, or is acquitted."""
         self.released(camera)
         self._records.pop(camera, None)
         self._suspects.discard(camera)
 
     def died(self, node: NodeName, cameras: Collection[CameraName], seen: float, now: float) -> None:
-        """A worker that had these cameras died by itself; it was heard last at ``seen``."""
+        """Suspect the cameras of a worker that died by itself; it was heard last at ``seen``."""
         counted = [camera for camera in cameras if self._is_new(camera, node, seen)]
         alone = len(self._suspects.intersection(counted)) == 1
         self.left(node)

@@ -132,13 +132,13 @@ class Viewers:
         self._pass_on(session, worker)
 
     def succeeded(self, worker: Worker) -> None:
-        """The worker goes on, in this process or another, and has perhaps not seen the offers that are not answered."""
+        """Pass on again the offers that a worker which goes on, in this process or another, has perhaps not seen."""
         for session in _all(self._sessions, worker.sessions):
             if session.pending:
                 self._pass_on(session, worker)
 
     def answered(self, node: NodeName, id: SessionName, sdp: str, renditions: tuple[Rendition, ...] = ()) -> None:
-        """An egress accepted an offer."""
+        """Answer a viewer whose offer an egress has accepted."""
         self._conversions.promised(node, renditions)
         session = self._sessions.get(id)
         if session is None or session.node != node:
@@ -149,7 +149,7 @@ class Viewers:
             self._state.command(OfferAnswered(id, sdp))
 
     def refused(self, node: NodeName, refused: Refused) -> None:
-        """An egress declined an offer: for good, or (503) because it can take nobody now."""
+        """Take an egress's refusal of an offer: for good, or (503) because it can take nobody now."""
         session = self._offers.get(refused.session)
         if session is None or session.node != node:
             return
@@ -161,14 +161,14 @@ class Viewers:
             self._refuse(session, 503, *_GAVE_UP)
 
     def wishes(self, id: SessionName, wish: Wish) -> None:
-        """A viewer wants something else of its camera now."""
+        """Note what a viewer wants of its camera now."""
         session = self._sessions.get(id)
         if session is not None:
             session.wish = wish
             self._moves.see_to(session)
 
     def left(self, id: SessionName) -> None:
-        """A viewer hung up, or gave up waiting for the answer."""
+        """End the session of a viewer that hung up, or gave up waiting for the answer."""
         session = self._sessions.get(id)
         if session is not None:
             self._leave(session)
@@ -177,14 +177,14 @@ class Viewers:
             self._ended.add(id)  # its egress has yet to report it
 
     def end(self, id: SessionName, reason: EndReason, detail: str) -> None:
-        """A viewer may not watch any more, or is not to."""
+        """End the session of a viewer that may not watch any more, or is not to."""
         session = self._sessions.get(id)
         if session is not None and not session.pending:
             self._end(session, reason, detail)
             self._discard(session.node, id, reason)
 
     def ended(self, node: NodeName, id: SessionName, reason: str) -> None:
-        """An egress says that a session is over."""
+        """End a session that its egress says is over."""
         session = self._sessions.get(id)
         if session is not None and session.node == node:
             self._end(session, EndReason.EGRESS, reason)
@@ -236,7 +236,7 @@ class Viewers:
             self._end(self._sessions[id], EndReason.MISSING)
 
     def bury(self, worker: Worker, reason: EndReason) -> None:
-        """The worker is dead: its answered sessions are over.
+        """End a dead worker's answered sessions.
 
         Its unanswered offers go elsewhere if it was stopped in good order. Otherwise one of them may be what killed
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.

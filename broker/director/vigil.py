@@ -73,7 +73,7 @@ class Vigil:
         return [worker for worker in late if not self._bears(worker)]
 
     def witnessed(self, conditions: Mapping[NodeName, Condition]) -> None:
-        """Workers that are not heard were looked at."""
+        """Take in how workers are that are not heard, and were looked at."""
         for worker in self._living:
             worker.condition = conditions.get(worker.node, Condition.UNKNOWN)
             if worker.condition is Condition.WAITS:

@@ -58,7 +58,7 @@ class Wires:
                 self.tell(worker.report)
 
     def tell(self, report: Report) -> None:
-        """A worker has reported: tell it the version if it speaks another."""
+        """Tell a worker that has reported the version, if it speaks another."""
         if report.speaks != self._version and report.wire.newest >= TELLS:
             self._state.send(report.node, Speak(self._version))
 

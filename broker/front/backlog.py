@@ -71,7 +71,7 @@ class Outgoing:
         self.messages.clear()
 
     def cut_off(self, setting: str, limit: int) -> None:
-        """The page is beyond ``limits.setting``: close the queue and its connection."""
+        """Close the queue and the connection of a page that is beyond ``limits.setting``."""
         self._context.counters["ws_slow_page"] += 1
         self._context.quiet.warning(
             "page does not read its messages; cutting it off", setting=f"limits.{setting}", bytes=limit

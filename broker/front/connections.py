@@ -234,12 +234,12 @@ class Connections:
         return True
 
     def rest(self, connection: Connection) -> None:
-        """The connection's request has been answered."""
+        """Note that the connection's request has been answered."""
         if connection in self._all:
             self.idle[connection] = None
 
     def gone(self, guest: Guest) -> None:
-        """The connection is closed: its place is another's."""
+        """Give the place of a closed connection to others."""
         if guest in self._all:
             self._end(guest)
             self._quotas.connections.close(guest.address)

@@ -116,7 +116,7 @@ def check_camera(principal: Principal, camera: CameraName) -> None:
 def check_camera_here(
     context: Context, principal: Principal, address: str | None, camera: CameraName, asked: str
 ) -> None:
-    """The same where the camera is asked for by a WebSocket that is open already. Raises ``RequestError``."""
+    """Check the same where the camera is asked for by an open WebSocket. Raises ``RequestError``."""
     try:
         check_camera(principal, camera)
     except RequestError as exc:

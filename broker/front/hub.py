@@ -56,7 +56,7 @@ class Owner(Protocol):
     """Somebody whose sessions end with a message."""
 
     def disown(self, session: SessionName) -> None:
-        """The session is over, or another's now."""
+        """Forget a session that is over, or another's now."""
 
     def tell(self, type: str, **fields: Any) -> None:
         """Send a message without waiting."""
@@ -97,7 +97,7 @@ class Hub:
                         listener.push(message)
 
     def relabel(self) -> None:
-        """The catalogue has changed: tell of cameras that have another name, group or place now."""
+        """Tell of cameras that have another name, group or place now: the catalogue has changed."""
         before, self._labels = self._labels, self._read_labels()
         for camera in before.keys() & self._labels.keys():
             if before[camera] != self._labels[camera] and (status := self._director.camera(camera)) is not None:

@@ -128,7 +128,7 @@ class Quotas:
     def check_offer(
         self, address: str | None, camera: str, viewers: int, sessions: int, now: float, user: str = ""
     ) -> None:
-        """One more offer, for a camera that ``viewers`` watch while there are ``sessions`` in all.
+        """Check one more offer, for a camera that ``viewers`` watch while there are ``sessions`` in all.
 
         ``user`` is by whose right it is; empty where nobody signs in. Raises ``RequestError``.
         """
@@ -163,7 +163,7 @@ class Quotas:
         raise over("offer_rate", limits.offer_rate, "Too many viewers per second are joining")
 
     def check_still(self, address: str | None, now: float) -> None:
-        """One more still is asked for. Raises ``RequestError``."""
+        """Check whether one more still may be asked for. Raises ``RequestError``."""
         limits = self.limits
         if address is not None and not self._rate_still_each.take(address, now):
             message = "Your address has asked for too many stills per second"
@@ -172,7 +172,7 @@ class Quotas:
             raise over("still_rate", limits.still_rate, "Too many stills per second are requested")
 
     def joined(self, address: str | None, session: SessionName, user: str = "") -> None:
-        """An offer was answered."""
+        """Count an offer that was answered."""
         for key in filter(None, (address, user)):
             self._sessions.setdefault(key, set()).add(session)
 

@@ -152,7 +152,7 @@ class Socket:
         self._outgoing.push(message)
 
     def disown(self, session: SessionName) -> None:
-        """The session is over, or another socket's now."""
+        """Forget a session that is over, or another socket's now."""
         self._sessions.pop(session, None)
         if self._hub.owners.get(session) is self:
             del self._hub.owners[session]

@@ -50,5 +50,5 @@ class Tunnel:
         return False, b""
 
     def feed_eof(self) -> None:
-        """The viewer has gone."""
+        """Close the way to the egress: the viewer has gone."""
         self._writer.transport.abort()

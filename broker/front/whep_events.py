@@ -51,7 +51,7 @@ class SessionEvents:
         self._outgoing = outgoing
 
     def disown(self, session: SessionName) -> None:
-        """The session is over, or somebody else reads its events."""
+        """Stop: the session is over, or somebody else reads its events."""
         self.over.set()
 
     def tell(self, type: str, **fields: Any) -> None:

@@ -70,11 +70,11 @@ class _Samples:
         self._add = self.metric.samples.append
 
     def add(self, value: float, *labels: str) -> None:
-        """A sample."""
+        """Add a sample."""
         self._add(Sample(self._name, dict(zip(self._labels, labels, strict=True)), value))
 
     def measure(self, measured: Measured, *labels: str) -> None:
-        """A histogram."""
+        """Add a histogram."""
         named = dict(zip(self._labels, labels, strict=True))
         count = -1
         for bound, count in cumulative(measured):

@@ -38,13 +38,13 @@ class Cases:
         self._turned_away: dict[str, Evidence] = {}  # by a name for all that are alike, oldest first
 
     def asked(self, session: SessionName, address: str, now: float) -> None:
-        """An offer came from this address, and was answered. ``now`` is Unix time."""
+        """Open a case: an offer came from this address, and was answered. ``now`` is Unix time."""
         self._forget(session)
         self._open[session] = Sight(address, now)
         self._make_room()
 
     def told(self, session: SessionName, page: PageReport) -> None:
-        """The session's page has told how it goes there. The last counts."""
+        """Note what the session's page tells of it. The last counts."""
         self._forget(session)
         self._open.setdefault(session, Sight()).page = page
         self._told[session] = page.size
@@ -56,7 +56,7 @@ class Cases:
         return self._open.get(session, Sight())
 
     def close(self, session: SessionName, evidence: Evidence) -> None:
-        """The session is over, or its offer was refused. The first thing that is said of its end counts."""
+        """Note that the session is over, or its offer refused. The first thing that is said of its end counts."""
         self._forget(session)
         self._open.pop(session, None)
         if evidence.session not in self._over:
@@ -65,7 +65,7 @@ class Cases:
                 del self._over[next(iter(self._over))]
 
     def turned_away(self, evidence: Evidence) -> None:
-        """A limit refused an offer. Those of one kind, by the name in ``evidence``, are one case, which counts them."""
+        """Count an offer that a limit refused: those of one kind, by the name in ``evidence``, are one case."""
         before = self._turned_away.pop(evidence.session, None)
         times = 1 if before is None else before.times + 1
         self._turned_away[evidence.session] = replace(evidence, times=times)

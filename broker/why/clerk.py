@@ -44,21 +44,21 @@ class Clerk:
                     self._close(session, "ended_by_egress", reason, tried)
 
     def ended(self, notice: SessionEnded) -> None:
-        """A session is over in whatever way; of those that ``before`` has seen nothing new is learnt."""
+        """Note that a session is over in whatever way; of those that ``before`` has seen nothing new is learnt."""
         name, _ = split_stream(notice.camera)
         found = self._evidence(SessionName(notice.session), name)
         reason = notice.detail or notice.reason.sentence
         self.cases.close(notice.session, replace(found, over=True, code=notice.reason.value, reason=reason))
 
     def refused(self, session: SessionName, camera: CameraName, refusal: RequestError) -> None:
-        """An offer for a camera was refused. Of cameras that there are not anybody can make up any number."""
+        """Note that an offer for a camera was refused. Of cameras that there are not anybody can make up any number."""
         if self._director.camera(camera) is not None:
             found = self._evidence(session, camera)
             over = replace(found, over=True, refused=True, code=refusal.code, reason=refusal.message)
             self.cases.close(session, over)
 
     def turned_away(self, camera: CameraName, address: str, refusal: RequestError) -> None:
-        """A limit of the front door refused an offer for a camera, which came from this address."""
+        """Note that a limit of the front door refused an offer for a camera, which came from this address."""
         alike = SessionName(f"{refusal.code} {camera} {address}")  # no session's name: these have no spaces
         found = replace(self._evidence(alike, camera), address=address)
         self.cases.turned_away(replace(found, over=True, refused=True, code=refusal.code, reason=refusal.message))

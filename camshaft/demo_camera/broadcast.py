@@ -51,10 +51,10 @@ class Receiver(Protocol):
     """A session as the broadcast sees it. Neither method may block or raise."""
 
     def media(self, kind: Kind, part: Part) -> None:
-        """Packets of one track."""
+        """Take packets of one track."""
 
     def report(self, kind: Kind, packet: bytes) -> None:
-        """A sender report of one track."""
+        """Take a sender report of one track."""
 
 
 @dataclass(slots=True)

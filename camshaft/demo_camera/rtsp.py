@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
+        """Begin with a client that has connected."""
         self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
         self.host = transport.get_extra_info("peername")[0]
         self._family = transport.get_extra_info("socket").family
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, and its session with it."""
+        """End the session of a client that has gone."""
         self._server.connections.discard(self)
         self._server.broadcast.remove(self)
 
@@ -150,12 +150,12 @@ class Connection(asyncio.Protocol):
     # camshaft.demo_camera.broadcast.Receiver
 
     def media(self, kind: Kind, part: Part) -> None:
-        """Packets of one track."""
+        """Send packets of one track."""
         if lane := self._lanes.get(kind):
             lane.media(part)
 
     def report(self, kind: Kind, packet: bytes) -> None:
-        """A sender report of one track."""
+        """Send a sender report of one track."""
         if lane := self._lanes.get(kind):
             lane.report(packet)
 

@@ -37,7 +37,7 @@ class Sink(Protocol):
     """Takes the batches of one track, in order; after a gap, the next one is a batch to start with."""
 
     def push(self, batch: Batch, now: float) -> None:
-        """The next batch."""
+        """Take the next batch."""
 
     def pause(self) -> None:
         """Expect the next batches late and all at once: they are a cached group of pictures."""

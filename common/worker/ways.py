@@ -91,14 +91,14 @@ class Ways(Generic[Pipe]):
                 self._let_go(topic)
 
     def ended(self, pipe: Pipe) -> None:
-        """A publisher's connection has ended."""
+        """Go back to the relay for what came by a publisher's connection, which has ended."""
         for topic, near in tuple(self.sources.items()):
             if near is pipe or (isinstance(near, Joining) and near.pipe is pipe):
                 del self.sources[topic]
                 self._take_from_relay(topic)
 
     def silent(self, topic: bytes) -> None:
-        """Nothing has come for a while: see whether the relay has it, whoever may publish it there."""
+        """See whether the relay has a rendition of which nothing has come for a while, whoever publishes it there."""
         self._take_from_relay(topic)
 
     def flows(self, topic: bytes) -> None:

@@ -35,26 +35,26 @@ class Listener(Protocol):
     """A viewer's end of a feed."""
 
     def may_start(self, index: int) -> None:
-        """The batch at ``index``, about to be sent to live viewers, is one that a receiver can start with."""
+        """Begin with the batch at ``index`` if it waits: a receiver can, and live viewers get it next."""
 
     def fall_behind(self, index: int) -> None:
-        """The packets from ``index`` on could not be sent: the socket's buffer is full."""
+        """Keep the packets from ``index`` on for later: the socket's buffer is full, and did not take them."""
 
     def slow_down(self, index: int) -> None:
-        """The packets from ``index`` on are too many to be sent at once on a thin path."""
+        """Keep the packets from ``index`` on for later: they are too many to be sent at once on a thin path."""
 
     def skip_ahead(self, index: int) -> None:
-        """The packets from ``index`` on are given up: go on where a receiver can start."""
+        """Give the packets from ``index`` on up, and go on where a receiver can start."""
 
     def format_changed(self) -> None:
-        """The feed's codec or profile is known now, or is another one."""
+        """Note that the feed's codec or profile is known now, or is another one."""
 
 
 class Tap(Protocol):
     """Takes what a feed takes, for viewers that are sent it in another form (``egress.mse``)."""
 
     def take(self, batch: Batch, timestamp: int) -> None:
-        """The next batch, and its extended timestamp in the feed's timeline."""
+        """Take the next batch, and its extended timestamp in the feed's timeline."""
 
     def forget(self) -> None:
         """Let nobody begin with what was taken."""
@@ -275,7 +275,7 @@ class Feed:
         self._idle.add(listener)
 
     def discard(self, listener: Listener) -> None:
-        """The viewer is gone."""
+        """Leave out a viewer that is gone."""
         self._listeners.discard(listener)
         self._idle.discard(listener)
 

@@ -17,7 +17,7 @@ Later = Callable[[Callable[[], None]], object]
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """The ``Later`` of a process that has nothing else to do."""
+    """Call it at once: the ``Later`` of a process that has nothing else to do."""
     work()
 
 

@@ -119,7 +119,7 @@ class Streams:
                 self._unused_since[stream.rendition] = asyncio.get_running_loop().time()
 
     def learn(self, rendition: Rendition, key: bytes) -> None:
-        """The rendition's frames are sealed with this key from now on."""
+        """Expect the rendition's frames to be sealed with this key from now on."""
         if rendition not in self._streams:  # if its offer is refused, nobody will ever release it
             self._unused_since.setdefault(rendition, asyncio.get_running_loop().time())
         self._keys[rendition] = key

@@ -48,7 +48,7 @@ class Outgoing:
         self.flush()
 
     def say(self, opcode: Opcode, data: bytes = b"") -> None:
-        """A short message, which goes out with the next ``flush`` or ``send``. Too many of them are dropped."""
+        """Add a short message, which goes out with the next ``flush`` or ``send``. Too many of them are dropped."""
         if len(self._control) < MAX_CONTROL_QUEUE:
             self._control += frame(opcode, data)
 
@@ -65,14 +65,14 @@ class Outgoing:
         return not self.blocked
 
     def send(self, data: bytes) -> None:
-        """A message, or several; not to be called while it is blocked."""
+        """Send a message, or several; not to be called while it is blocked."""
         if self._control and not self.flush():
             self._rest = memoryview(bytes(self._rest or b"") + data)
             return
         self._write(data)
 
     def stuck(self, data: bytes, sent: int) -> None:
-        """A message was sent past us, and so many bytes of it were taken; less than none if the outlet is broken."""
+        """Keep the rest of a message sent past us: ``sent`` bytes were taken, less than none if it broke."""
         assert self.outlet is not None
         if sent < 0:
             self._write(data)  # which finds out why
@@ -83,7 +83,7 @@ class Outgoing:
         self.outlet.await_room()
 
     def writable(self) -> None:
-        """The outlet has room again."""
+        """Go on: the outlet has room again."""
         self.blocked = False
         self.flush()
 

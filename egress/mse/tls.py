@@ -173,7 +173,7 @@ class TlsDoor:
         self._handshakes_of = TokenBuckets(HOST_BURST, HOST_RATE, MAX_HOSTS)
 
     def take(self, sock: socket.socket, data: bytes) -> None:
-        """A connection, and the first bytes that came by it."""
+        """Take a connection, and the first bytes that came by it."""
         if not self._may_begin(sock):
             self._counters["handovers_strange"] += 1
             sock.close()

@@ -78,7 +78,7 @@ class MseViewer:
         return self._out.outlet.remote if self._out.outlet is not None else ""
 
     def connect(self, outlet: Outlet, head: bytes, now: float) -> None:
-        """The viewer's connection is there: ``head`` is the answer to its handshake."""
+        """Begin on the viewer's connection: ``head`` is the answer to its handshake."""
         self.joined_at = self._heard_at = self._pinged_at = now
         self._greet()
         self._out.open(outlet, head)
@@ -103,7 +103,7 @@ class MseViewer:
         self._pump()
 
     def writable(self) -> None:
-        """More can be sent."""
+        """Go on: more can be sent."""
         self._out.writable()
         self._pump()
 

@@ -105,7 +105,7 @@ class MseViewers:
         return tuple(renditions.values())
 
     def joined(self, viewer: MseViewer) -> None:
-        """The viewer's connection was handed over."""
+        """Note a viewer whose connection was handed over."""
         self._counters["viewers_joined"] += 1
         self._measure(connect=self._now() - viewer.created)
         self._quiet.info("viewer joined", **_names(viewer), way=WEBSOCKET, remote=viewer.remote)

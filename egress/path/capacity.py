@@ -45,7 +45,7 @@ class Capacity:
         return self._newest[-1]
 
     def believe(self) -> None:
-        """The newest train says how the path is now, though others before it said otherwise: there are more signs."""
+        """Believe the newest train, though others before it said otherwise: there are more signs."""
         while len(self._newest) > 1:
             self._newest.popleft()
 

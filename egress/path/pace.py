@@ -29,7 +29,7 @@ class Pace:
         self._bucket.spend(self._bucket.fill(now) + size)
 
     def release(self) -> None:
-        """All of it has arrived."""
+        """Owe nothing any more: all of it has arrived."""
         self._bucket.spend(min(0.0, self._bucket.left))
 
     def spend(self, size: int) -> None:

@@ -46,7 +46,7 @@ class PathQuality:
         self._lossy_until = float("-inf")
 
     def moved(self) -> None:
-        """The viewer is reached through another network, of which nothing is known."""
+        """Forget what is known: the viewer is reached through another network."""
         self.capacity, self.sizes = Capacity(), Sizes()
         self._round_trip, self._lossy_until = float("inf"), float("-inf")
 
@@ -56,11 +56,11 @@ class PathQuality:
         return min(self._round_trip, UNKNOWN_ROUND_TRIP)
 
     def measured(self, round_trip: float) -> None:
-        """A round trip time in seconds, of the handshake or a receiver report."""
+        """Note a round trip time in seconds, of the handshake or a receiver report."""
         self._round_trip = min(self._round_trip, round_trip)
 
     def lost(self, share: float, now: float) -> None:
-        """The share of packets that a receiver report says were lost since the one before."""
+        """Note the share of packets that a receiver report says were lost since the one before."""
         if share >= LOSS:
             self._lossy_until = now + LOSSY_FOR
 

@@ -47,7 +47,7 @@ class Sizes:
         return tuple(size for size in SIZES if size > self._passes)
 
     def arrived(self, size: int, now: float) -> None:
-        """A datagram of so many bytes has arrived."""
+        """Note that a datagram of so many bytes has arrived."""
         if size >= MAX_PAYLOAD + PROTECTED:  # as large as most that are cut are
             size, self._due = FULL, now + AGAIN
         self._passes = max(self._passes, size)

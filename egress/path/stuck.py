@@ -28,7 +28,7 @@ class StuckJudge:
         self._wait = 0.0  # the longest for a report; 0: there has been one at most
 
     def reported(self, behind: float, now: float, waited: float = 0.0) -> None:
-        """A report is read: what had arrived is ``behind`` what was sent by so many seconds of media.
+        """Take a report: what had arrived is ``behind`` what was sent by so many seconds of media.
 
         It has ``waited`` for us so many seconds, in which we may have sent more.
         """

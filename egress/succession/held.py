@@ -39,7 +39,7 @@ class HeldOffers:
         return True
 
     def drop(self, session: SessionName) -> None:
-        """Nobody waits for the answer any more."""
+        """Forget an answer that nobody waits for any more."""
         held = self._offers.pop(session, None)
         if held is not None:
             self._characters -= len(held[0].sdp)

@@ -276,7 +276,7 @@ class IceAgent:
         return self.pairs.pop(address, None)
 
     def doubt(self, now: float) -> None:
-        """The peer may be gone: its consent expires soon, unless it answers."""
+        """Doubt that the peer is there: its consent expires soon, unless it answers."""
         if (pair := self.selected_pair) is not None:
             pair.proved_at = min(pair.proved_at, now - CONSENT_TIMEOUT + DOUBT)
 

@@ -63,7 +63,7 @@ class Ports:
         self.paused = self.tcp.pause() if self.tcp is not None else []
 
     def hang_up(self, address: Address) -> None:
-        """An address is no viewer's any more: close its connection, if it is that of one."""
+        """Close the connection of an address that is no viewer's any more, if it is that of one."""
         if self.tcp is not None:
             self.tcp.hang_up(address)
 

@@ -134,10 +134,10 @@ class Aac:
         return "waiting for the configuration of its AAC" if self._latm else "waiting for its AAC"
 
     def mark(self) -> None:
-        """A marker without a payload ends nothing."""
+        """Do nothing: a marker without a payload ends nothing."""
 
     def lost(self) -> None:
-        """Packets are missing: what was begun has no end."""
+        """Drop what was begun: packets are missing, so it has no end."""
         self._part, self._missing = b"", 0
 
     def restart(self) -> None:
@@ -145,7 +145,7 @@ class Aac:
         self.lost()
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended, that of the first frame."""
+        """Take the payload ``packet[start:end]``, in order; ``timestamp`` is extended, that of the first frame."""
         payload = packet[start:end]
         try:
             frames = self._latm_frames(payload, marker) if self._latm else self._generic_frames(payload)

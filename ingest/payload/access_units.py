@@ -66,13 +66,13 @@ class AccessUnits:
         self.timestamp = timestamp
 
     def marked(self) -> None:
-        """The marker bit has come, and no NAL unit lacks its last fragment: the access unit ends."""
+        """End the access unit: the marker bit has come, and no NAL unit lacks its last fragment."""
         if self.picture is not AWAITED and self._trust_markers:
             self.complete()  # as ``end`` does, without another call for each picture
             self._marked_timestamp = self.timestamp
 
     def end(self) -> None:
-        """The marker is believed, and the access unit ends with it."""
+        """Believe the marker, and end the access unit with it."""
         self.complete()
         self._marked_timestamp = self.timestamp
 
@@ -86,16 +86,16 @@ class AccessUnits:
         return True
 
     def continued(self) -> None:
-        """A fragment follows the marker that came within its NAL unit: it came too early."""
+        """Note a fragment after the marker that came within its NAL unit: that came too early."""
         self._endless, self.marked_open = 0, False
 
     def ended_late(self) -> None:
-        """Nothing but the end bit follows the marker that came within its NAL unit: that was right, and ends both."""
+        """Note that only the end bit follows the marker within its NAL unit: that was right, and ends both."""
         self.marked_open = False
         self.end()
 
     def continued_after_end(self) -> None:
-        """A fragment follows whose NAL unit is over; where the marker ended that, it came too early after all."""
+        """Note a fragment whose NAL unit is over; where the marker ended that, it came too early after all."""
         if self.timestamp == self._marked_timestamp:
             self._endless = 0
 
@@ -117,7 +117,7 @@ class AccessUnits:
         return True
 
     def publish(self, arrival_ns: int, flags: int) -> None:
-        """The picture that has begun is published."""
+        """Publish the picture that has begun."""
         self.picture = PUBLISHED
         self._output.begin(self.timestamp, arrival_ns, flags)
 
@@ -127,13 +127,13 @@ class AccessUnits:
         return self.picture is AWAITED and self._trust_markers and not self.marked_open
 
     def take(self, payloads: list[bytes], timestamp: int, arrival_ns: int) -> None:
-        """A whole picture that ends with the marker, and that ``expects_marker``: it is published."""
+        """Publish a whole picture that ends with the marker, and that ``expects_marker``."""
         self.timestamp = self._marked_timestamp = timestamp
         self._output.send_unit(payloads, timestamp, arrival_ns)
         self.published += 1
 
     def complete(self) -> None:
-        """The access unit has come to its end; nothing happens if it is still awaited."""
+        """Bring the access unit to its end; do nothing if that is still awaited."""
         if self.picture is PUBLISHED:
             if not self._output.payloads:
                 self._output.payloads.append(self._end_mark)

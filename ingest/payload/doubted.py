@@ -59,7 +59,7 @@ class Doubted:
         return self.format.unseen
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The next packet's payload."""
+        """Take the next packet's payload."""
         codec = self._recogniser.look(packet[start:end], marker)
         announced = self.format.track.codec
         if codec and codec != announced and self._believes(codec) and (other := self._other(codec)) is not None:
@@ -74,11 +74,11 @@ class Doubted:
         return self.format.track.codec not in UNPROVED or codec == before
 
     def mark(self) -> None:
-        """The marker came in a packet without a payload."""
+        """Take the marker of a packet without a payload."""
         self.format.mark()
 
     def lost(self) -> None:
-        """Packets are missing between the last one and the next."""
+        """Note that packets are missing between the last one and the next."""
         self.format.lost()
 
     def restart(self) -> None:

@@ -93,11 +93,11 @@ class Frames:
         return self._oversized > 1 or waited_ns >= (NO_KEYFRAME_NS if self._refused else NEVER_NS)
 
     def mark(self) -> None:
-        """A packet of the last timestamp without a payload carries the marker: the frame ends."""
+        """End the frame: a packet of the last timestamp without a payload carries the marker."""
         self._finish()
 
     def lost(self) -> None:
-        """Packets are missing between the last one and the next: of this frame, of the next, or of both.
+        """Note that packets are missing between the last one and the next: of this frame, of the next, or of both.
 
         If it is the next one's beginning, ``repack`` sees that.
         """
@@ -111,7 +111,7 @@ class Frames:
         self._open = False
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
+        """Take the payload ``packet[start:end]``, not empty, in order; ``timestamp`` is extended."""
         if timestamp != self._timestamp and not (self._payloads and self._continues(packet, start, end)):
             self._finish()
             self._begin(timestamp)
@@ -152,7 +152,7 @@ class Frames:
         return self._open and not self._payloads
 
     def receive_picture(self, payloads: list[bytes], _first: int, timestamp: int, arrival_ns: int) -> None:
-        """A whole picture that is no keyframe, as it goes out: ``receive`` would have made the same of it."""
+        """Take a whole picture that is no keyframe, as it goes out: ``receive`` would have made the same of it."""
         if timestamp != self._timestamp:
             self._begin(timestamp)
         self._begun_ns = self._arrival_ns = arrival_ns

@@ -49,7 +49,7 @@ class G711(Standalone):
         self._wide = 0  # measures in a row
 
     def lost(self) -> None:
-        """Packets are missing: the next timestamp shows how many."""
+        """Note that packets are missing: the next timestamp shows how many."""
         self._gap = True
 
     def restart(self) -> None:
@@ -58,7 +58,7 @@ class G711(Standalone):
         self._last = None
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
+        """Take the payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
         if self._is_foreign(packet, start, end):
             self.dropped += 1
             return

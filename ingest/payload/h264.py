@@ -228,7 +228,7 @@ class H264(NalPayloadFormat):
         self._turned = b""
 
     def receive_picture(self, payloads: list[bytes], first: int, timestamp: int, arrival_ns: int) -> None:
-        """A whole picture that is no keyframe, as it goes out, with the byte behind its first slice's header.
+        """Take a whole picture that is no keyframe, as it goes out, with the byte behind its first slice's header.
 
         It came as ``receive`` takes it, and that would have made the same of it.
         """

@@ -27,7 +27,7 @@ class KeyframeGate:
             self._waiting_ns = arrival_ns
 
     def pass_keyframe(self) -> None:
-        """A keyframe begins, and can be decoded."""
+        """Let everything through from now on: a keyframe begins, and can be decoded."""
         self.open = True
         self._waiting_ns = 0
         self.keyframes += 1

@@ -31,7 +31,7 @@ class L16(Standalone):
         self._gap = False  # packets are missing before the next one
 
     def lost(self) -> None:
-        """Packets are missing: the next timestamp shows how many."""
+        """Note that packets are missing: the next timestamp shows how many."""
         self._gap = True
 
     def restart(self) -> None:
@@ -39,7 +39,7 @@ class L16(Standalone):
         self._rest, self._timestamp = b"", None
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
+        """Take the payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
         end -= (end - start) % self._sample  # a part of a sample would exchange bytes, and channels, of all that follow
         if start == end:
             self.dropped += 1

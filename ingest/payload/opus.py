@@ -40,7 +40,7 @@ class Opus(Standalone):
         self._output = output
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
+        """Take the payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
         if end - start > MAX_PAYLOAD:  # RFC 7587 4.2: it cannot be cut; 20 ms at 464 kbit/s fit
             self.dropped += 1
             return

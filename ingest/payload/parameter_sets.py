@@ -55,7 +55,7 @@ class ParameterSetStore(Generic[T]):
         self.size -= len(self._sets.pop(next(iter(self._sets)))[0])
 
     def came_in_band(self, nal: bytes) -> None:
-        """A parameter set came in the stream: with the first, those of the session description count no longer."""
+        """Note that a parameter set came in the stream: with the first, those of the description count no longer."""
         if not self._in_band:
             self._in_band = True
             self._sets = {key: each for key, each in self._sets.items() if each[0] == nal}

@@ -75,13 +75,13 @@ class PayloadFormat(Protocol):
         """Whether nothing of it will be seen as it comes, which is a failure; never of sound."""
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The next packet's payload ``packet[start:end]``, not empty; ``timestamp`` is extended, non-decreasing."""
+        """Take the next payload, ``packet[start:end]``, not empty; ``timestamp`` is extended, non-decreasing."""
 
     def mark(self) -> None:
-        """The marker came in a packet without a payload, with the timestamp of the last one."""
+        """Take the marker of a packet without a payload, with the timestamp of the last one."""
 
     def lost(self) -> None:
-        """Packets are missing between the last one and the next."""
+        """Note that packets are missing between the last one and the next."""
 
     def restart(self) -> None:
         """Begin another stream with the next packet."""

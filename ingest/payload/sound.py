@@ -22,7 +22,7 @@ class Sound(Standalone):
         self._order = order
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
+        """Take the payload ``packet[start:end]``, in order; ``timestamp`` is extended."""
         start += self._header
         if start >= end:
             self.dropped += 1

@@ -44,7 +44,7 @@ class Speech(Standalone):
         self._split = _split(track.codec, parameters)
 
     def receive(self, packet: bytes, start: int, end: int, timestamp: int, marker: bool, arrival_ns: int) -> None:
-        """The payload ``packet[start:end]``, in order; ``timestamp`` is extended, that of the first frame."""
+        """Take the payload ``packet[start:end]``, in order; ``timestamp`` is extended, that of the first frame."""
         try:
             frames = self._split(packet[start:end])
         except ValueError:

@@ -50,7 +50,7 @@ class LeastDelay:
         self._window_ns, self._slew = _WINDOW_NS, _SLEW
 
     def hurry(self, drifts: bool) -> None:
-        """The remote clock ``drifts``, as no clock does: follow it closely. Or it does not, any more."""
+        """Follow the remote clock closely if it ``drifts`` as no clock does, and as usual if not."""
         self._window_ns, self._slew = (_DRIFT_WINDOW_NS, _DRIFT_SLEW) if drifts else (_WINDOW_NS, _SLEW)
 
     def update(self, difference_ns: int, now_ns: int) -> int:

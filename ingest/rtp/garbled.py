@@ -29,7 +29,7 @@ class Garbled:
         self._gaps = self._holding = 0  # since the last look: packets after a gap, and those that hold another
 
     def gap(self, packet: bytes) -> None:
-        """Some packets are missing before this one."""
+        """Note that some packets are missing before this one."""
         self._gaps += 1
         self._holding += holds_another(packet)
 

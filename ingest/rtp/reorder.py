@@ -56,7 +56,7 @@ class Reorder(Generic[T]):
         return True
 
     def take_as_next(self, sequence: int) -> None:
-        """A packet is the next one, whatever its number is; those that are held for theirs are given up."""
+        """Take a packet for the next one, whatever its number is; give up those that are held for theirs."""
         self.dropped += len(self.held)
         self.held.clear()
         self._base = sequence - self.received - self.lost

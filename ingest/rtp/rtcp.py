@@ -82,7 +82,7 @@ class Reception:
         return self._jitter / self._clock_rate
 
     def arrived(self, rtp_timestamp: int, arrival_ns: int) -> None:
-        """A packet came (A.8). Called once a timestamp: what follows in the same burst says nothing about the path."""
+        """Note a packet (A.8), once a timestamp: what follows in the same burst says nothing about the path."""
         transit = arrival_ns * self._clock_rate // 10**9 - rtp_timestamp & 0xFFFFFFFF
         change = transit - self._transit & 0xFFFFFFFF
         self._transit = transit
@@ -92,11 +92,11 @@ class Reception:
         self._jitter += (min(change, (1 << 32) - change) - self._jitter) / 16
 
     def paused(self) -> None:
-        """Packets that came were not looked at: from the last one to the next says nothing."""
+        """Forget the last arrival, as packets were not looked at since: from it to the next says nothing."""
         self._first = True
 
     def reported(self, report: SenderReport, arrival_ns: int) -> None:
-        """A sender report came."""
+        """Take a sender report."""
         self._last_report = report, arrival_ns
 
     def block(self, ssrc: int, highest: int, received: int, lost: int, now_ns: int) -> bytes:

@@ -40,7 +40,7 @@ class KnownSource:
         self._held_bytes = 0
 
     def announce(self, ssrc: int | None, sequence: int | None) -> None:
-        """The camera says which SSRC its packets have, and which sequence number the first; ``None`` if it does not."""
+        """Expect packets of this SSRC, and the first with this sequence number; ``None`` where the camera says none."""
         self._announced = ssrc, sequence
 
     def begins(self, ssrc: int, sequence: int, expected: int) -> bool:

@@ -91,9 +91,11 @@ class CameraStream:
         self.garbled.gap(packet)
 
     def new_source(self, receiver: TrackReceiver, new_format: bool) -> None:
-        """The source of a track has changed, or what it sends. If it is the picture, the epoch of all tracks is a new
-        one. New sound of the same format goes on in the old one: its timestamps are made to continue, and its decoder
-        needs nothing from before."""
+        """Begin a new epoch of all tracks if the source of the picture has changed, or what a track sends.
+
+        New sound of the same format goes on in the old epoch: its timestamps are made to continue, and its decoder
+        needs nothing from before.
+        """
         if receiver.kind is Kind.VIDEO or new_format:
             self.epoch += 1
             for each in self.receivers:

@@ -148,7 +148,7 @@ class Authenticator:
         return self._challenge.realm if self._challenge else ""
 
     def hung_up(self) -> None:
-        """The server hung up at a request with credentials that it had not accepted."""
+        """Note that the server hung up at a request with credentials that it had not accepted."""
         self.pin.challenge = self._challenge
 
     def challenged(self, values: Iterable[str]) -> bool:
@@ -179,7 +179,7 @@ class Authenticator:
         return True
 
     def accepted(self) -> None:
-        """A request with the present credentials was answered with something other than 401."""
+        """Note that a request with the present credentials was answered with something other than 401."""
         if self.sent:
             self._accepted, self._renewals = True, 0
             self.pin.digest |= self._challenge is not None and self._challenge.scheme == "Digest"

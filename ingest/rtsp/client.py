@@ -155,7 +155,7 @@ class Connection(asyncio.BufferedProtocol):
         self._quickack.begin(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection ended, from either side."""
+        """Wake whoever waits: the connection ended, from either side."""
         reason = str((isinstance(exc, OSError) and exc.strerror) or exc or "").lower()
         self._fail(self._session.lost(reason, self._loop.time()))
         self._lost.set_result(None)

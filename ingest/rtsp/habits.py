@@ -24,7 +24,7 @@ class Habits:
     _until: dict[str, float] = field(default_factory=dict)  # … and when such a track may be asked for again
 
     def failed(self, method: str, kind: str, now: float, *, began: bool) -> None:
-        """The camera hung up at this request, or did not answer it. ``kind`` is that of the track, of a SETUP
+        """Note that the camera hung up at this request, or did not answer it. ``kind`` is that of the track, of a SETUP
         beside another one; ``began``: it was one of the first two of its connection."""
         if began and method in ("OPTIONS", "DESCRIBE"):
             self.skips_options = not self.skips_options
@@ -36,7 +36,7 @@ class Habits:
                 self._until[kind] = now + min(LEFT_OUT * 2.0 ** min(ended - FATAL, 32), LEFT_OUT_MOST)
 
     def answered(self, kind: str) -> None:
-        """The camera answered the SETUP of a track of that kind, whatever it said."""
+        """Note that the camera answered the SETUP of a track of that kind, whatever it said."""
         self._ended.pop(kind, None)
         self._until.pop(kind, None)
 

@@ -26,7 +26,7 @@ class Interleaved:
         self._parser, self._answered = parser, answered
 
     def open(self, routes: dict[int, Route], takes: Mapping[int, Take], channel: int = -1) -> None:
-        """Packets may come from now on; whole pictures are taken from ``channel``."""
+        """Take packets from now on; whole pictures come on ``channel``."""
         self.routes, self.takes, self._channel = routes, takes, channel
         self._parser.channels = frozenset(routes) or None
 

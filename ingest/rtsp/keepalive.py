@@ -37,24 +37,24 @@ class Keepalive:
         return next((method for method in possible if method not in self._harmful | self._refused), "")
 
     def begin(self, public: frozenset[str], now: float) -> None:
-        """A session plays; ``public`` is what the camera says it understands."""
+        """Choose the request that keeps a session alive; ``public`` is what the camera says it understands."""
         self._public, self._began = tuple(method for method in METHODS if method in public), now
         self._refused.clear()
         self._sent_at = None
 
     def sent(self, now: float) -> None:
-        """The interval has passed, and ``method`` is asked if there is one."""
+        """Note that the interval has passed, and ``method`` is asked if there is one."""
         if self._sent_at is not None:
             self._good.add(self._asked)
         self._asked, self._sent_at = self.method, now
 
     def refused(self, method: str) -> None:
-        """The camera answered with an error. OPTIONS is asked all the same: its errors keep sessions alive too."""
+        """Note an error as the answer. OPTIONS is asked all the same: its errors keep sessions alive too."""
         if method in ("GET_PARAMETER", "SET_PARAMETER"):
             self._refused.add(method)
 
     def ended(self, now: float, timeout: float) -> None:
-        """The session broke. ``timeout`` is what the camera said its sessions live without a request, in seconds."""
+        """Learn from a session that broke. By the camera's word it lives ``timeout`` seconds without a request."""
         method, sent_at, self._sent_at = self._asked, self._sent_at, None
         if sent_at is None:
             return

@@ -52,7 +52,7 @@ class Login:
         return self.auth.sent and not self._let_in
 
     def answered(self, status: int, rejection: str, *, options: bool) -> None:
-        """A request was answered other than by 401, and nothing plays yet; ``options``: it was OPTIONS.
+        """Take an answer other than 401, while nothing plays yet; ``options``: it was to OPTIONS.
 
         Raises ``CameraError`` for a password that is refused in other words.
         """

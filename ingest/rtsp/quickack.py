@@ -30,7 +30,7 @@ class QuickAck:
         self._socket: socket.socket | None = None  # the transport's, which closes it
 
     def begin(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there."""
+        """Hold on to the connection that is there."""
         if sock := transport.get_extra_info("socket"):
             # uvloop's own makes another one for each call: that took longer than the call.
             self._socket = _Borrowed(sock.family, sock.type, sock.proto, fileno=sock.fileno())
@@ -43,7 +43,7 @@ class QuickAck:
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def end(self) -> None:
-        """The connection is gone, and its file descriptor may be another one's soon."""
+        """Let go of the connection that is gone: its file descriptor may be another one's soon."""
         if self._socket is not None:
             self._socket.detach()
             self._socket = None

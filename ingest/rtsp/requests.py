@@ -78,7 +78,7 @@ class Requests:
         return said + remedy(answer.status, self.method, url, server=server, realm=auth.realm, anonymous=anonymous)
 
     def unanswered(self, beside: str, now: float) -> None:
-        """The camera hung up at the last one, or did not answer it: the next session goes round it.
+        """Have the next session go round the last request: the camera hung up at it, or did not answer.
 
         ``beside``: see ``Habits.failed``.
         """

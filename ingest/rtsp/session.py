@@ -246,7 +246,7 @@ class RtspSession:
         return CameraError(CameraState.CLOSED, reason)
 
     def broke(self, now: float) -> None:
-        """The camera ended the session, or sends nothing any more: it may be for what was said to keep it alive."""
+        """Learn from a session that the camera ended, or that is silent: what was said to keep it alive may be why."""
         if self.state is SessionState.PLAYING:
             self.keepalive.ended(now, self._requests.timeout)
 

@@ -79,7 +79,7 @@ class Silence:
         self._late = False  # the last check was; before the one after that, sockets are read
 
     def begin(self, now: float) -> None:
-        """The session plays."""
+        """Wait for media from now on: the session plays."""
         self._seen_at = self._playing_at = self._checked_at = now
 
     def check(self, now: float) -> None:

@@ -50,7 +50,7 @@ class _Half(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # of a stream
 
     def data_received(self, data: bytes) -> None:
-        """A part of the answer came, or of what follows it."""
+        """Take a part of the answer, or of what follows it."""
         if self.answer.done():
             return
         try:
@@ -66,7 +66,7 @@ class _Half(asyncio.Protocol):
                 self.ended(f"the camera answered POST with HTTP {answer.status}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection ended."""
+        """Wake whoever waits: the connection ended."""
         self._fail(CameraState.CLOSED, "the camera hung up instead of answering GET")
         self.ended("the camera closed the connection for our requests")
 

@@ -83,7 +83,7 @@ class Turns:
         self._rest_at = next(_moments)
 
     def begin(self, transport: asyncio.Transport) -> None:
-        """The connection is there, and is read."""
+        """Watch over the connection that is there, and is read."""
         self._transport = transport
 
     def end(self) -> None:
@@ -94,11 +94,11 @@ class Turns:
                 self._resume()
 
     def watch(self) -> None:
-        """A turn begins; to be called while ``watched``."""
+        """Begin a turn; to be called while ``watched``."""
         self._began_ns = thread_time_ns()
 
     def spend(self, size: int, packets: int, batches: int, passed_ns: int) -> None:
-        """The camera was served: so much came, and took so long by the clock."""
+        """Count what serving the camera took: so much came, and took so long by the clock."""
         self._size += size
         self._packets += packets
         self._batches += batches

@@ -206,7 +206,7 @@ def _watch(standard_input: Any) -> None:
 
 def _tell_and_end(output: int) -> Any:
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Without the error's own words: FFmpeg's hold the URL."""
+        """Tell why it ended, without the error's own words: FFmpeg's hold the URL."""
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "nowhere"

@@ -126,7 +126,7 @@ class Crowd:
             self.engine.deafen(viewer)
 
     def begin(self) -> None:
-        """A window begins now."""
+        """Begin a window now."""
         self.engine.restart_counting()
         self._before = {viewer.number: ViewerCounts.of(viewer) for viewer in self._members}
         self._failures.clear()

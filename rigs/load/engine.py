@@ -103,7 +103,7 @@ class Engine:
         return viewer
 
     def watch(self, viewer: Viewer) -> None:
-        """The viewer is connected: from now on its packets can wait for the next tick."""
+        """Let the viewer's packets wait for the next tick from now on: it is connected."""
         self._joining_epoll.unregister(viewer.socket.fileno())
         self._media_epoll.register(viewer.socket.fileno(), select.EPOLLIN)
         self._round.append(viewer)
@@ -156,7 +156,7 @@ class Engine:
             self._round.remove(viewer)
 
     def restart_counting(self) -> None:
-        """A window begins: forget the longest gaps and the delays so far."""
+        """Forget the longest gaps and the delays so far: a window begins."""
         self.delays.restart(self.viewers.values())
         self.late = 0.0
         for viewer in self.viewers.values():

@@ -51,7 +51,7 @@ class IceAgent:
     _tie_breaker: bytes = field(default_factory=lambda: secrets.token_bytes(8))
 
     def set_remote(self, ufrag: str, password: str, candidates: list[Address], now: float) -> None:
-        """The peer's credentials and candidates; checks are due from now on."""
+        """Take the peer's credentials and candidates; checks are due from now on."""
         self._remote_ufrag, self._remote_key = ufrag, password.encode()
         for address in candidates:
             self._checks.setdefault(address, _Check(address, now))

@@ -109,7 +109,7 @@ class Stream:
         return 0
 
     def retransmitted(self, sequence: int) -> None:
-        """A retransmission (RFC 4588) of the packet with this number came."""
+        """Note a retransmission (RFC 4588) of the packet with this number."""
         if self.missing.pop(sequence, None) is not None:
             self.recovered += 1
 

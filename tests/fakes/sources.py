@@ -32,6 +32,7 @@ class Source:
     names: Names = field(default_factory=Names)
     functions: list[tuple[str, int]] = field(default_factory=list)  # likewise, with those in others
     silent: list[str] = field(default_factory=list)  # what raises, is public, and does not say so
+    orders: list[str] = field(default_factory=list)  # docstrings of public functions that return nothing
 
 
 @cache
@@ -53,6 +54,9 @@ def source(path: Path) -> Source:
                     found.enums.setdefault(name, set())
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 found.functions.append((name, (node.end_lineno or 0) - node.lineno + 1))
+                text = ast.get_docstring(node)
+                if text and not name.startswith("_") and node.returns and ast.unparse(node.returns) == "None":
+                    found.orders.append(text)
             case ast.Assign(targets=[ast.Tuple(elts=members)], value=ast.Name(id=name)) if name in found.enums:
                 found.enums[name].update(ast.unparse(member) for member in members)
             case ast.Assign(targets=[target], value=value):

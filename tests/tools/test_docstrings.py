@@ -18,6 +18,10 @@ LEANS_IN_HELP = re.compile(
     r"|This process\b|Another (stream|source) begins\b|(Some|No)body (takes|watches)\b"  # news, where an order is meant
 )
 """Beginnings that do no harm beside a test, and say nothing in ``help()``."""
+NEWS = re.compile(
+    r"(A|An|The|Some|Nothing|Nobody|Somebody|One|Another|There|This|Each|Every|It|All|More|By|As|In|From|Now)\b"
+)
+"""Beginnings that say what has happened, where an order says what the function does about it."""
 LEANS = re.compile(r"(What|Who|Whose|Whatever|Whoever|And|Of|But|Or|The opposite)\b")
 """Beginnings of sentences that lean on the one before, or make the reader wait for the subject."""
 
@@ -32,6 +36,12 @@ def test_no_docstring_begins_with_another_subject_than_its_own() -> None:
 def test_a_docstring_of_the_product_stands_alone() -> None:
     texts = ((path, text) for path in modules(*PACKAGES) for text in source(path).docstrings)
     assert [f"{path.relative_to(ROOT)}: {text}" for path, text in texts if LEANS_IN_HELP.match(text)] == []
+
+
+def test_the_docstring_of_what_returns_nothing_is_an_order() -> None:
+    texts = ((path, text) for path in modules(*PACKAGES) for text in source(path).orders)
+    found = [f"{path.relative_to(ROOT)}: {text.splitlines()[0]}" for path, text in texts if NEWS.match(text)]
+    assert found == []
 
 
 def test_a_public_function_that_raises_says_so() -> None:
