@@ -53,7 +53,8 @@ class Shortcut:
         due = receiver.due
         if due is None:
             return None
-        picture = receiver.unpacking.take_picture(received, start, end, self._channel, due, arrival_ns)
+        sequence, ssrc = due
+        picture = receiver.unpacking.take_picture(received, start, end, self._channel, sequence, ssrc, arrival_ns)
         if picture is None:
             return None
         size, packets, octets, timestamp, _first, _payloads = picture
@@ -100,8 +101,9 @@ class Shortcut:
         due = receiver.due
         if due is None:
             return at
+        sequence, ssrc = due
         timestamp = receiver.unpacking.raw
-        pieces = form.fragments(data, bounds, at, 0x8000 | receiver.payload_type, due[0], timestamp, due[1])
+        pieces = form.fragments(data, bounds, at, 0x8000 | receiver.payload_type, sequence, timestamp, ssrc)
         if pieces:
             carried = b"".join(pieces)
             octets = len(carried) + form.fragment_at * len(pieces)

@@ -176,9 +176,9 @@ class Unpacking:
         self._format.receive(packet, start, end, self._timestamp, second > 127, arrival_ns)
 
     def take_picture(
-        self, received: bytearray, start: int, end: int, channel: int, due: tuple[int, int], arrival_ns: int
+        self, received: bytearray, start: int, end: int, channel: int, sequence: int, ssrc: int, arrival_ns: int
     ) -> native.Picture | None:
-        """Take the ordinary picture between two places of ``received`` that begins with the packet that is ``due``.
+        """Take the ordinary picture between two places of ``received`` that begins with that packet.
 
         ``None``, and nothing has happened, if it is not there or not ordinary. See ``TrackReceiver.due``.
         """
@@ -186,7 +186,7 @@ class Unpacking:
         if form is None or pictures is None or self.raw < 0 or not form.expects_picture(arrival_ns):
             return None
         payload_type = self.choice.format.payload_type
-        picture = pictures.take(received, start, end, channel, payload_type, *due, self.raw)
+        picture = pictures.take(received, start, end, channel, payload_type, sequence, ssrc, self.raw)
         if picture is not None:
             _, _, _, timestamp, first, payloads = picture
             self._turn_to(timestamp, arrival_ns)
