@@ -10,7 +10,7 @@ import pytest
 from broker.catalogue import Catalogue
 from broker.store import Store
 from common.config import Config
-from tests.fakes.clock import Clock
+from tests.fakes.clocks import Clock
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from common.config_file import load
 from common.config_limits import SourcesConfig
 from common.errors import RequestError
 from common.media import Kind, Track
-from tests.fakes.clock import Clock
+from tests.fakes.clocks import Clock
 
 H264 = Track(Kind.VIDEO, "H264", 90_000)
 URL = "rtsp://user:se:cr@et@host:554/door"

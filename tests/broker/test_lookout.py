@@ -18,7 +18,7 @@ from broker.director.vigil import OVERDUE
 from broker.lookout import AT_ONCE, LATE, Lookout
 from common.control import Report, Role
 from common.onlooker import Condition, mark
-from tests.fakes.clock import Clock
+from tests.fakes.clocks import Clock
 from tests.fakes.log import Recorder
 
 HERE = mark(os.getpid())

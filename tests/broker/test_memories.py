@@ -15,7 +15,7 @@ from common.config import Config
 from common.config_cameras import CameraConfig
 from common.errors import RequestError
 from common.media import Kind, Track
-from tests.fakes.clock import Clock
+from tests.fakes.clocks import Clock
 
 H264 = Track(Kind.VIDEO, "H264", 90_000)
 URL = "rtsp://user:se:cr@et@host:554/door"

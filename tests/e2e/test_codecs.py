@@ -19,7 +19,7 @@ from rigs import cradle
 from rigs.chromium import Stats
 from rigs.cluster import Cluster
 from rigs.gst_launch import FPS, TONE, picture, recorded, sound
-from tests.fakes.conversions import PCMU, cameras, converter
+from tests.fakes.converted_cameras import PCMU, cameras, converter
 
 pytestmark = [
     *(pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet),

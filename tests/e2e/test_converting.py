@@ -13,7 +13,7 @@ import pytest
 
 from rigs.chromium import Chromium
 from rigs.gst_launch import FPS, TONE, picture
-from tests.fakes.conversions import PCMU, asked, cameras, converter
+from tests.fakes.converted_cameras import PCMU, asked, cameras, converter
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.gstreamer, pytest.mark.quiet]
 

@@ -20,7 +20,7 @@ from egress.wire.ice import (
 from egress.wire.stun import BINDING_REQUEST, BINDING_SUCCESS, kind_of
 from rigs.browser import PASSWORD, UFRAG
 from rigs.ice import answer as respond
-from tests.fakes.watching import HOME, MOBILE, VICTIM, Watching, Wire, check, receive, viewer
+from tests.fakes.watched_mux import HOME, MOBILE, VICTIM, Watching, Wire, check, receive, viewer
 
 FEEDBACK = b"\x80\xc9" + bytes(30)
 REMOTE = Credentials(UFRAG, PASSWORD.encode())

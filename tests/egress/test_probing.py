@@ -12,7 +12,7 @@ from egress.probing import UNREPORTED
 from egress.wire.ice import Address, Credentials
 from rigs.browser import PASSWORD, UFRAG
 from rigs.ice import answer as respond
-from tests.fakes.watching import HOME, MOBILE, Watching, receive
+from tests.fakes.watched_mux import HOME, MOBILE, Watching, receive
 
 REMOTE = Credentials(UFRAG, PASSWORD.encode())
 

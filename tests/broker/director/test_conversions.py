@@ -8,8 +8,8 @@ from common.cameras import CameraState
 from common.control import Answered, Convert, EndConversion
 from common.demand import Demand
 from common.media import Kind, Rendition
-from tests.fakes.converting import AAC, H265, JPEG, PICTURE, SOUND, offered, stage, watch
 from tests.fakes.stage import Stage, camera, sent, stream
+from tests.fakes.stage_converting import AAC, H265, JPEG, PICTURE, SOUND, offered, stage, watch
 
 
 def test_an_offer_says_what_may_be_promised() -> None:

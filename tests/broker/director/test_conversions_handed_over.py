@@ -7,8 +7,8 @@ from dataclasses import replace
 from broker.director.conversions import HANDED_OVER_AFTER
 from common.control import Convert, EndConversion, Load, Made, Report, Role
 from common.media import Rendition
-from tests.fakes.converting import AAC, B_FRAMES, H265, PICTURE, offered, stage, watch
 from tests.fakes.stage import Stage, camera, sent, stream
+from tests.fakes.stage_converting import AAC, B_FRAMES, H265, PICTURE, offered, stage, watch
 
 
 def handing_over() -> Stage:

@@ -10,8 +10,8 @@ from broker.director.commands import CameraChanged, SessionEnded
 from common.cameras import CameraState
 from common.control import Convert, Move
 from common.media import Kind, Track
-from tests.fakes.converting import AAC, B_FRAMES, H265, JPEG, PICTURE, SOUND, offered, stage, watch
 from tests.fakes.stage import Stage, camera, sent, stream, viewer
+from tests.fakes.stage_converting import AAC, B_FRAMES, H265, JPEG, PICTURE, SOUND, offered, stage, watch
 
 
 def announced(made: Stage) -> tuple[CameraState, str]:

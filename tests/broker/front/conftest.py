@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from broker.access import passwords
 from tests.fakes.broker import RunningBroker
 from tests.fakes.log import Recorder
-from tests.fakes.page import Page
+from tests.fakes.page_socket import Page
 from tests.fakes.workers import FakeEgress
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -26,7 +26,7 @@ from common.log import Quiet, get_logger
 from common.media import Kind as MediaKind
 from common.media import Track
 from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
-from tests.fakes.page import Page
+from tests.fakes.page_socket import Page
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 

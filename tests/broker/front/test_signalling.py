@@ -11,7 +11,7 @@ from broker.front import signalling
 from common.cameras import CameraState
 from common.control import Answered, Ended, HangUp, Move, Offer, RestartIce
 from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
-from tests.fakes.page import Page
+from tests.fakes.page_socket import Page
 from tests.fakes.workers import FakeEgress
 
 FRAGMENT = "a=ice-ufrag:newufrag\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n"

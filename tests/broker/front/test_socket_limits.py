@@ -20,7 +20,7 @@ from yarl import URL
 from broker.front import message_rate, signalling
 from broker.front.page_messages import MAX_MESSAGE
 from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
-from tests.fakes.page import Page
+from tests.fakes.page_socket import Page
 from tests.fakes.workers import PATIENCE, FakeEgress
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.bus import FakeBroker
-from tests.fakes.successions import Processes
+from tests.fakes.egress_processes import Processes
 
 
 @pytest.fixture

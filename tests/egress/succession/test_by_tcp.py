@@ -11,8 +11,8 @@ from egress.succession import parting, telling
 from egress.succession.states import SessionState
 from egress.viewer import Viewer
 from tests.egress.test_worker_by_tcp import hears, watch_by_tcp
+from tests.fakes.egress_processes import PATIENCE, Processes, one, until
 from tests.fakes.egress_worker import NODE
-from tests.fakes.successions import PATIENCE, Processes, one, until
 
 
 @pytest.mark.thorough

@@ -16,8 +16,8 @@ from egress.succession import predecessor
 from egress.succession.channel import GoneError, connect
 from egress.succession.words import VERSION, Hello, Ready, encode
 from tests.fakes.descriptors import descriptors
+from tests.fakes.egress_processes import PATIENCE, Processes, camera, come, hear_all, one, until
 from tests.fakes.egress_worker import NODE, watch
-from tests.fakes.successions import PATIENCE, Processes, camera, come, hear_all, one, until
 
 HELLO = encode(Hello(VERSION, NODE))
 

@@ -13,7 +13,7 @@ from common.media import Kind
 from egress.journal import Journal
 from tests.fakes.log import Recorder
 from tests.fakes.session import Session
-from tests.fakes.succession import GOP, play, ready
+from tests.fakes.successor import GOP, play, ready
 
 
 def reported(session: Session, *, lost: int, fraction: int = 64, jitter: int = 900) -> None:

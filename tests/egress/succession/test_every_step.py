@@ -15,8 +15,8 @@ import aioice
 import pytest
 
 from tests.fakes.bus import FakeBroker
+from tests.fakes.egress_processes import camera
 from tests.fakes.egress_worker import NODE, watch
-from tests.fakes.successions import camera
 from tests.fakes.two_processes import PATIENCE, Two
 
 pytestmark = pytest.mark.slow

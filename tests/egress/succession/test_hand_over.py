@@ -22,8 +22,8 @@ from egress.succession.words import MAX_MESSAGE, Go, Prelude, Taken
 from egress.viewer import Viewer
 from egress.wire import addresses
 from rigs.browser import Browser
+from tests.fakes.egress_processes import PATIENCE, Processes, camera, come, hear_all, one, until
 from tests.fakes.egress_worker import NODE, PCMU, becomes, watch
-from tests.fakes.successions import PATIENCE, Processes, camera, come, hear_all, one, until
 
 
 async def heard(peer: RTCPeerConnection) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from egress.wire.profiles import SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80, 
 from rigs.browser import Browser
 from tests.fakes.media import gop_stream
 from tests.fakes.session import Session
-from tests.fakes.succession import GOP, Successor, play, ready
+from tests.fakes.successor import GOP, Successor, play, ready
 
 PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80]
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from rigs.chromium import Kept
 from tests.fakes.broker import RunningBroker, broker_in
-from tests.fakes.pages import CAMERAS
+from tests.fakes.page_cameras import CAMERAS
 from tests.fakes.workers import FakeEgress
 
 playwright = pytest.importorskip("playwright.async_api")

@@ -10,7 +10,7 @@ from common.control import Offer
 from rigs.chromium import missing
 from rigs.proxy import proxy
 from tests.fakes.broker import RunningBroker, broker_in
-from tests.fakes.pages import CAMERAS
+from tests.fakes.page_cameras import CAMERAS
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 playwright = pytest.importorskip("playwright.async_api")

@@ -9,7 +9,7 @@ from common.cameras import CameraState
 from common.control import Drain, Move, Offer
 from rigs.chromium import missing
 from tests.fakes.broker import RunningBroker, broker_in
-from tests.fakes.pages import CAMERAS
+from tests.fakes.page_cameras import CAMERAS
 from tests.fakes.workers import FakeEgress, FakeIngest
 
 playwright = pytest.importorskip("playwright.async_api")
