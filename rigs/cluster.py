@@ -91,6 +91,11 @@ class Cluster:
         """Where a viewer of the camera posts its offer."""
         return f"{self.url}/whep/{camera}"
 
+    async def get(self, path: str) -> Any:
+        """The API's answer, as JSON, to a GET of ``/api/`` and that path."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/api/{path}", ssl=False) as response:
+            return await response.json()
+
     @property
     def websocket(self) -> str:
         """The address of WebSocket signalling."""

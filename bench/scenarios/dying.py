@@ -24,8 +24,9 @@ from rigs.cable import Cable, cable
 from rigs.cluster import Cluster
 from rigs.hogs import starved
 from rigs.load.players import Page
-from rigs.load.watcher import LOOK, Watcher, watching
+from rigs.load.watcher import Watcher, watching
 from rigs.replacing import nodes_of
+from rigs.waiting import until
 
 DIALS = 10.0  # seconds for another ingest to do so, at most
 REST = 6.0  # seconds between two deaths: what soon dies again may be its camera's fault
@@ -65,9 +66,7 @@ async def _death(
     pid = next(node["pid"] for node in await nodes_of(http, "ingest") if node["cameras"])
     since = time.monotonic()
     os.kill(pid, number)
-    async with asyncio.timeout(DIALS):
-        while wire.dialled_at < since:  # noqa: ASYNC110 - a connection of another process
-            await asyncio.sleep(LOOK / 10)
+    await until(lambda: wire.dialled_at >= since, DIALS)
     dialled = wire.dialled_at - since
     await asyncio.sleep(REST)
     with contextlib.suppress(ProcessLookupError):  # it was killed for standing still

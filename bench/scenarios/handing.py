@@ -19,8 +19,9 @@ from bench.rig import Plan
 from bench.scenarios.replacing import clustered
 from rigs.cluster import Cluster
 from rigs.load.players import Events, Page, Plain
-from rigs.load.watcher import LOOK, Watcher, watching
+from rigs.load.watcher import Watcher, watching
 from rigs.replacing import nodes_of
+from rigs.waiting import until
 
 REST = 6.0  # seconds for all to play again: who is told nothing waits for three
 MIDST = 0.3  # seconds, at most, from the moment at which the successor is ready until the kill
@@ -66,9 +67,7 @@ async def _hand_over(http: aiohttp.ClientSession, running: Cluster, victim: str,
     [node] = await nodes_of(http, "egress")
     ready = running.log.count(READY)
     os.kill(node["pid"], signal.SIGTERM)
-    async with asyncio.timeout(BACK):
-        while running.log.count(READY) == ready:  # noqa: ASYNC110 - a file has no event
-            await asyncio.sleep(0.005)
+    await until(lambda: running.log.count(READY) != ready, BACK)
     heir = next((pid for pid in running.pids()["egress"] if pid != node["pid"]), None)
     await asyncio.sleep(after)
     pid = {"predecessor": node["pid"], "successor": heir}.get(victim)
@@ -77,9 +76,7 @@ async def _hand_over(http: aiohttp.ClientSession, running: Cluster, victim: str,
 
 
 async def _all_watch(watchers: Sequence[Watcher]) -> None:
-    async with asyncio.timeout(BACK):
-        while any(watcher.in_the_dark for watcher in watchers):  # noqa: ASYNC110 - as in Crowd
-            await asyncio.sleep(LOOK)
+    await until(lambda: not any(watcher.in_the_dark for watcher in watchers), BACK)
 
 
 def _ms(seconds: Sequence[float]) -> int:

@@ -29,6 +29,7 @@ from rigs.command import Command
 from rigs.load.players import Events, Page, Plain
 from rigs.load.watcher import LOOK, Watcher, watching
 from rigs.replacing import nodes_of, replaced
+from rigs.waiting import until
 
 DRAIN = 4.0  # seconds of drain.timeout
 REST = 2.0  # seconds between two steps
@@ -132,9 +133,7 @@ async def takeover(plan: Plan) -> None:
             watchers = [Watcher(Plain(running.whep(name))) for name in cameras]
             await stack.enter_async_context(watching(plan.crowd(), watchers))
             http = await stack.enter_async_context(aiohttp.ClientSession(running.url))
-            async with asyncio.timeout(2 * BACK):
-                while any(watcher.in_the_dark for watcher in watchers):  # noqa: ASYNC110 - as in Crowd
-                    await asyncio.sleep(LOOK)
+            await until(lambda: not any(watcher.in_the_dark for watcher in watchers), 2 * BACK)
             await asyncio.sleep(STEADY)
             (directory / "beside").mkdir()
             environ = {"CAMSHAFT_BROKER_ADDRESS": running.bus, "CAMSHAFT_NODE": "survivor"}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,6 +14,7 @@ from bench import floor
 from rigs.clip import TINY
 from rigs.load.crowd import Crowd
 from rigs.load.viewer import Options
+from rigs.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load generator is for Linux")
 
@@ -24,12 +23,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load genera
 def clip(pytestconfig: pytest.Config) -> Path:
     assert pytestconfig.cache is not None
     return TINY.file(pytestconfig.cache.mkdir("clips"))
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in another process
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("gro", [False, True])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from broker.control_socket import ControlSocket
 from common.control import Ended, HangUp, Release, Report, Role, ToBroker
 from common.endpoints import Endpoints
+from rigs.waiting import until
 from tests.fakes.private_bus import private_endpoints, zmq_context
-from tests.fakes.workers import PATIENCE, FakeEgress
+from tests.fakes.workers import FakeEgress
 
 
 class Ear:
@@ -25,11 +24,6 @@ class Ear:
 
     def __call__(self, node: str, message: ToBroker) -> None:
         self.heard.append((node, message))
-
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110 - nothing tells it
-                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -53,7 +47,7 @@ async def control(endpoints: Endpoints, ear: Ear) -> AsyncIterator[ControlSocket
 
 async def test_a_message_comes_with_its_node_and_the_answer_goes_back(control, endpoints: Endpoints, ear: Ear) -> None:
     async with FakeEgress(endpoints, "out-1") as egress:
-        await ear.until(lambda: ear.heard)
+        await until(lambda: ear.heard)
         node, report = ear.heard[0]
         assert isinstance(report, Report)
         assert (node, report.role) == ("out-1", Role.EGRESS)
@@ -66,7 +60,7 @@ async def test_garbage_is_counted_and_what_follows_is_heard(control, endpoints: 
         egress.send(b"\xff")
         egress.channel.send(b"two", b"frames")
         egress.send(Ended("s", "gone"))
-        await ear.until(lambda: ("out-1", Ended("s", "gone")) in ear.heard)
+        await until(lambda: ("out-1", Ended("s", "gone")) in ear.heard)
     assert ear.counters["control_garbage"] == 2
 
 

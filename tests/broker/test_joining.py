@@ -26,6 +26,7 @@ from common.endpoints import Endpoints
 from common.errors import ConfigError
 from common.join import MAX_JOIN_BYTES, Join, Verdict, decode_verdict, encode
 from common.token import WorkerToken
+from rigs.waiting import until
 from tests.fakes.members import PATIENCE, Socket
 from tests.fakes.private_bus import free_tcp_endpoints, zmq_context
 
@@ -146,9 +147,7 @@ async def test_connections_that_stay_are_dropped_and_the_next_worker_gets_in(doo
         assert await door.ask(late, join(token, "late")) == Verdict(True)
     for peer in peers:
         peer.channel.close()
-    async with asyncio.timeout(PATIENCE):
-        while len(psutil.Process().net_connections("tcp")) > before + 2:  # noqa: ASYNC110 - nothing tells it
-            await asyncio.sleep(0.05)
+    await until(lambda: len(psutil.Process().net_connections("tcp")) <= before + 2, PATIENCE)
 
 
 async def test_an_address_that_floods_is_cut_off_and_memory_stays(strict_door: Door) -> None:

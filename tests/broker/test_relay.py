@@ -13,6 +13,7 @@ from common.media import live_topic, replay_topic
 from common.worker.incoming import Incoming
 from common.worker.publisher import Publisher
 from common.worker.subscriber import Subscriber
+from rigs.waiting import until
 from tests.fakes.media import video
 from tests.fakes.members import Socket
 from tests.fakes.private_bus import free_tcp_endpoints, private_endpoints, zmq_context
@@ -177,9 +178,7 @@ async def test_a_peer_with_another_secret_gets_nothing(context) -> None:
             subscriber = Socket(context, zmq.SUB, endpoints.media_out, keys)
             subscriber.channel.socket.subscribe(DOOR)
             assert await member.next() == b"\x01" + DOOR
-            async with asyncio.timeout(5):
-                while relay.counters["media_in_strangers"] < 2:  # noqa: ASYNC110 - they try again and again
-                    await asyncio.sleep(0.01)
+            await until(lambda: relay.counters["media_in_strangers"] >= 2, 5)
             assert stranger.frames.empty()
             assert unencrypted.frames.empty()
             for peer in (stranger, unencrypted, member, subscriber):

@@ -19,6 +19,7 @@ from common.control import Answered, Assign, HangUp, Offer, Report, Role, Stream
 from common.curve import Keys
 from common.errors import ConfigError
 from common.media import live_topic
+from rigs.waiting import until
 from tests.fakes.broker import RunningBroker
 from tests.fakes.members import PATIENCE, Socket, TokenCluster, joined, token_cluster
 from tests.fakes.private_bus import zmq_context
@@ -220,9 +221,7 @@ async def test_a_keyring_that_somebody_holds_stops_neither_the_broker_nor_its_me
             holder.execute("BEGIN EXCLUSIVE")
             async with FakeEgress(cluster.endpoints, "out-1", keys=keys):
                 await broker.until("/api/nodes", lambda nodes: len(nodes) == 2)
-                async with asyncio.timeout(PATIENCE):
-                    while not any("keyring cannot be read" in line["event"] for line in lines):  # noqa: ASYNC110
-                        await asyncio.sleep(0.05)
+                await until(lambda: any("keyring cannot be read" in line["event"] for line in lines), PATIENCE)
                 assert await broker.json("/healthz") == {"status": "ok"}
         holder.execute("ROLLBACK")
         holder.close()

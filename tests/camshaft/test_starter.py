@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,6 +11,7 @@ from camshaft import starter
 from camshaft.nursery import Nursery, NurseryGoneError
 from camshaft.plan import Program
 from camshaft.starter import Starter
+from rigs.waiting import until
 
 
 class Played:
@@ -130,9 +131,3 @@ async def test_one_of_before_that_is_gone_too_is_not_tried_twice() -> None:
     assert await process.wait() == 0
     made.settle(anew=False)
     assert made._nursery is None
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5.0):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.005)

@@ -16,6 +16,7 @@ from camshaft.plan import Program
 from camshaft.successions import MAX_IN_VAIN, PREFIX, Successions, heir_of
 from common.control import Role
 from common.succession import SUCCESSION, SUPERVISOR, Word, ask, tell
+from rigs.waiting import until
 from tests.camshaft.test_children import Process
 
 PATIENCE = 20.0  # seconds
@@ -82,9 +83,7 @@ async def test_one_is_started_where_it_is_asked_for_and_has_the_name_at_last(sta
     heir = await stage.runs(heir_of(NAME))
     assert stage.successions.stands_by(NAME) is False
     assert tell(path, Word.READY)
-    async with asyncio.timeout(PATIENCE):
-        while not stage.successions.stands_by(NAME):  # noqa: ASYNC110 - a datagram on its way
-            await asyncio.sleep(0.01)
+    await until(lambda: stage.successions.stands_by(NAME), PATIENCE)
     process.over.set()
     await first
     following = asyncio.create_task(stage.successions.succeed(NAME))
@@ -102,9 +101,7 @@ async def test_one_that_ended_long_ago_does_not_stand_for_the_program(stage: Sta
     stage.successions.stand_by(NAME)
     (await stage.runs(heir_of(NAME))).over.set()
     process.over.set()
-    async with asyncio.timeout(PATIENCE):
-        while stage.children.names:  # noqa: ASYNC110 - both end in their own time
-            await asyncio.sleep(0.01)
+    await until(lambda: not stage.children.names, PATIENCE)
     assert await stage.successions.succeed(NAME) is None
 
 
@@ -164,9 +161,7 @@ async def test_no_more_come_where_several_ended_before_they_were_ready(stage: St
     for _ in range(MAX_IN_VAIN):
         assert await ask(path, PATIENCE) is True
         (await stage.runs(heir_of(NAME))).over.set()
-        async with asyncio.timeout(PATIENCE):
-            while stage.successions.stands_by(NAME) is not None:  # noqa: ASYNC110 - it ends in its own time
-                await asyncio.sleep(0.01)
+        await until(lambda: stage.successions.stands_by(NAME) is None, PATIENCE)
     assert await ask(path, PATIENCE) is False
     process.over.set()
     await first

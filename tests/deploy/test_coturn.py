@@ -17,6 +17,7 @@ from broker.front.ice_servers import IceServers
 from common.config import HttpConfig
 from rigs import coturn as rig
 from rigs import namespace
+from rigs.waiting import until
 
 PORTS = rig.RECIPE.with_name("ports.nft")
 USER = "nobody"
@@ -65,9 +66,7 @@ async def test_viewers_reach_the_ports_of_media_and_nothing_else() -> None:
                 subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
                 await goes(transport, (server.address, MEDIA), media)
                 transport.sendto(b"once more", (server.address, OTHER))
-                async with asyncio.timeout(PATIENCE):
-                    while not dropped():  # noqa: ASYNC110 - nft has to be asked
-                        await asyncio.sleep(0.02)
+                await until(dropped, PATIENCE)
                 with pytest.raises(BlockingIOError):
                     other.recv(100)
             finally:

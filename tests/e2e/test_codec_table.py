@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -137,8 +136,8 @@ def _in_order(codes: list[int | None]) -> bool:
 
 async def _got(viewing: Viewing, running: Cluster, camera: str) -> list[str]:
     stats = await viewing.stats()
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/nodes") as answer:
-        made = {name for node in await answer.json() if node["role"] == "transcode" for name in node["cameras"]}
+    nodes = await running.get("nodes")
+    made = {name for node in nodes if node["role"] == "transcode" for name in node["cameras"]}
     codecs = (stats.video_codec, "h264"), (stats.audio_codec, "opus")
     return [codec.partition("/")[2] + "*" * (f"{camera}/{rendition}" in made) for codec, rendition in codecs]
 

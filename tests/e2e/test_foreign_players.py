@@ -67,16 +67,10 @@ async def running(shared_cluster: Callable[..., Any], gst_camera: Callable[..., 
     return await shared_cluster({"front-door": gst_camera(SMALL, audio="pcmu").url})
 
 
-async def viewers_of(running: Any) -> list[dict[str, Any]]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
-        found: list[dict[str, Any]] = await response.json()
-        return found
-
-
 async def leaves(running: Any) -> None:
     """Wait until the server knows of nobody."""
     async with asyncio.timeout(PATIENCE):
-        while await viewers_of(running):  # noqa: ASYNC110 - it has to be asked
+        while await running.get("viewers"):  # noqa: ASYNC110 - it has to be asked
             await asyncio.sleep(0.1)
 
 

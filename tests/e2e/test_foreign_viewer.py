@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-import aiohttp
 import pytest
 
 from rigs import gst_camera as gst_rig
@@ -26,8 +25,8 @@ CAMERAS = {
 
 
 async def converted(running: Any) -> list[str]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/nodes") as response:
-        return [name for node in await response.json() if node["role"] == "transcode" for name in node["cameras"]]
+    nodes = await running.get("nodes")
+    return [name for node in nodes if node["role"] == "transcode" for name in node["cameras"]]
 
 
 async def watched(shared_cluster: Callable[..., Any], sent: str, *offered: str) -> list[str]:

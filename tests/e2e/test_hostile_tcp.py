@@ -24,6 +24,7 @@ from rigs.load.report import ViewerCounts
 from rigs.load.signalling import Whep
 from rigs.load.viewer import Options
 from rigs.tcp_peer import TcpPeer
+from rigs.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.mark.timeout(240)]
 
@@ -39,14 +40,9 @@ async def running(shared_cluster: Callable[..., Any], gst_camera: Callable[..., 
     return await shared_cluster({"front-door": gst_camera(CLIP).url})
 
 
-async def api(running: Any, what: str) -> Any:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/{what}") as response:
-        return await response.json()
-
-
 async def counters(running: Any) -> Counter[str]:
     """The egress's; what never happened is not among them."""
-    nodes = await api(running, "nodes")
+    nodes = await running.get("nodes")
     return Counter(next(node["counters"] for node in nodes if node["role"] == "egress"))
 
 
@@ -124,7 +120,7 @@ async def test_stalled_viewers_cost_the_others_nothing(running: Any) -> None:
                 break
         else:
             pytest.fail(f"{gaps} ms, {GAP} more than {quiet} allowed")
-        viewers = await api(running, "viewers")
+        viewers = await running.get("viewers")
         assert len([viewer for viewer in viewers if viewer["dropped"]]) >= STALLED, "each of them was left behind"
         assert {viewer["transport"] for viewer in viewers} == {"tcp", "udp"}
 
@@ -179,9 +175,7 @@ async def test_a_viewer_gets_in_beside_a_flood_of_connections(running: Any) -> N
     port = int(answer.split("tcptype")[0].split()[-3])
     with connections(port, 1_000, hosts=3):
         async with TcpPeer(browser, answer):
-            async with asyncio.timeout(10):
-                while len(browser.packets) < 100:  # noqa: ASYNC110 - it tells nobody
-                    await asyncio.sleep(0.05)
+            await until(lambda: len(browser.packets) >= 100, 10)
 
 
 async def test_a_viewer_that_sends_garbage_is_cut_off(running: Any) -> None:

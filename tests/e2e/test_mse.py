@@ -60,16 +60,10 @@ LOOKS = 10
 PATIENCE = 60.0  # seconds
 
 
-async def viewers_of(running: Any) -> list[dict[str, Any]]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
-        found: list[dict[str, Any]] = await response.json()
-        return found
-
-
 async def ways_become(running: Any, ways: list[str]) -> None:
     """Wait until viewers have these ways, and no others are there."""
     async with asyncio.timeout(PATIENCE):
-        while [viewer["transport"] for viewer in await viewers_of(running)] != ways:  # noqa: ASYNC110
+        while [viewer["transport"] for viewer in await running.get("viewers")] != ways:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
@@ -94,7 +88,9 @@ async def test_a_page_that_no_media_reaches_plays_by_its_own_port_and_goes_back(
         await viewing.shows(1, seconds=PATIENCE)
     assert sorted(lags)[LOOKS // 2] < 1.0, "most of the time it is within a second of live"
     assert not await viewing.is_blank()
-    viewer = next(viewer for viewer in await viewers_of(running) if viewer["transport"])  # WebRTC is still being tried
+    viewer = next(
+        viewer for viewer in await running.get("viewers") if viewer["transport"]
+    )  # WebRTC is still being tried
     assert viewer["transport"] == "websocket"
     assert (viewer["state"], viewer["video"], viewer["audio"]) == ("connected", "H264", "AAC")
     async with aiohttp.ClientSession() as http, http.get(f"{running.url}/metrics") as response:
@@ -157,12 +153,12 @@ async def test_a_viewer_whose_line_is_too_thin_gets_the_sub_stream(
         await loop.sock_connect(thin, (host, port))
         await loop.sock_sendall(thin, REQUEST.format(camera="front-door", host=f"{host}:{port}").encode())
         async with asyncio.timeout(PATIENCE):
-            while [viewer["stream"] for viewer in await viewers_of(running)] != ["sub"]:
+            while [viewer["stream"] for viewer in await running.get("viewers")] != ["sub"]:
                 await loop.sock_recv(thin, 12_500)
                 await asyncio.sleep(0.1)
-            [before] = await viewers_of(running)
+            [before] = await running.get("viewers")
             assert before["dropped"] > 0
-            while (now := (await viewers_of(running))[0])["packets"] < before["packets"] + 60:
+            while (now := (await running.get("viewers"))[0])["packets"] < before["packets"] + 60:
                 await loop.sock_recv(thin, 12_500)
                 await asyncio.sleep(0.1)
         assert now["session"] == before["session"]
@@ -190,9 +186,9 @@ async def test_a_page_to_which_a_small_mtu_lets_no_picture_through_plays_by_its_
             print(f"first picture after {await viewing.first_frame_ms(seconds=PATIENCE):.0f} ms")
             assert (await viewing.page.evaluate(STATS))["way"] == "websocket"
             async with asyncio.timeout(PATIENCE):  # it has been tried in the background, and left again
-                while len(await viewers_of(running)) < 2:  # noqa: ASYNC110 - it has to be asked
+                while len(await running.get("viewers")) < 2:  # noqa: ASYNC110 - it has to be asked
                     await asyncio.sleep(0.1)
-                while len(await viewers_of(running)) > 1:  # noqa: ASYNC110
+                while len(await running.get("viewers")) > 1:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             assert (await viewing.page.evaluate(STATS))["way"] == "websocket"
             await viewing.shows(LOOKS, seconds=PATIENCE)

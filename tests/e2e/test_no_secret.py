@@ -32,6 +32,7 @@ from rigs.clip import SMALL
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
 from rigs.process import ROOT
+from rigs.waiting import until
 from tests.fakes.private_bus import free_tcp_endpoints
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
@@ -140,9 +141,7 @@ def titles_of(running: Cluster) -> list[str]:
 async def hand_over(running: Cluster) -> None:
     """End the egress, whose sessions its successor takes."""
     running.kill("egress", number=signal.SIGTERM)
-    async with asyncio.timeout(PATIENCE):
-        while "sessions taken over" not in running.log:  # noqa: ASYNC110 - a file has no event
-            await asyncio.sleep(0.1)
+    await until(lambda: "sessions taken over" in running.log, PATIENCE)
 
 
 async def test_no_secret_is_said(

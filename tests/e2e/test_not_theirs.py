@@ -25,6 +25,7 @@ from rigs.camera import FakeCamera
 from rigs.clip import SMALL
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
+from rigs.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer, pytest.mark.quiet, pytest.mark.timeout(240)]
 
@@ -145,9 +146,7 @@ async def the_database_comes_back(http: aiohttp.ClientSession, directory: Path) 
     async with http.post("/api/cameras", json={"id": "late", "url": "rtsp://127.0.0.1:9/"}) as answer:
         assert answer.status in (201, 503)
         stored = answer.status == 201
-    async with asyncio.timeout(PATIENCE):
-        while not database.exists():  # noqa: ASYNC110 - the file has no event
-            await asyncio.sleep(0.1)
+    await until(database.exists, PATIENCE)
     files = [each for each in directory.glob("camshaft.db*") if each.suffix in (".db", ".db-wal")]
     assert any(b"late" in each.read_bytes() for each in files) == stored  # the broker alone may read it as a database
     async with http.delete("/api/cameras/late"):

@@ -15,6 +15,7 @@ from rigs.camera import FakeCamera, h264_track, opus_track
 from rigs.chromium import Chromium, Stats, Viewing
 from rigs.codecs import pictures
 from rigs.video import encode, kind, nal_units
+from rigs.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -117,9 +118,7 @@ async def test_a_camera_that_begins_to_send_b_frames_is_converted_in_the_same_se
         viewing = await chromium.whep(running.whep("odd"))
         await viewing.shows(PICTURES)
         fake.tracks[0].units = h264_track([nal_units(picture.data) for picture in reordered]).units
-        async with asyncio.timeout(PATIENCE):
-            while "conversion begins" not in running.log:  # noqa: ASYNC110  # a log tells nobody
-                await asyncio.sleep(0.1)
+        await until(lambda: "conversion begins" in running.log, PATIENCE)
         await viewing.shows(PICTURES, seconds=PATIENCE)
         assert len(await viewing.all_stats()) == 1
         assert "viewer left" not in running.log

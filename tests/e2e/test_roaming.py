@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Any
 
-import aiohttp
 import pytest
 from playwright.async_api import Page, Route, WebSocket
 
@@ -40,14 +39,8 @@ EMBEDDING = """<!doctype html><title>Somebody else's</title><script type="module
 <camshaft-player camera="front-door" autoconnect></camshaft-player>"""
 
 
-async def viewers_of(running: Cluster) -> list[dict[str, Any]]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
-        found: list[dict[str, Any]] = await response.json()
-        return found
-
-
 async def viewer_of(running: Cluster) -> dict[str, Any]:
-    [viewer] = await viewers_of(running)
+    [viewer] = await running.get("viewers")
     return viewer
 
 
@@ -63,7 +56,7 @@ async def moved(running: Cluster, *addresses: str) -> dict[str, Any]:
 
 async def gone(running: Cluster) -> None:
     async with asyncio.timeout(PATIENCE):
-        while await viewers_of(running):  # noqa: ASYNC110 - it has to be asked
+        while await running.get("viewers"):  # noqa: ASYNC110 - it has to be asked
             await asyncio.sleep(0.1)
 
 
@@ -216,12 +209,12 @@ async def test_a_long_way_makes_it_longer_by_no_more_than_its_round_trips_and_is
         viewing = await browser.open(f"{running.url}/watch/front-door")
         for number in (2, 3):
             await viewing.shows(60, seconds=PATIENCE)
-            before = {each["session"] for each in await viewers_of(running)}
+            before = {each["session"] for each in await running.get("viewers")}
             viewer = viewer.move(f"10.77.{number}.2", f"fd77:{number}::2", server)
             seconds = await without_picture(viewing, time.time())
             print(f"{2 * LONG} s there and back, by WebRTC: {seconds:.2f} s")
             assert seconds < WITHIN
-            assert {each["session"] for each in await viewers_of(running)} == before
+            assert {each["session"] for each in await running.get("viewers")} == before
         await viewing.close()
         await gone(running)
         link.change(down=Path(delay=SATELLITE), up=Path(delay=SATELLITE))
@@ -238,7 +231,7 @@ async def by_satellite(running: Cluster, browser: Chromium, camera: GstCamera) -
     await viewing.shows(30, seconds=PATIENCE)
     await page.wait_for_function(f"({WAY})().then((way) => way === 'webrtc')", timeout=PATIENCE * 1000)
     async with asyncio.timeout(PATIENCE):  # the way by the page's own port, if that was faster, is left
-        while len(await viewers_of(running)) > 1:  # noqa: ASYNC110 - it has to be asked
+        while len(await running.get("viewers")) > 1:  # noqa: ASYNC110 - it has to be asked
             await asyncio.sleep(0.1)
     before, speaking = await viewer_of(running), [each for each in sockets if not each.is_closed()]
     await viewing.shows(10 * SMALL.fps, seconds=PATIENCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from rigs.load.crowd import Crowd
 from rigs.load.players import Events, Page, Plain
 from rigs.load.watcher import Watcher, watching
 from rigs.replacing import replaced
+from rigs.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
@@ -33,9 +33,9 @@ async def test_who_is_told_misses_nothing_and_who_is_not_plays_until_the_deadlin
     told = [Watcher(Page(running.websocket, "door")), Watcher(Events(running.whep("door")))]
     plain = Watcher(Plain(running.whep("door")))
     async with watching(Crowd(), [*told, plain]), aiohttp.ClientSession(running.url) as http:
-        async with asyncio.timeout(PATIENCE):
-            while any(not viewer.first_keyframe_at for each in (*told, plain) for viewer in each.viewers):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(
+            lambda: all(viewer.first_keyframe_at for each in (*told, plain) for viewer in each.viewers), PATIENCE
+        )
         since = time.monotonic()
         played = [await replaced(http, running, "egress", number, [plain], rest=0.7) for number in (0, 1)]
         for number in (0, 1):

@@ -69,8 +69,7 @@ async def test_motion_jpeg_over_http(chromium: Chromium, shared_cluster: Callabl
     running = await shared_cluster({"yard": address})
     with ffmpeg(f"{MJPEG} -f mpjpeg -listen 1 {address}", sound=False):
         await watched(running, chromium, heard=False)
-        async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/cameras/yard") as response:
-            camera = await response.json()
+        camera = await running.get("cameras/yard")
     assert (camera["state"], camera["connected_over"]) == ("playing", "http")
     assert [track["codec"] for track in camera["tracks"]] == ["JPEG"]
 

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
-import aiohttp
 import pytest
 
 from rigs import gst_camera as gst_rig
@@ -52,20 +51,10 @@ async def watched(shared_cluster: Callable[..., Any], *pipelines: str) -> AsyncI
         yield running
 
 
-async def camera(running: Any) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/cameras/front-door") as response:
-        return dict(await response.json())
-
-
-async def viewers(running: Any) -> list[dict[str, Any]]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
-        return list(await response.json())
-
-
 async def the_one(running: Any) -> str:
     """The session of the only viewer, as soon as there is but one."""
     async with asyncio.timeout(PATIENCE):
-        while len(found := await viewers(running)) != 1:  # noqa: ASYNC110 - it has to be asked
+        while len(found := await running.get("viewers")) != 1:  # noqa: ASYNC110 - it has to be asked
             await asyncio.sleep(0.1)
     return str(found[0]["session"])
 
@@ -98,7 +87,7 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
         await viewing.shows(FPS)
         await becomes(viewing, MAIN)
         session = await the_one(running)  # on a slow machine the page has tried another way beside it
-        streams = (await camera(running))["streams"]
+        streams = (await running.get("cameras/front-door"))["streams"]
         assert (streams["sub"]["state"], streams["main"]["state"]) == ("idle", "playing"), "nobody watches the other"
         for _ in range(TRIES):
             moved_at, before, took = time.time(), await viewing.stats(), 0.0
@@ -109,7 +98,7 @@ async def test_a_page_gets_the_stream_that_suits_its_size_and_keeps_its_session(
                 took = max(took, time.monotonic() - began)
                 print(f"{name} after {time.monotonic() - began:.1f} s", end=", ")
                 await stays(viewing, size)
-                [viewer] = await viewers(running)
+                [viewer] = await running.get("viewers")
                 assert (viewer["camera"], viewer["stream"]) == ("front-door", name)
                 assert viewer["session"] == session
             after = await viewing.stats()

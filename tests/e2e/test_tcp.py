@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path as FilePath
 from typing import Any
 
-import aiohttp
 import pytest
 
 from rigs import chromium as chromium_rig
@@ -21,6 +20,7 @@ from rigs.clip import SMALL, Clip
 from rigs.cluster import Cluster
 from rigs.gst_camera import GstCamera
 from rigs.path import Path
+from rigs.waiting import until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -66,16 +66,10 @@ async def apart(
             yield running, browser, link
 
 
-async def viewers_of(running: Cluster) -> list[dict[str, Any]]:
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as response:
-        found: list[dict[str, Any]] = await response.json()
-        return found
-
-
-async def until(running: Cluster, condition: Callable[[list[dict[str, Any]]], bool]) -> None:
+async def listed(running: Cluster, condition: Callable[[list[dict[str, Any]]], bool]) -> None:
     """Wait until the list of viewers is as wanted."""
     async with asyncio.timeout(10):
-        while not condition(await viewers_of(running)):  # noqa: ASYNC110 - it has to be asked
+        while not condition(await running.get("viewers")):  # noqa: ASYNC110 - it has to be asked
             await asyncio.sleep(0.1)
 
 
@@ -110,14 +104,12 @@ async def comes_by(running: Cluster, browser: Chromium, link: Any, udp: str, way
     assert after.frames_decoded - begun.frames_decoded >= 0.95 * SECONDS * 30
     assert after.packets_lost == 0
     assert not await viewing.is_blank()
-    await until(running, lambda found: [viewer["transport"] for viewer in found] == [way])
+    await listed(running, lambda found: [viewer["transport"] for viewer in found] == [way])
     assert (link.counts()["up"].get(udp, 0) > before) == (udp != "open"), "the firewall has seen UDP"
     farewells = len(left(running))
     await viewing.close()
-    await until(running, lambda found: not found)
-    async with asyncio.timeout(10):
-        while len(left(running)) == farewells:  # noqa: ASYNC110 - a file tells nobody
-            await asyncio.sleep(0.1)
+    await listed(running, lambda found: not found)
+    await until(lambda: len(left(running)) != farewells, 10)
     assert [each["way"][:3] for each in left(running)[farewells:]] == [way]
     assert first < within
 
@@ -138,7 +130,7 @@ async def goes_over_to_udp(running: Cluster, browser: Chromium, link: Any) -> No
     await viewing.shows(30)
     after = await viewing.stats()
     assert after.packets_lost == before.packets_lost
-    await until(running, lambda found: [viewer["transport"] for viewer in found] == ["udp"])
+    await listed(running, lambda found: [viewer["transport"] for viewer in found] == ["udp"])
     await viewing.close()
 
 
@@ -172,17 +164,17 @@ async def test_a_thin_path_gets_what_fits_and_nothing_late(
         assert after.keyframes_decoded > before.keyframes_decoded
         assert after.packets_lost == 0
         assert after.audio_packets - before.audio_packets >= 0.7 * 2 * SECONDS * 50, "sound comes first"
-        assert (await viewers_of(running))[0]["dropped"] > 0
+        assert (await running.get("viewers"))[0]["dropped"] > 0
         assert max(late_by) < LATE
         link.change(down=Path(udp="dropped"))
         await asyncio.sleep(SECONDS)  # the time to recover
-        before, left_out = await viewing.stats(), (await viewers_of(running))[0]["dropped"]
+        before, left_out = await viewing.stats(), (await running.get("viewers"))[0]["dropped"]
         await asyncio.sleep(SECONDS)
         after = await viewing.stats()
         # What arrived, not what was decoded: Chromium shows pictures slower for a while after it was late.
         assert after.frames_received - before.frames_received >= 0.95 * SECONDS * BUSY.fps
         assert after.frames_decoded - before.frames_decoded >= 0.6 * SECONDS * BUSY.fps
-        assert (await viewers_of(running))[0]["dropped"] == left_out
+        assert (await running.get("viewers"))[0]["dropped"] == left_out
         assert after.way == "tcp"
 
 
@@ -200,7 +192,7 @@ async def test_a_page_that_only_its_own_port_reaches_plays_by_that_and_else_says
     async with apart("dropped", two_hosts, gst_camera, tmp_path, config=without) as (running, browser, _):
         viewing = await browser.open(f"{running.url}/watch/front-door")
         await viewing.shows(30, seconds=60)
-        assert "websocket" in {viewer["transport"] for viewer in await viewers_of(running)}
+        assert "websocket" in {viewer["transport"] for viewer in await running.get("viewers")}
         await viewing.close()
         # And now not by the page's own port either.
         await browser.context.add_init_script("delete window.MediaSource; delete window.ManagedMediaSource;")
@@ -215,8 +207,7 @@ async def test_a_page_that_only_its_own_port_reaches_plays_by_that_and_else_says
         line = json.loads(lines[0])
         assert line["tried_from"].startswith("nowhere: no check arrived")
         assert [each for each in line["offered"] if each.startswith("10.77.0.1:")]
-        async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/why/{line['session']}") as response:
-            why = await response.json()
+        why = await running.get(f"why/{line['session']}")
         assert (why["link"], why["over"], why["heard_from"]) == ("way_in", True, [])
         assert "media.tcp: off" in why["advice"]
         assert any(each.startswith("10.77.0.1:") for each in why["offered"])

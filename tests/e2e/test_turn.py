@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any
 
-import aiohttp
 import pytest
 
 from rigs import chromium as chromium_rig
@@ -100,8 +99,7 @@ async def goes(viewing: Viewing, protocol: str, directory: FilePath) -> None:
 
 async def ways_of(running: Cluster) -> list[dict[str, Any]]:
     """The viewers that media goes to."""
-    async with aiohttp.ClientSession() as http, http.get(f"{running.url}/api/viewers") as answer:
-        return [viewer for viewer in await answer.json() if viewer["state"] == "connected"]
+    return [viewer for viewer in await running.get("viewers") if viewer["state"] == "connected"]
 
 
 async def told(viewing: Viewing, network: str) -> None:

@@ -87,9 +87,7 @@ async def test_strangers_who_fill_the_log_and_a_database_that_is_lost(
         assert statuses.total() > 100
         assert all(status < 500 or status == 503 for status in statuses)
         assert len(told) < statuses.total() / 5, "a line for each would fill a disk"
-        async with asyncio.timeout(20.0):
-            while not database.exists():  # noqa: ASYNC110 - nobody tells that it is written again
-                await asyncio.sleep(0.1)
+        await until(database.exists, 20.0)
         if answer.status == 201:
             async with http.delete("/api/cameras/late") as answer:
                 assert answer.status == 204

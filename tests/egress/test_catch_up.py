@@ -13,6 +13,7 @@ from egress import catch_up as catch_up_module
 from egress.catch_up import CatchUp
 from egress.media.feed import Feed
 from egress.position import Position
+from rigs.waiting import until
 from tests.fakes.media import gop_stream
 from tests.fakes.watcher import Watcher, push
 
@@ -63,7 +64,5 @@ async def test_sound_has_its_turn_before_pictures() -> None:
     catch_up = CatchUp()
     for number in range(20):
         catch_up.add(Behind(Kind.AUDIO if number % 2 else Kind.VIDEO, turns))  # type: ignore[arg-type]
-    async with asyncio.timeout(5):
-        while len(turns) < 20:  # noqa: ASYNC110 - its timer tells nobody
-            await asyncio.sleep(0)
+    await until(lambda: len(turns) >= 20, 5)
     assert turns == [Kind.AUDIO] * 10 + [Kind.VIDEO] * 10

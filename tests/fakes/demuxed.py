@@ -14,6 +14,7 @@ from aiohttp import web
 from av.audio.frame import AudioFrame
 
 from common.config_limits import SourcesConfig
+from rigs.waiting import until
 from tests.fakes.viewer import Pulled
 
 SECOND = 90_000  # ticks
@@ -103,9 +104,7 @@ def demuxers() -> list[psutil.Process]:
 
 
 async def until_gone() -> None:
-    async with asyncio.timeout(10):
-        while demuxers():  # noqa: ASYNC110  # the system tells nobody
-            await asyncio.sleep(0.05)
+    await until(lambda: not demuxers(), 10)
 
 
 PLAYLIST = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from egress.succession import beginning, handing, predecessor, successor, tellin
 from egress.succession.channel import Channel, connect
 from egress.succession.states import FeedState
 from egress.succession.words import VERSION, Hello, Message, Prelude, Ready, Told
+from rigs.waiting import until
 from tests.fakes.bus import FakeBroker
 from tests.fakes.egress_worker import NODE, NUMBERS
 from tests.fakes.log import Recorder
@@ -66,12 +67,6 @@ async def one(processes: Processes, **environ: str) -> AsyncIterator[None]:
         finally:
             for stop in processes.stops:
                 stop.ask(at_once=True)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from common.curve import Keys
 from common.endpoints import Endpoints
 from common.token import WorkerToken
 from common.worker.membership import worker_keys
+from rigs.waiting import until
 from tests.fakes.broker import RunningBroker, configuration, running_broker
 from tests.fakes.private_bus import free_tcp_endpoints
 
@@ -119,9 +120,7 @@ class Socket:
 
     async def connected(self) -> None:
         """Wait until a message would leave. Another thread must not: the channel would take its wake-up."""
-        async with asyncio.timeout(PATIENCE):
-            while not self.channel.writable:  # noqa: ASYNC110 - libzmq tells nobody
-                await asyncio.sleep(0.01)
+        await until(lambda: self.channel.writable, PATIENCE)
 
     async def next(self) -> bytes:
         """The next frame."""

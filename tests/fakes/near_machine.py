@@ -15,6 +15,7 @@ from common.media import live_topic
 from common.worker.incoming import Incoming
 from common.worker.publisher import Publisher
 from common.worker.subscriber import Subscriber
+from rigs.waiting import until
 from tests.fakes.media import audio, video
 from tests.fakes.sink import recording_sinks
 
@@ -94,9 +95,7 @@ class Machine:
     async def relayed(self) -> int:
         """Frames that the relay took so far."""
         self.relay.refresh()
-        async with asyncio.timeout(BOUND):
-            while self.relay.unanswered:  # noqa: ASYNC110 - nothing tells it
-                await asyncio.sleep(0.001)
+        await until(lambda: not self.relay.unanswered, BOUND)
         return self.relay.statistics.frames_in
 
     async def until(self, condition: Callable[[], object], *cameras: Camera) -> None:

@@ -27,6 +27,7 @@ from egress import worker
 from egress.succession import predecessor, telling
 from egress.succession.channel import Channel, listen
 from egress.succession.words import decode
+from rigs.waiting import until
 from tests.fakes.bus import FakeBroker
 from tests.fakes.egress_worker import NODE
 
@@ -134,9 +135,7 @@ class Two:
         return ""
 
     async def says(self, who: str, what: str) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while what not in self.log(who):  # noqa: ASYNC110 - a file has no event
-                await asyncio.sleep(0.01)
+        await until(lambda: what in self.log(who), PATIENCE)
 
     async def word(self, within: float = PATIENCE) -> Word | None:
         """The next word; it waits until it is passed on. ``None`` if none comes."""

@@ -22,6 +22,7 @@ from ingest.rtsp.opening import connected
 from ingest.rtsp.url import RtspUrl
 from rigs.camera import BOUND, FakeCamera
 from rigs.video import units_of
+from rigs.waiting import until
 
 
 class Viewer:
@@ -115,9 +116,7 @@ class Pulled(Viewer):
 
     async def until_report(self, condition: Callable[[StreamReport], bool]) -> None:
         """Wait for what only shows in the report: nothing tells of it."""
-        async with asyncio.timeout(BOUND):
-            while not condition(self.camera.report):  # noqa: ASYNC110  # the worker, too, asks now and then
-                await asyncio.sleep(0.01)
+        await until(lambda: condition(self.camera.report), BOUND)
 
     def _publish(self, camera: str, batches: list[Batch]) -> None:
         assert camera == "door"

@@ -25,6 +25,7 @@ from ingest.rtsp import publishing
 from ingest.rtsp.client import Connection
 from ingest.rtsp.message import Request, Response
 from rigs.camera import Answer, FakeCamera, h264_track
+from rigs.waiting import until
 
 BOUND = 15.0
 NODE = "ingest-1"
@@ -109,9 +110,7 @@ async def test_what_a_camera_sent_is_given_to_nobody_while_it_is_said_goodbye_to
     async with FakeCamera([h264_track()], rewrite=unanswered) as fake, told(tmp_path) as (ingest, _):
         ingest.handle(Assign(spec("door", fake)))
         gops = ingest._publisher._gops
-        async with asyncio.timeout(BOUND):
-            while not gops.get(Rendition("door")):  # noqa: ASYNC110 - nobody is told
-                await asyncio.sleep(0.01)
+        await until(lambda: gops.get(Rendition("door")), BOUND)
         ingest.handle(Assign(spec("door", fake, 2)) if then == "another" else Release("door"))
         assert not gops.get(Rendition("door"))
         await fake.asked("TEARDOWN")
@@ -125,9 +124,7 @@ async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_pa
         await fake.asked("PLAY")
         ingest.handle(Release("door"))
         assert "door" in sealers
-        async with asyncio.timeout(BOUND):
-            while ingest._tasks:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not ingest._tasks, BOUND)
         assert not sealers
         ingest._ending = True
         ingest.handle(Assign(spec("other", fake), bytes(16)))

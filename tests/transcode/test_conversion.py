@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -14,6 +14,7 @@ import pytest
 from common.media import CONVERTED, Batch, Flags, Kind, Track
 from common.payload.access_unit import access_unit
 from common.payload.assembler import AccessUnit
+from rigs.waiting import until
 from tests.fakes.log import Recorder
 from transcode.conversion import (
     MAX_WAITING,
@@ -90,11 +91,6 @@ class Bench:
         self._number += 1
         self.conversion.push(Batch(self.kind, self.codec, self.epoch, self._number, 0, at, at + 5, flags, [data]), 0.0)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110  # a thread tells nobody
-                await asyncio.sleep(0.005)
-
 
 @asynccontextmanager
 async def bench(codec: str = "JPEG", kind: Kind = Kind.VIDEO) -> AsyncIterator[Bench]:
@@ -112,7 +108,7 @@ async def test_what_is_made_is_published_with_the_times_of_its_source() -> None:
     async with bench() as made:
         for number in range(5):
             made.push(b"%d" % number)
-            await made.until(lambda: len(made.batches) == made.conversion.units)
+            await until(lambda: len(made.batches) == made.conversion.units)
     assert [batch.payloads for batch in made.batches] == [[b"%d" % n] for n in range(5)]
     assert [batch.timestamp for batch in made.batches] == [n * 3_600 for n in range(5)]
     assert [batch.capture_ns for batch in made.batches] == [10**18 + n * FRAME_NS for n in range(5)]
@@ -129,8 +125,8 @@ async def test_what_nothing_comes_of_is_said_until_something_does(bad: bytes) ->
         for data, said in ((bad, True), (b"fine", False)):
             for _ in range(2 * JUDGED):
                 made.push(data)
-                await made.until(lambda: conversion.undecodable + conversion.made == conversion.units)
-            await made.until(lambda said=said: bool(conversion.problem) is said)  # type: ignore[misc]
+                await until(lambda: conversion.undecodable + conversion.made == conversion.units)
+            await until(lambda said=said: bool(conversion.problem) is said)  # type: ignore[misc]
 
 
 async def test_units_that_cannot_be_put_together_are_said_as_well() -> None:
@@ -147,8 +143,8 @@ async def test_a_burst_is_caught_up_with_by_decoding_and_the_newest_come_first()
         for number in range(20):
             made.push(b"%d" % number)
         made.converters[0].gate.set()
-        await made.until(lambda: len(made.converters[0].seen) == 20)
-        await made.until(lambda: made.conversion.made == 1 + SHOWN_BEFORE + 1)
+        await until(lambda: len(made.converters[0].seen) == 20)
+        await until(lambda: made.conversion.made == 1 + SHOWN_BEFORE + 1)
     assert [data for data, _ in made.converters[0].seen] == [b"%d" % n for n in range(20)], "all are decoded, in order"
     shown = [show for _, show in made.converters[0].seen]
     assert shown == [True] + [False] * (18 - SHOWN_BEFORE) + [True] * (SHOWN_BEFORE + 1), "the first was alone"
@@ -166,18 +162,18 @@ async def test_a_queue_without_end_is_given_up_until_the_next_keyframe() -> None
         assert made.conversion.units == before
         made.push(b"new")
         made.converters[0].gate.set()
-        await made.until(lambda: made.converters[0].seen[-1:] == [(b"new", True)])
+        await until(lambda: made.converters[0].seen[-1:] == [(b"new", True)])
 
 
 async def test_a_converter_that_fails_is_made_anew_and_said_to_be() -> None:
     async with bench() as made:
         made.push(b"fine")
-        await made.until(lambda: len(made.batches) == 1)
+        await until(lambda: len(made.batches) == 1)
         made.push(b"bad")
-        await made.until(lambda: made.conversion.failed == 1)
+        await until(lambda: made.conversion.failed == 1)
         made.push(b"needs another", flags=END)
         made.push(b"new")
-        await made.until(lambda: len(made.batches) == 2)
+        await until(lambda: len(made.batches) == 2)
     assert len(made.converters) == 2
     assert made.converters[1].seen == [(b"new", True)]
     assert "MemoryError" in str(made.log.of("a converter failed; making a new one"))
@@ -190,7 +186,7 @@ async def test_a_closed_conversion_publishes_nothing_more() -> None:
         made.conversion.close()
         made.converters[0].gate.set()
         made.push(b"late")
-        await made.until(lambda: len(made.converters[0].seen) == 1)
+        await until(lambda: len(made.converters[0].seen) == 1)
         await asyncio.sleep(0.05)  # nothing comes, which cannot be waited for
     assert made.batches == []
 
@@ -207,14 +203,14 @@ def test_parameter_sets_share_a_packet_and_slices_are_cut_equally() -> None:
 async def test_another_epoch_of_the_source_begins_another_of_what_is_made() -> None:
     async with bench() as made:
         made.push(b"old")
-        await made.until(lambda: len(made.batches) == 1)
+        await until(lambda: len(made.batches) == 1)
         made.converters[0].gate.clear()
         made.push(b"dropped")
         made.epoch = 2
         made.push(b"needs another", flags=END)
         made.push(b"new")
         made.converters[0].gate.set()
-        await made.until(lambda: len(made.batches) == 2)
+        await until(lambda: len(made.batches) == 2)
     assert [batch.payloads for batch in made.batches] == [[b"old"], [b"new"]]
     assert [batch.epoch for batch in made.batches] == [7, 8]
     assert made.batches[0].timestamp < made.batches[1].timestamp
@@ -228,7 +224,7 @@ async def test_what_was_made_leaves_before_the_next_unit_is_worked_on() -> None:
         for number in range(3):
             made.push(b"%d" % number)
         gate.set()
-        await made.until(lambda: len(made.batches) == 3)
+        await until(lambda: len(made.batches) == 3)
     assert made.turns == [1, 1, 1]
 
 
@@ -246,11 +242,11 @@ async def test_sound_costs_no_thread_and_leaves_together() -> None:
     async with bench("AAC", Kind.AUDIO) as made:
         for data in (b"0", b"noise", b"1", b"bad"):
             made.push(data)
-        await made.until(lambda: made.conversion.failed == 1)
+        await until(lambda: made.conversion.failed == 1)
         assert [batch.payloads for batch in made.batches] == [[b"0"], [b"1"]]
         assert made.conversion.undecodable == 2
         made.push(b"2")
-        await made.until(lambda: len(made.batches) == 3)
+        await until(lambda: len(made.batches) == 3)
     assert {thread for each in made.converters for thread in each.threads} == {threading.get_ident()}
 
 
@@ -261,11 +257,11 @@ async def test_sound_that_takes_long_or_is_large_does_not_hold_up_the_loop(
     monkeypatch.setattr("transcode.gathering.SHARE", 1e-6)  # what was spent is not back however long this takes
     async with bench("AAC", Kind.AUDIO) as made:
         made.push(b"0")
-        await made.until(lambda: len(made.batches) == 1)
+        await until(lambda: len(made.batches) == 1)
         made.converters[0].takes = takes
         for number in range(1, 5):
             made.push(bytes(size))
-            await made.until(lambda number=number: len(made.batches) == number + 1)  # type: ignore[misc]
+            await until(lambda number=number: len(made.batches) == number + 1)  # type: ignore[misc]
             made.converters[0].takes = 0.0
     here = [thread == threading.get_ident() for thread in made.converters[0].threads]
     assert here == [True, takes > 0, False, False, False]

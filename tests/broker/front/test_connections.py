@@ -16,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from broker.front import connections
 from broker.front.quotas import Counted, over
+from rigs.waiting import until
 from tests.fakes.broker import PATIENCE, RunningBroker, broker_in
 from tests.fakes.log import Recorder
 
@@ -90,9 +91,7 @@ async def test_nothing_is_kept_of_what_cannot_be_read(broker: RunningBroker, gar
                         quoted = max(quoted, sum(len(str(error)) for error in parse_errors()))
                         with contextlib.suppress(ConnectionError):
                             await client.reader.read(1_000)
-        async with asyncio.timeout(PATIENCE):
-            while parse_errors():  # noqa: ASYNC110 - nobody tells that a connection is over
-                await asyncio.sleep(0.01)
+        await until(lambda: not parse_errors(), PATIENCE)
         assert quoted < 200_000, "and little of it while it is answered"
 
 
@@ -121,9 +120,7 @@ async def test_what_failed_requests_leave_is_collected_by_its_size(
         assert number_alive() - before < 15
         monkeypatch.setattr(connections, "COLLECT_REST", 1)
         monkeypatch.setattr(connections, "COLLECT_INTERVAL", 0.0)
-        async with asyncio.timeout(PATIENCE):
-            while number_alive() > before + 2:  # noqa: ASYNC110 - the rest soon; what ends just then, later
-                await asyncio.sleep(0.02)
+        await until(lambda: number_alive() <= before + 2, PATIENCE)
 
 
 async def test_many_bytes_call_the_collector_no_more_often_than_it_takes(

@@ -19,6 +19,7 @@ from yarl import URL
 
 from broker.front import message_rate, signalling
 from broker.front.page_messages import MAX_MESSAGE
+from rigs.waiting import until
 from tests.fakes.broker import CAMERAS, RunningBroker, broker_in
 from tests.fakes.page_socket import Page
 from tests.fakes.workers import PATIENCE, FakeEgress
@@ -176,9 +177,7 @@ async def talking(broker: RunningBroker, count: int) -> AsyncIterator[asyncio.St
 
 
 async def until_nobody() -> None:
-    async with asyncio.timeout(PATIENCE):
-        while sockets():  # noqa: ASYNC110 - nobody tells that it is over
-            await asyncio.sleep(0.05)
+    await until(lambda: not sockets(), PATIENCE)
 
 
 def sockets() -> list[signalling.Socket]:

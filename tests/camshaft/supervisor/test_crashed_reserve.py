@@ -15,6 +15,7 @@ from camshaft.plan import Program
 from camshaft.supervisor import Supervisor
 from common.control import Role
 from common.demand import DEMAND_FD, Demand, Teller
+from rigs.waiting import until
 from tests.camshaft.test_children import Process
 
 PATIENCE = 20.0  # seconds
@@ -48,9 +49,7 @@ class Started:
         return sum(not process.over.is_set() for process, _ in self.of.get(name, []))
 
     async def until(self, name: str, times: int) -> Process:
-        async with asyncio.timeout(PATIENCE):
-            while len(self.of.get(name, [])) < times:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.of.get(name, [])) >= times, PATIENCE)
         return self.of[name][times - 1][0]
 
 

@@ -8,7 +8,7 @@ import resource
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -19,6 +19,7 @@ from common.worker import near_door, neighbours
 from common.worker.near_door import NearDoor
 from common.worker.neighbours import Neighbour, Neighbours
 from common.worker.pipe import Pipe
+from rigs.waiting import until
 
 BOUND = 5.0
 
@@ -37,7 +38,7 @@ class Resting:
         made = Neighbours(Counter(), lambda *_: None, lambda _call: None)
         self._neighbours.append(made)
         made.called(self.door.call)
-        await self.until(lambda: len(self.door.pipes) == len(self._neighbours))
+        await until(lambda: len(self.door.pipes) == len(self._neighbours))
         (neighbour,) = made._connected.values()
         return neighbour
 
@@ -45,11 +46,6 @@ class Resting:
         assert self.door._pausing is not None
         self.door._pausing.cancel()
         self.door._rested()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(BOUND):
-            while not condition():  # noqa: ASYNC110 - nothing tells it
-                await asyncio.sleep(0.001)
 
     def close(self) -> None:
         for each in self._neighbours:
@@ -91,11 +87,11 @@ async def test_all_that_came_in_one_pause_is_taken_at_its_end(resting: Resting) 
     for frame in sent:
         publisher.pipe.send(frame)
     resting.pause_over()
-    await resting.until(lambda: len(resting.come) == len(sent))
+    await until(lambda: len(resting.come) == len(sent))
     assert [frame for _, frame in resting.come] == sent
     pausing = resting.door._pausing
     assert isinstance(pausing, asyncio.TimerHandle)
-    await resting.until(lambda: resting.door._pausing.when() > asyncio.get_running_loop().time() + 900)  # type: ignore[union-attr]
+    await until(lambda: resting.door._pausing.when() > asyncio.get_running_loop().time() + 900)  # type: ignore[union-attr]
 
 
 async def test_publishers_are_read_in_turn_and_let_others_have_theirs(
@@ -114,7 +110,7 @@ async def test_publishers_are_read_in_turn_and_let_others_have_theirs(
 
     resting.pause_over()
     turn()
-    await resting.until(lambda: len(resting.come) == 24)
+    await until(lambda: len(resting.come) == 24)
     assert len({*turns}) >= 6, "others had their turns between"
     assert len({pipe for pipe, _ in resting.come[:10]}) == 3, "nobody waits until another one is empty"
 
@@ -127,7 +123,7 @@ async def test_a_handler_that_fails_at_the_end_of_a_pause_costs_nothing_else(res
             each.pipe.send(bytes(20_000))
     resting.failing = 5
     asyncio.get_running_loop().call_soon(resting.pause_over)
-    await resting.until(lambda: len(resting.come) == 16)
+    await until(lambda: len(resting.come) == 16)
     assert errors == ["a mistake of ours"] * 5
 
 
@@ -140,9 +136,9 @@ async def test_a_handler_may_say_how_long_to_rest(resting: Resting, seconds: flo
     for _ in range(3):
         publisher.pipe.send(bytes(100_000))
     resting.pause_over()
-    await resting.until(lambda: len(resting.come) == 3)
+    await until(lambda: len(resting.come) == 3)
     publisher.pipe.send(b"more")
-    await resting.until(lambda: len(resting.come) == 4)
+    await until(lambda: len(resting.come) == 4)
     assert (resting.door._pausing is None) is (seconds == 0.0)
 
 
@@ -155,7 +151,7 @@ async def test_a_publisher_with_no_descriptor_left_tells_and_tries_again(
     with no_descriptors():
         made.called(resting.door.call)
     assert unreached == [resting.door.call]
-    await resting.until(lambda: resting.door.pipes)
+    await until(lambda: resting.door.pipes)
     made.close()
 
 
@@ -183,7 +179,7 @@ async def test_a_publisher_that_finds_no_room_knocks_again(
     made.called(call)
     assert not made._connected
     listener.accept()[0].close()
-    await resting.until(lambda: made._connected)
+    await until(lambda: made._connected)
     assert not unreached, "media goes on by the way that it went"
     made.close()
 
@@ -195,8 +191,8 @@ async def test_a_subscriber_hears_soon_that_a_publisher_finds_no_room(
     unreached: list[Call] = []
     made = Neighbours(Counter(), lambda *_: None, unreached.append)
     made.called(call)
-    await resting.until(lambda: unreached)
-    await resting.until(lambda: len(unreached) == 2)  # it knocks no more, and comes again later
+    await until(lambda: unreached)
+    await until(lambda: len(unreached) == 2)  # it knocks no more, and comes again later
     assert unreached == [call, call]
     made.close()
 
@@ -231,7 +227,7 @@ async def test_other_users_that_knock_without_end_take_little_of_a_process(
             pauses = (time.monotonic() - since) / near_door._STRANGER_PAUSE
             assert closed <= near_door._AT_ONCE * (pauses + 1), "it has other things to do"
             await asyncio.sleep(0)
-        await resting.until(lambda: all(map(is_closed, others)))
+        await until(lambda: all(map(is_closed, others)))
     assert await resting.publisher()
 
 
@@ -240,7 +236,7 @@ async def test_who_says_nothing_keeps_no_place(resting: Resting, monkeypatch: py
     monkeypatch.setattr(near_door, "TICKET_TIME", 0.02)
     publisher = await resting.publisher()
     with knocking(resting, 1, said) as silent:
-        await resting.until(lambda: is_closed(silent[0]))
+        await until(lambda: is_closed(silent[0]))
     assert not publisher.pipe.closed
     assert len(resting.door.pipes) == 1
 
@@ -248,11 +244,11 @@ async def test_who_says_nothing_keeps_no_place(resting: Resting, monkeypatch: py
 async def test_who_has_shown_nothing_takes_no_memory(resting: Resting) -> None:
     """A frame of megabytes may come from a publisher alone."""
     with knocking(resting, 1, (33).to_bytes(4)) as guesses:
-        await resting.until(lambda: is_closed(guesses[0]))
+        await until(lambda: is_closed(guesses[0]))
     publisher = await resting.publisher()
     publisher.pipe.send(bytes(3_000_000))
     resting.pause_over()
-    await resting.until(lambda: resting.come)
+    await until(lambda: resting.come)
 
 
 async def test_a_door_with_no_descriptor_left_lets_in_later(resting: Resting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,5 +259,5 @@ async def test_a_door_with_no_descriptor_left_lets_in_later(resting: Resting, mo
             for _ in range(50):
                 await asyncio.sleep(0.001)
         early.sendall((32).to_bytes(4) + resting.door.call.ticket.encode())
-        await resting.until(lambda: resting.door.pipes)
+        await until(lambda: resting.door.pipes)
     assert await resting.publisher()

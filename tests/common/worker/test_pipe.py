@@ -7,12 +7,13 @@ import errno
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from common.worker import pipe as module
 from common.worker.pipe import MOST_PARTS, Pipe, uid_of_peer
+from rigs.waiting import until
 
 LONGEST = 1 << 20
 
@@ -49,11 +50,6 @@ class Ends:
             each.on_end = lambda each=each: self.ended.append(each)
         self.here.open()
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110 - nothing tells it
-                await asyncio.sleep(0)
-
 
 @pytest.fixture
 async def ends() -> AsyncIterator[Ends]:
@@ -71,7 +67,7 @@ async def test_frames_of_all_sizes_come_in_order(ends: Ends) -> None:
     for frame in sent[7:]:
         ends.here.put(frame)
     ends.here.flush()
-    await ends.until(lambda: len(ends.frames) == len(sent))
+    await until(lambda: len(ends.frames) == len(sent))
     assert ends.frames == sent
 
 
@@ -81,7 +77,7 @@ async def test_what_a_peer_does_not_take_yet_waits_for_it(ends: Ends) -> None:
         ends.here.send(frame)
     await asyncio.sleep(0)
     ends.there.open()
-    await ends.until(lambda: len(ends.frames) == len(sent))
+    await until(lambda: len(ends.frames) == len(sent))
     assert ends.frames == sent
 
 
@@ -92,7 +88,7 @@ async def test_a_peer_that_takes_nothing_is_given_up(ends: Ends, monkeypatch: py
         ends.here.send(bytes(100_000))
     assert ends.here.given_up
     assert not ends.ended, "who sends now is in the middle of something"
-    await ends.until(lambda: ends.ended)
+    await until(lambda: ends.ended)
     assert ends.ended == [ends.here]
 
 
@@ -106,7 +102,7 @@ async def test_a_peer_that_moves_but_is_too_slow_is_given_up(ends: Ends, monkeyp
             await asyncio.sleep(0.005)
     assert ends.frames, "it moves"
     assert ends.here.given_up
-    await ends.until(lambda: ends.ended == [ends.here])
+    await until(lambda: ends.ended == [ends.here])
 
 
 @pytest.mark.parametrize("error", [errno.ENOBUFS, errno.ENOMEM])
@@ -118,7 +114,7 @@ async def test_a_frame_that_cannot_be_sent_ends_it(ends: Ends, error: int, waits
     if not waits:
         ends.here.send(b"lost")
     ends.there.open()
-    await ends.until(lambda: len(ends.ended) == 2)
+    await until(lambda: len(ends.ended) == 2)
     assert ends.ended[0] is ends.here
     assert not ends.here.given_up
     assert ends.frames == []
@@ -137,7 +133,7 @@ async def test_what_a_peer_sent_before_it_went_is_read(ends: Ends, error: int, w
     await asyncio.sleep(0.01)
     assert not ends.ended
     ends.here.open()
-    await ends.until(lambda: ends.ended)
+    await until(lambda: ends.ended)
     assert ends.ended == [ends.here]
     assert ends.frames == [b"last words"]
 
@@ -147,7 +143,7 @@ async def test_what_was_sent_before_the_end_comes_before_it(ends: Ends) -> None:
     ends.here.close()
     ends.there.send(b"nobody reads this")
     ends.there.open()
-    await ends.until(lambda: ends.ended)
+    await until(lambda: ends.ended)
     assert ends.frames == [b"last words"]
     assert ends.ended == [ends.there]
     assert not ends.there.given_up
@@ -162,7 +158,7 @@ async def test_a_frame_that_is_too_long_ends_it(ends: Ends, first: int) -> None:
     await asyncio.sleep(0.01)
     if first < len(header):
         ends.here._socket.send(header[first:])
-    await ends.until(lambda: ends.there in ends.ended)
+    await until(lambda: ends.there in ends.ended)
     assert ends.frames == []
 
 
@@ -180,7 +176,7 @@ async def test_a_handler_that_fails_costs_no_other_frame(ends: Ends) -> None:
         ends.here.put(frame)
     ends.here.flush()
     ends.there.open()
-    await ends.until(lambda: len(ends.frames) == 3)
+    await until(lambda: len(ends.frames) == 3)
     assert ends.frames == [b"one", b"two", b"three"]
     assert errors == ["a mistake of ours"]
 
@@ -215,7 +211,7 @@ async def test_what_there_was_no_time_for_comes_before_the_rest(
     ends.here.send(b"four")
     if opens:
         ends.there.open()
-        await ends.until(lambda: len(ends.frames) == 4)
+        await until(lambda: len(ends.frames) == 4)
     else:
         for _ in range(3):
             ends.there.read()

@@ -15,6 +15,7 @@ from common.endpoints import Endpoints
 from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic, taken_topic
 from common.seal import Sealer, StreamSeals
 from common.worker.publisher import OVERHEAD, Gop, Publisher
+from rigs.waiting import until
 
 BOUND = 10.0
 
@@ -192,9 +193,7 @@ async def test_it_knows_what_is_taken(tmp_path: Path) -> None:
         assert publisher.taken("door")
         assert not publisher.taken("doorbell")
         egress.unsubscribe(live_topic("door"))
-        async with asyncio.timeout(BOUND):
-            while publisher.taken("door"):  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.01)
+        await until(lambda: not publisher.taken("door"), BOUND)
 
 
 async def test_it_knows_what_is_taken_from_another_instead(tmp_path: Path) -> None:
@@ -204,29 +203,21 @@ async def test_it_knows_what_is_taken_from_another_instead(tmp_path: Path) -> No
         for epoch in (8, 7):
             egress.subscribe(taken_topic("door", epoch))
         egress.subscribe(taken_topic("yard", 9))
-        async with asyncio.timeout(BOUND):
-            while not publisher.outdated("yard", 5):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: publisher.outdated("yard", 5), BOUND)
         assert [publisher.outdated("door", epoch) for epoch in (7, 8, 9)] == [True, False, False]
         egress.unsubscribe(taken_topic("door", 7))
         egress.unsubscribe(taken_topic("yard", 9))
-        async with asyncio.timeout(BOUND):
-            while publisher.outdated("yard", 5):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not publisher.outdated("yard", 5), BOUND)
         assert publisher.outdated("door", 7)
         egress.channel.close()
-        async with asyncio.timeout(BOUND):
-            while publisher.outdated("door", 7):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not publisher.outdated("door", 7), BOUND)
 
 
 async def test_nothing_is_taken_where_the_relay_is_gone(tmp_path: Path) -> None:
     async with bus(tmp_path) as (publisher, egress):
         await flowing(publisher, egress, "door")
         egress.channel.close()
-        async with asyncio.timeout(BOUND):
-            while publisher.taken("door"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not publisher.taken("door"), BOUND)
 
 
 async def test_no_replay_for_who_only_listens(tmp_path: Path) -> None:
@@ -328,9 +319,7 @@ async def test_with_a_key_live_frames_and_replays_are_sealed_and_without_they_ar
         publisher.use_key("door", key)
         publisher.publish("door", video(3))
         egress.subscribe(topic)
-        async with asyncio.timeout(BOUND):
-            while len(egress.frames) < 4:  # noqa: ASYNC110 - sealed, so that ``until`` cannot read them
-                await asyncio.sleep(0)
+        await until(lambda: len(egress.frames) >= 4, BOUND)
         seals = StreamSeals()
         seals.learn(key, 0.0)
         opened = [seals.open(frame, 0.0) for frame in egress.frames]

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from common.sessions import SessionName
 from egress.media.streams import Streams
 from egress.mse.door import MAX_PENDING, Door
 from egress.mse.viewers import MseViewers
+from rigs.waiting import until
 from tests.egress.mse.test_viewer import HEAD, picture
 from tests.fakes.log import Recorder
 
@@ -84,12 +85,6 @@ async def egress() -> AsyncIterator[Egress]:
     yield egress
     egress.viewers.close()
     egress.door.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - counters have no event
-            await asyncio.sleep(0.005)
 
 
 async def read(sock: socket.socket, size: int) -> bytes:

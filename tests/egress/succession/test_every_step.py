@@ -14,6 +14,7 @@ from pathlib import Path
 import aioice
 import pytest
 
+from rigs.waiting import until
 from tests.fakes.bus import FakeBroker
 from tests.fakes.egress_processes import camera
 from tests.fakes.egress_worker import NODE, watch
@@ -53,9 +54,7 @@ class Taps:
 
     async def more(self, count: int) -> None:
         wanted = self.media + count
-        async with asyncio.timeout(PATIENCE):
-            while self.media < wanted:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: self.media >= wanted, PATIENCE)
 
 
 @pytest.fixture

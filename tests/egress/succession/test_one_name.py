@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from rigs.waiting import until
 from tests.fakes.bus import FakeBroker
 from tests.fakes.egress_worker import NODE
 from tests.fakes.two_processes import PATIENCE, Two
@@ -27,9 +27,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[FakeBroker]:
 async def ended(two: Two) -> None:
     """Wait for the end of the second."""
     assert two.second is not None
-    async with asyncio.timeout(PATIENCE):
-        while two.second.is_alive():  # noqa: ASYNC110 - a process has no event
-            await asyncio.sleep(0.05)
+    await until(lambda: not two.second.is_alive(), PATIENCE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGCONT, signal.SIGKILL])

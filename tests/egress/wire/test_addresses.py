@@ -17,6 +17,7 @@ from aioice import stun
 from egress.wire import addresses
 from egress.wire.addresses import MAX_CANDIDATES, Advertised, watched
 from rigs import namespace
+from rigs.waiting import until
 
 
 @pytest.fixture
@@ -39,12 +40,6 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", lambda _self, *a, **k: getaddrinfo(*a, **k))
     return known
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)
 
 
 async def test_interfaces_are_those_of_now(interfaces: list[str]) -> None:

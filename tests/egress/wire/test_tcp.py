@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,6 +12,7 @@ from egress.media.target import Refusal
 from egress.wire.framing import Deframer, framed
 from egress.wire.ice import Path, TcpAddress
 from egress.wire.tcp import CONTROL_QUEUE, TcpConnection
+from rigs.waiting import until
 
 DATAGRAM = 1_200  # bytes
 RUN = memoryview(bytes(range(256)) * 75)  # 16 of that size
@@ -44,11 +45,6 @@ class Pair:
             taken += 1
             assert taken < 10_000
         return taken
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -99,7 +95,7 @@ async def test_what_does_not_fit_is_finished_before_anything_else(pair: Pair) ->
     whole = [bytes(RUN[at : at + DATAGRAM]) for at in range(0, len(RUN), DATAGRAM)]
     expected = [*(whole * taken), *whole[:part], b"consent 0", b"consent 1", b"consent 2"]
     assert await pair.read(len(expected)) == expected
-    await pair.until(lambda: not pair.connection.stalled)
+    await until(lambda: not pair.connection.stalled)
     assert pair.connection.send_run(RUN[:10], DATAGRAM)
     assert await pair.read(1) == [bytes(RUN[:10])]
 
@@ -120,7 +116,7 @@ async def test_little_waits_in_the_kernel_for_a_viewer_that_does_not_read(pair: 
 async def test_a_connection_that_breaks_while_it_is_sent_to_is_told_once(pair: Pair) -> None:
     pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
     pair.peer.close()
-    await pair.until(lambda: not pair.connection.send(b"anybody there"))
+    await until(lambda: not pair.connection.send(b"anybody there"))
     assert pair.connection.closed
     assert not pair.connection.send_run(RUN, DATAGRAM)
     assert not pair.connection.send(b"still")
@@ -133,7 +129,7 @@ async def test_a_connection_that_breaks_while_it_is_full_is_told_once(pair: Pair
     pair.fill()
     pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
     pair.peer.close()
-    await pair.until(lambda: pair.lost)
+    await until(lambda: pair.lost)
     assert pair.lost == [pair.connection]
     assert pair.connection.closed
 
@@ -152,5 +148,5 @@ async def test_it_reads_what_came(pair: Pair) -> None:
     with pytest.raises(BlockingIOError):
         pair.connection.read(100)
     pair.peer.send(framed(b"check"))
-    await pair.until(lambda: readable)
+    await until(lambda: readable)
     assert pair.connection.deframer.feed(pair.connection.read(100)) == [b"check"]

@@ -5,7 +5,7 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -17,6 +17,7 @@ from egress.wire.ice import Address, Path
 from egress.wire.tcp import TcpConnection
 from egress.wire.tcp_port import IDLE_TIMEOUT, PENDING_TIMEOUT, TcpPort
 from egress.wire.way import Carrier
+from rigs.waiting import until
 
 CHECK = b"\0\1 with the password of a viewer"
 FOREIGN = b"\0\1 with another"
@@ -64,12 +65,6 @@ async def port(viewers: Viewers) -> AsyncIterator[TcpPort]:
     opened.start(viewers)
     with contextlib.closing(opened):
         yield opened
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
 
 
 @contextlib.asynccontextmanager

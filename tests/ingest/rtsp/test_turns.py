@@ -24,6 +24,7 @@ from ingest.rtsp.session import SessionState
 from rigs.camera import BOUND, FakeCamera, h264_track
 from rigs.reading import H264, H265, Reading
 from rigs.video import encode
+from rigs.waiting import until
 from tests.fakes.pictures import Camera
 from tests.fakes.viewer import Viewer, playing
 
@@ -73,9 +74,7 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[turns.Turns]:
 
 
 async def resting(connection: Connection) -> None:
-    async with asyncio.timeout(BOUND):
-        while not connection._turns._resting:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+    await until(lambda: connection._turns._resting, BOUND)
 
 
 async def test_a_camera_that_nobody_watches_is_read_less_often(rests: list[turns.Turns]) -> None:
@@ -141,9 +140,7 @@ async def test_the_ports_of_a_camera_that_nobody_watches_are_read_as_ever() -> N
     viewer, answer = Nobody(), b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n"
     async with FakeCamera(interval=0.01) as camera, playing(camera, viewer, udp=True) as connection:
         await viewer.watch(10)
-        async with asyncio.timeout(BOUND):
-            while not connection._publishing.may_rest:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await until(lambda: connection._publishing.may_rest, BOUND)
         connection.get_buffer(-1)[: len(answer)] = answer
         connection.buffer_updated(len(answer))
         assert not connection._turns._paused
@@ -209,9 +206,7 @@ def test_one_turn_takes_a_bounded_part_of_a_flood(loop: Any) -> None:
             monkeypatch.setattr(Interleaved, "read", count)
             beat()
             connection._transport.resume_reading()  # type: ignore[union-attr]
-            async with asyncio.timeout(10):
-                while sum(taken) < 2_000_000:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: sum(taken) >= 2_000_000, 10)
         assert max(taken) <= 2 * MAX_ROOM
 
     with pytest.MonkeyPatch.context() as monkeypatch, asyncio.Runner(loop_factory=loop) as runner:
@@ -244,9 +239,7 @@ async def test_only_time_of_the_processor_makes_a_turn_long(take: Callable[[floa
 
     async with FakeCamera() as camera, playing(camera, Viewer()) as connection:
         connection._interleaved.routes[0], connection._interleaved.takes = serve, {}
-        async with asyncio.timeout(20):
-            while len(rooms) < 20:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: len(rooms) >= 20, 20)
     assert (min(rooms) < MAX_ROOM) == smaller
 
 

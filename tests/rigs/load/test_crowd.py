@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
 
 import pytest
 
@@ -14,15 +13,10 @@ from rigs.load.crowd import Crowd
 from rigs.load.dtls import Keys
 from rigs.load.signalling import Whep
 from rigs.load.viewer import Options, State
+from rigs.waiting import until
 from rigs.whep import WhepServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load generator is for Linux")
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in another process
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("gro", [False, True])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,12 +11,11 @@ import pytest
 from rigs.clip import TINY
 from rigs.gst_camera import GstCamera, missing
 from rigs.load.tap import Between, Tap, TapError
+from rigs.waiting import until
 
 
 async def heard(tap: Tap, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # the camera is another process
-            await asyncio.sleep(0.01)
+    await until(condition, 10)
 
 
 @pytest.mark.thorough
