@@ -9,8 +9,8 @@ go back to it. A player that does not follow, such as a plain one, stays where i
 from __future__ import annotations
 
 from broker.director.commands import RenewSession
+from broker.director.egresses import CLEARLY_BUSIER
 from broker.director.state import State
-from broker.director.viewers import CLEARLY_BUSIER
 from common.cameras import split_stream
 from common.control import Role
 from common.sessions import SessionName

@@ -22,29 +22,21 @@ One that is over is kept in mind, and hung up again for as long as its egress st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from broker.director.commands import OfferAnswered, OfferRefused, SessionEnded
 from broker.director.conversions import Conversions
+from broker.director.egresses import Egresses
 from broker.director.ended import EndedSessions
 from broker.director.events import EndReason, Holder, StreamWish, ViewerOffered, Wish
 from broker.director.moves import Moves
 from broker.director.offers import OFFER_TIMEOUT, Offers
 from broker.director.state import Session, State, Worker
-from broker.director.suspects import Suspects, more_than_one
+from broker.director.suspects import Suspects
 from common.cameras import SUB, CameraName, split_stream, stream_of
-from common.control import HangUp, NodeName, Refused, Role
+from common.control import HangUp, NodeName, Refused
 from common.media import Rendition, as_it_came
-from common.onlooker import Condition
 from common.sessions import SessionName
-
-CLEARLY_BUSIER = 0.1
-"""Share of a core by which an egress that has the stream may be busier than one that would have to subscribe to it.
-A second subscription costs the cluster about 0.3 ms of CPU a second, so it takes some twenty viewers to be worth it."""
-
-ENOUGH_TO_DO = 0.8
-"""Share of a core from which an egress next to the front door is no better than others to viewers that are handed over:
-those that it has need the rest. Elsewhere each of them costs the broker what it is sent, encrypted anew."""
 
 _NO_EGRESS = "no_egress", "No egress process can take a viewer right now; try again in a moment."
 _BUSY = "busy", "Too many viewers are joining at once; try again in a moment."
@@ -52,29 +44,6 @@ _TIMEOUT = "egress_timeout", f"The egress process did not answer within {OFFER_T
 _GAVE_UP = "egress_gave_up", "The egress process gave up before it answered; try again in a moment."
 _SUSPECT = "camera_waits", "Each egress process that sent this camera died soon after; try again in a moment."
 _DIED = "egress_died", "The egress process died before it answered; try again in a moment."
-
-
-def egress_for_viewer(
-    workers: Iterable[Worker], camera: CameraName, refused_by: Collection[NodeName] = (), near: str = ""
-) -> Worker | None:
-    """The least-loaded egress that has the stream, unless another one has clearly less to do.
-
-    One that says that it is full only where all do, for that may be a second old, and one that waits for a processor
-    only where all of them do. One of the neighbourhood ``near``, if
-    there is one that has not ``ENOUGH_TO_DO``.
-    """
-    candidates = sorted((w for w in workers if w.takes(Role.EGRESS)), key=lambda w: (w.busy, w.node))
-    candidates = [w for w in candidates if w.node not in refused_by]
-    candidates = [w for w in candidates if w.condition is not Condition.WAITS] or candidates
-    candidates = [w for w in candidates if not w.report.full] or candidates
-    neighbours = [w for w in candidates if w.report.neighbourhood == near and w.busy < ENOUGH_TO_DO]
-    if near and neighbours:
-        candidates = neighbours
-    if not candidates:
-        return None
-    least = candidates[0]
-    having = next((w for w in candidates if w.has_stream(camera)), least)
-    return least if having.busy > least.busy + CLEARLY_BUSIER else having
 
 
 class Viewers:
@@ -87,7 +56,7 @@ class Viewers:
         self._sessions = state.sessions
         self._offers = Offers()
         self._ended = EndedSessions(state)
-        self._suspects = suspects
+        self._egresses = Egresses(state, suspects)
 
     def offer(self, offered: ViewerOffered) -> None:
         """Pass a viewer's offer to an egress."""
@@ -96,7 +65,7 @@ class Viewers:
         known = camera_id in self._state.cameras
         if known:
             session.camera = self._moves.choose(session)
-        worker = _egress_for(self._state, self._suspects, session)
+        worker = self._egresses.choose(session)
         if not known:
             self._state.command(OfferRefused(id, 404, *_unknown(camera_id)))
         elif wish.stream is StreamWish.SUB and stream_of(camera_id, SUB) not in self._state.cameras:
@@ -104,10 +73,10 @@ class Viewers:
         elif not self._offers.have_room(sdp):
             self._state.command(OfferRefused(id, 503, *_BUSY))
         elif worker is None:
-            why = _SUSPECT if self._suspects.suspended(session.camera) else _NO_EGRESS
+            why = _SUSPECT if self._egresses.suspended(session.camera) else _NO_EGRESS
             self._state.command(OfferRefused(id, 503, *why))
         else:
-            _try(self._suspects, session, worker, self._state.now)
+            self._egresses.given(session, worker)
             session.node = worker.node
             self._offers.add(session)
             self._enter(session)
@@ -119,14 +88,14 @@ class Viewers:
         if session is None or session.offer is None or session.node != node or (before is not None and before.heir):
             return  # or its successor gets it, when that reports
         session.refused_by.add(node)
-        _decline(self._suspects, session, before)
-        worker = _egress_for(self._state, self._suspects, session)
+        self._egresses.declined(session, before)
+        worker = self._egresses.choose(session)
         if worker is None:
             code, message = _NO_EGRESS
             self._refuse(session, 503, code, f"{message} {because}".strip())
             return
         self._state.workers[node].leave(id, session.camera)
-        _try(self._suspects, session, worker, self._state.now)
+        self._egresses.given(session, worker)
         worker.join(id, session.camera)
         session.node = worker.node
         self._pass_on(session, worker)
@@ -242,7 +211,7 @@ class Viewers:
         it, and the next egress is not to be killed too: they are refused, and honest viewers ask again.
         """
         worker.heir, sessions = "", _all(self._sessions, worker.sessions)  # no successor comes any more
-        _suspect(self._suspects, self._state, worker, reason)
+        self._egresses.ended(worker, reason)
         for session in sessions:
             if session.pending and reason is EndReason.WORKER_STOPPED:
                 self.offer_elsewhere(worker.node, session.id)
@@ -257,7 +226,7 @@ class Viewers:
             self._refuse(session, 503, *_TIMEOUT)
             self._discard(session.node, session.id)
         self._ended.forget()
-        self._suspects.settle({worker.node: worker.seen for worker in self._state.workers.values()}, self._state.now)
+        self._egresses.settle()
 
     def may_appear(self, id: SessionName) -> bool:
         """Whether a session that is unknown may yet be reported."""
@@ -302,38 +271,6 @@ def _all(sessions: Mapping[SessionName, Session], ids: Iterable[SessionName]) ->
 def _session(offered: ViewerOffered, deadline: float) -> Session:
     id, camera, sdp, holder = offered.session, offered.camera, offered.sdp, offered.holder
     return Session(id, camera, NodeName(""), sdp, deadline, wish=offered.wish, holder=holder, takes=offered.takes)
-
-
-def _try(suspects: Suspects, session: Session, worker: Worker, now: float) -> None:
-    """Watch whether an egress outlives a camera that is new to it."""
-    if not worker.has_stream(session.camera):
-        suspects.given(session.camera, worker.node, now)
-
-
-def _decline(suspects: Suspects, session: Session, worker: Worker | None) -> None:
-    """Have another egress try a session's camera, if the one that does not take it has nobody else who watches that."""
-    if worker is not None and worker.watched[session.camera] <= 1:
-        suspects.declined(session.camera, worker.node)
-
-
-def _suspect(suspects: Suspects, state: State, worker: Worker, reason: EndReason) -> None:
-    """Hold the end of an egress against the cameras of its answered sessions, unless it was stopped in good order."""
-    if reason is not EndReason.WORKER_STOPPED and more_than_one(each.camera for each in state.sessions.values()):
-        sessions = _all(state.sessions, worker.sessions)
-        cameras = {session.camera for session in sessions if not session.pending}
-        suspects.died(worker.node, cameras, worker.seen, state.now)
-    suspects.left(worker.node)
-
-
-def _egress_for(state: State, suspects: Suspects, session: Session) -> Worker | None:
-    near = state.neighbourhood if session.takes else ""  # else its media does not come by the front door
-    known = state.workers.values()
-    nodes = [worker.node for worker in known if worker.takes(Role.EGRESS)]
-    workers = [state.workers[node] for node in suspects.suited(session.camera, nodes, state.now)]
-    found = egress_for_viewer(workers, session.camera, session.refused_by, near)
-    if found is None and not suspects.suspended(session.camera):
-        found = next((each for each in known if each.is_taken_over and each.node not in session.refused_by), None)
-    return found
 
 
 def _no_sub(camera: CameraName) -> tuple[str, str]:
