@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from broker.front.context import CONTEXT
 from broker.why.evidence import Evidence
-from broker.why.links import Link
+from broker.why.links import BrokenLink
 from broker.why.verdict import facts, judge
 from common.control import Tried
 from common.errors import RequestError
@@ -28,7 +28,7 @@ class WhyView(BaseModel):
     at: float = Field(description="Unix time at which this was recorded.")
     over: bool
     reason: str = Field(description="Why it ended, or why its offer was refused; empty while it lasts.")
-    link: Link = Field(description="The first broken link; none if nothing is known to be broken.")
+    link: BrokenLink = Field(description="The first broken link; none if nothing is known to be broken.")
     sentence: str = Field(description="What is broken.")
     advice: str = Field(description="What to do.")
     offered: list[str] = Field(
@@ -64,7 +64,7 @@ async def all_without_picture(request: web.Request) -> web.Response:
     for number, evidence in enumerate(request.app[CONTEXT].control.clerk.doubtful(), 1):
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)  # pages and workers have their turn
-        if judge(evidence).link is not Link.NONE:
+        if judge(evidence).link is not BrokenLink.NONE:
             views.append(_view(evidence))
         if len(views) == MAX_LISTED:
             break

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Link(StrEnum):
+class BrokenLink(StrEnum):
     """The links of the chain."""
 
     OFFER = "offer"  # refused by a limit, a right, or for want of an egress
@@ -26,7 +26,7 @@ class Link(StrEnum):
 class Verdict:
     """The broken link, as a word, a sentence, and a sentence that says what to do."""
 
-    link: Link
+    link: BrokenLink
     sentence: str
     advice: str = ""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from broker.director.events import EndReason
 from broker.why.evidence import Evidence
 from broker.why.flow import arrived, hindrance, reported
-from broker.why.links import Link, Verdict, listed
+from broker.why.links import BrokenLink, Verdict, listed
 from broker.why.reach import unreached
 from common.cameras import CameraState
 from common.control import WEBSOCKET, ViewerState
@@ -25,11 +25,11 @@ _SERVER_CODES = frozenset(
         *("no_egress", "egress_timeout", "egress_gave_up", "egress_died"),
     }
 )
-_ENDED: Mapping[str, Link] = {
-    EndReason.NO_RIGHT: Link.OFFER,
-    EndReason.OPERATOR: Link.OFFER,
-    EndReason.CAMERA_REMOVED: Link.CAMERA,
-    EndReason.MEANWHILE: Link.NONE,
+_ENDED: Mapping[str, BrokenLink] = {
+    EndReason.NO_RIGHT: BrokenLink.OFFER,
+    EndReason.OPERATOR: BrokenLink.OFFER,
+    EndReason.CAMERA_REMOVED: BrokenLink.CAMERA,
+    EndReason.MEANWHILE: BrokenLink.NONE,
 }
 
 
@@ -76,9 +76,11 @@ def facts(evidence: Evidence) -> Iterator[str]:
 def _offer(evidence: Evidence) -> Verdict | None:
     code, reason = evidence.code, evidence.reason
     if code in _SERVER_CODES:
-        return Verdict(Link.SERVER, reason, "The log says why the process ended; camshaft nodes lists the processes.")
+        return Verdict(
+            BrokenLink.SERVER, reason, "The log says why the process ended; camshaft nodes lists the processes."
+        )
     if evidence.refused:
-        link = Link.CODEC if code in _CODEC_CODES else Link.OFFER
+        link = BrokenLink.CODEC if code in _CODEC_CODES else BrokenLink.OFFER
         return Verdict(link, reason, "The message names the setting, or what the viewer has to do.")
     if code in _ENDED:
         return Verdict(_ENDED[code], reason)
@@ -93,7 +95,7 @@ def _young(evidence: Evidence) -> Verdict | None:
         return None
     done = "left" if evidence.over else "has been connecting for"
     return Verdict(
-        Link.NONE,
+        BrokenLink.NONE,
         f"The viewer {done} {'after ' if evidence.over else ''}{seconds:.1f} s, which is too short to say anything.",
     )
 
@@ -101,11 +103,11 @@ def _young(evidence: Evidence) -> Verdict | None:
 def _camera(evidence: Evidence) -> Verdict | None:
     seen = evidence.seen
     if seen is None:
-        return Verdict(Link.CAMERA, f"There is no camera {evidence.camera}.", "Add it, or ask for another.")
+        return Verdict(BrokenLink.CAMERA, f"There is no camera {evidence.camera}.", "Add it, or ask for another.")
     if seen.state.failed or seen.state in (CameraState.WAITING, CameraState.CONNECTING):
         detail = f" {seen.detail.rstrip('.')}." if seen.detail and seen.detail not in seen.sentence else ""
         return Verdict(
-            Link.CAMERA, f"{seen.sentence}{detail}", f"camshaft camera show {evidence.camera} has the details."
+            BrokenLink.CAMERA, f"{seen.sentence}{detail}", f"camshaft camera show {evidence.camera} has the details."
         )
     return None
 
@@ -113,7 +115,7 @@ def _camera(evidence: Evidence) -> Verdict | None:
 def _server(evidence: Evidence) -> Verdict | None:
     if evidence.report is None:
         return Verdict(
-            Link.SERVER,
+            BrokenLink.SERVER,
             "The egress process has not reported the session.",
             "It reports within a second; camshaft nodes says whether it is alive.",
         )

@@ -16,7 +16,7 @@ SEND_BUFFER = 4 << 20  # bytes: a keyframe to a hundred sessions at once
 _ATTEMPTS = 50  # to find two free ports side by side
 
 
-class Lane(Protocol):
+class TrackLane(Protocol):
     """One track of one session."""
 
     def media(self, part: Part) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace as changed
 from typing import cast
 
 from camshaft.demo_camera.broadcast import Broadcast, Part
-from camshaft.demo_camera.lanes import Lane, PortPair, TcpLane, UdpLane
+from camshaft.demo_camera.lanes import PortPair, TcpLane, TrackLane, UdpLane
 from camshaft.demo_camera.settings import Audio
 from common.errors import ProtocolError
 from common.log import get_logger
@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._parser = Parser()
         self._transport: asyncio.Transport | None = None
-        self._lanes: dict[Kind, Lane] = {}
+        self._lanes: dict[Kind, TrackLane] = {}
         self._session = ""
         self._challenges: list[Challenge] = []
         self._challenged_at = float("-inf")

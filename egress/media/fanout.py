@@ -103,7 +103,7 @@ class Parcel:
         self._runs: Sequence[Sequence[Packet]] | None = runs
         self._spans: Sequence[Span] = ()
         self._cuts: Sequence[int] = ()
-        self._compiled: native.Parcel | None = None
+        self._compiled: native.PackedParcel | None = None
 
     @classmethod
     def of_spans(cls, spans: Sequence[Span], cuts: Sequence[int], group: Group) -> Parcel:
@@ -121,16 +121,16 @@ class Parcel:
         return self._runs
 
     @property
-    def compiled(self) -> native.Parcel:
+    def compiled(self) -> native.PackedParcel:
         """The parcel as the compiled loop takes it, made when it is first asked for."""
         if self._compiled is None:
             if len(self._spans) == len(self._cuts) == 1:
                 ((unit, start, stop),) = self._spans
                 whole = stop - start == len(unit.payloads)
                 payloads = unit.payloads if whole else unit.payloads[start:stop]
-                self._compiled = native.Parcel.alike(*self._headers(unit, stop), payloads)
+                self._compiled = native.PackedParcel.alike(*self._headers(unit, stop), payloads)
             else:
-                self._compiled = native.Parcel(self._drafts_of_spans() if self._spans else [*self._drafts()])
+                self._compiled = native.PackedParcel(self._drafts_of_spans() if self._spans else [*self._drafts()])
         return self._compiled
 
     def _drafts(self) -> Iterator[tuple[list[bytes], list[bytes]]]:

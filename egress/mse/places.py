@@ -23,7 +23,7 @@ class Reels(Protocol):
         """Let a reel go, and its stream with it."""
 
 
-class Cursor:
+class ReelCursor:
     """A place in one reel. ``next`` is the index of the next fragment, ``None`` before there is one to begin with.
 
     While it is live (``since`` is set) its next is the reel's ``live_end``, and the reel counts what it gets.
@@ -80,7 +80,7 @@ class Places:
         self._takes = takes
         self._reels = reels
         self._on_news, self._on_lost, self._on_stuck = on_news, on_lost, on_stuck
-        self._cursors = {kind: Cursor(reels.acquire(stream, kind)) for kind, stream in streams.items()}
+        self._cursors = {kind: ReelCursor(reels.acquire(stream, kind)) for kind, stream in streams.items()}
         self._coming: dict[Kind, Reel] = {}  # that it goes on in once they can be begun with
         self._going = camera
         for cursor in self._cursors.values():
@@ -92,7 +92,7 @@ class Places:
         return [kind for kind, cursor in self._cursors.items() if self._sendable(cursor.reel)]
 
     @property
-    def lead(self) -> Cursor | None:
+    def lead(self) -> ReelCursor | None:
         """The picture's place, that of sound where there is none."""
         return self._cursors.get(self._leading)
 
@@ -228,7 +228,7 @@ class Places:
             cursor.reel.live.pop(self, None)
             cursor.reel.watchers[self] = None
 
-    def _keeps_up(self, cursor: Cursor, newest: FragmentMessage) -> bool:
+    def _keeps_up(self, cursor: ReelCursor, newest: FragmentMessage) -> bool:
         """Whether there is something to send to one that was waiting or is behind. It goes on where it is not late."""
         if cursor.next is None:
             if newest.keyframe:
@@ -250,7 +250,7 @@ class Places:
         """Go on in the reel that is to come."""
         self.leave_live()
         before = self._cursors[kind].reel
-        self._cursors[kind] = Cursor(self._coming.pop(kind))
+        self._cursors[kind] = ReelCursor(self._coming.pop(kind))
         self._leave(before)
 
     def _arrive(self) -> None:

@@ -74,7 +74,7 @@ class Audience:
         self._routes = ffi.new("struct camshaft_route *[]", routes)
         self._sent, self._errors = ffi.new("int[]", self.size), ffi.new("int[]", self.size)
 
-    def send(self, parcel: Parcel, first: int, start: int, stop: int) -> Refused:
+    def send(self, parcel: PackedParcel, first: int, start: int, stop: int) -> Refused:
         """Send ``parcel``, whose first packet has index ``first``, to those from place ``start`` to before ``stop``.
 
         Raises ``ValueError`` for places that are none.
@@ -120,7 +120,7 @@ class Audience:
         return found, [(at, sent[at], errors[at]) for at in range(self.size) if errors[at]] if refused else []
 
 
-class Parcel:
+class PackedParcel:
     """Packets to be sent, cut into runs, as the compiled loop takes them. Headers have a sequence number of zero."""
 
     __slots__ = ("packets",)
@@ -148,7 +148,7 @@ class Parcel:
         self.packets = _packets(b"".join(headers), joined, shapes)
 
     @classmethod
-    def alike(cls, header: bytes, last: bytes, payloads: Sequence[bytes]) -> Parcel:
+    def alike(cls, header: bytes, last: bytes, payloads: Sequence[bytes]) -> PackedParcel:
         """One run whose packets have one ``header``, but for the ``last`` of them: what most pictures are.
 
         The same bytes as of the lists that ``__init__`` takes. Of ``Packed`` payloads nothing is copied.

@@ -14,7 +14,7 @@ from ingest.rtsp.url import RtspUrl
 _FINAL = {401, 403, 453, 503}  # no other URL helps: the login's, or too many others watch
 
 
-class Way(NamedTuple):
+class PlayRequest(NamedTuple):
     """One PLAY request."""
 
     url: RtspUrl
@@ -26,13 +26,17 @@ class Plays:
 
     def __init__(self, base: RtspUrl, typed: RtspUrl, tracks: Sequence[RtspUrl]) -> None:
         others = dict.fromkeys([typed, *(tracks if len(tracks) == 1 else ())])
-        self._ways = [Way(base, True), Way(base, False), *(Way(url, True) for url in others if url != base)]
-        self._tracks = [Way(url, True) for url in tracks] if len(tracks) > 1 else []
+        self._ways = [
+            PlayRequest(base, True),
+            PlayRequest(base, False),
+            *(PlayRequest(url, True) for url in others if url != base),
+        ]
+        self._tracks = [PlayRequest(url, True) for url in tracks] if len(tracks) > 1 else []
         self.one_by_one = False  # each track by itself
         self.begun = False  # something plays
         self.now = self._ways.pop(0)
 
-    def refused(self, status: int) -> Way | None:
+    def refused(self, status: int) -> PlayRequest | None:
         """The present one was refused: the one to try instead, ``None`` if there is none."""
         if self.one_by_one or status in _FINAL:
             return self._next_track() if self.begun else None
@@ -42,12 +46,12 @@ class Plays:
         self.one_by_one = True
         return self._next_track()
 
-    def granted(self) -> Way | None:
+    def granted(self) -> PlayRequest | None:
         """The present one was granted: the track to ask for next, ``None`` if all play."""
         self.begun = True
         return self._next_track() if self.one_by_one else None
 
-    def _next_track(self) -> Way | None:
+    def _next_track(self) -> PlayRequest | None:
         if not self._tracks:
             return None
         self.now = self._tracks.pop(0)

@@ -24,7 +24,7 @@ from ingest.rtsp.auth import Pin
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.login import Login
 from ingest.rtsp.message import Headers, Request, Response
-from ingest.rtsp.plays import Plays, Way
+from ingest.rtsp.plays import PlayRequest, Plays
 from ingest.rtsp.remedies import unanswered
 from ingest.rtsp.requests import Requests
 from ingest.rtsp.rtp_info import Announced
@@ -323,10 +323,10 @@ class RtspSession:
         self._keepalive_due = now + self._requests.keepalive_interval
         return [Playing(self._requests.announced)]
 
-    def _play(self, way: Way, now: float) -> list[Action]:
+    def _play(self, request: PlayRequest, now: float) -> list[Action]:
         if not self._plays.one_by_one:
-            self._base = way.url
-        return self._ask("PLAY", way.url, now, *([_FROM_NOW] if way.ranged else []))
+            self._base = request.url
+        return self._ask("PLAY", request.url, now, *([_FROM_NOW] if request.ranged else []))
 
     # Requests.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from common.config_leaves import leaves
-from tests.fakes.sources import PACKAGES
+from tests.fakes.sources import PACKAGES, PRODUCT, modules, source
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,6 +103,13 @@ def test_the_glossary_is_short_and_in_order() -> None:
     assert words
     assert words == sorted(words)
     assert len(words) <= MOST_WORDS
+
+
+def test_a_word_of_the_glossary_is_the_name_of_one_class() -> None:
+    named = set(re.findall(r"`[\w.]+\.([A-Z]\w+)(?:\.\w+)?` \|$", ARCHITECTURE, re.MULTILINE))
+    paths = [path for path in modules(*PRODUCT) if path.name != "page_messages.py"]  # has the words of the page
+    classes = Counter(name for path in paths for name, _ in source(path).classes)
+    assert {name: classes[name] for name in named if classes[name] > 1} == {}
 
 
 def test_each_decision_is_short() -> None:

@@ -22,7 +22,7 @@ pytestmark = needs_native
 def test_no_run_is_too_long_for_it(payloads: list[bytes]) -> None:
     """Nor has it a datagram whose size does not go into the 16 bits by which the kernel is told."""
     with pytest.raises(ValueError, match="longer"):
-        native.Audience([], []).send(native.Parcel([([bytes(12)] * len(payloads), payloads)]), 0, 0, 0)
+        native.Audience([], []).send(native.PackedParcel([([bytes(12)] * len(payloads), payloads)]), 0, 0, 0)
 
 
 def test_a_run_of_nothing_is_none() -> None:
@@ -33,13 +33,15 @@ def test_a_run_of_nothing_is_none() -> None:
 
 def test_the_longest_runs_are_not_too_long_for_it() -> None:
     for payloads in ([bytes(900)] * 128, [bytes(65_507), b"1"], [bytes(65_600)]):
-        assert native.Audience([], []).send(native.Parcel([([bytes(12)] * len(payloads), payloads)]), 0, 0, 0) == []
+        assert (
+            native.Audience([], []).send(native.PackedParcel([([bytes(12)] * len(payloads), payloads)]), 0, 0, 0) == []
+        )
 
 
 def test_runs_may_fill_what_is_reserved_for_them_to_the_last_byte(ipv4: MediaSocket) -> None:
     viewer = Viewer(ipv4)
     whole = [bytes(65_536 - HEADER_SIZE - GCM_TAG_SIZE)]  # more than UDP takes, and half of what is reserved
-    parcel = native.Parcel([([bytes(12)], whole), ([bytes(12)], whole)])
+    parcel = native.PackedParcel([([bytes(12)], whole), ([bytes(12)], whole)])
     refused = native.Audience([viewer.lane.compiled], [viewer.target.route]).send(parcel, 0, 0, 1)
     assert refused == [(0, 2, errno.EMSGSIZE)]
     viewer.received(0)
@@ -51,7 +53,7 @@ def test_runs_may_fill_what_is_reserved_for_them_to_the_last_byte(ipv4: MediaSoc
 )
 def test_what_would_make_c_read_beyond_the_end_is_refused(headers: list[bytes], payloads: list[bytes]) -> None:
     with pytest.raises(ValueError, match=r"same size|first one's size"):
-        native.Parcel([(headers, payloads)])
+        native.PackedParcel([(headers, payloads)])
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 0), (0, 2), (1, 0)])
@@ -59,7 +61,7 @@ def test_nobody_is_beyond_the_ends_of_an_audience(ipv4: MediaSocket, start: int,
     viewer = Viewer(ipv4)
     audience, parcel = (
         native.Audience([viewer.lane.compiled], [viewer.target.route]),
-        native.Parcel([([bytes(12)], [b"1"])]),
+        native.PackedParcel([([bytes(12)], [b"1"])]),
     )
     with pytest.raises(ValueError, match="at that place"):
         audience.send(parcel, 0, start, stop)

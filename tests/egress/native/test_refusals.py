@@ -121,7 +121,7 @@ def test_a_refusal_is_told_once(ipv4: MediaSocket) -> None:
     viewers = [Viewer(ipv4), Viewer(ipv4)]
     closed = native.route(-1, True, socket.AF_INET, ("127.0.0.1", 9), b"")
     audience = native.Audience([viewer.lane.compiled for viewer in viewers], [viewers[0].target.route, closed])
-    too_large, small = (native.Parcel([([bytes(12)], [bytes(size)])]) for size in (65_508, 9))
+    too_large, small = (native.PackedParcel([([bytes(12)], [bytes(size)])]) for size in (65_508, 9))
     assert audience.send(too_large, 0, 0, 2) == [(0, 1, errno.EMSGSIZE), (1, 1, errno.EBADF)]
     assert audience.send(small, 1, 0, 2) == [(1, 1, errno.EBADF)]
 
@@ -129,7 +129,7 @@ def test_a_refusal_is_told_once(ipv4: MediaSocket) -> None:
 def test_each_lane_counts_what_has_left_on_it(ipv4: MediaSocket) -> None:
     viewers = [Viewer(ipv4) for _ in range(3)]
     lanes = [viewer.lane.compiled for viewer in viewers]
-    parcel = native.Parcel([([bytes(12)], [b"alone"]), ([bytes(12)] * 2, [b"two", b"two"])])
+    parcel = native.PackedParcel([([bytes(12)], [b"alone"]), ([bytes(12)] * 2, [b"two", b"two"])])
     with socket.socket(socket.AF_UNIX) as other:  # refuses the second run as a device without GSO does
         without = native.route(other.fileno(), True, socket.AF_INET, ("127.0.0.1", 9), b"")
         routes = [viewers[0].target.route, without, viewers[2].target.route]
@@ -140,7 +140,7 @@ def test_each_lane_counts_what_has_left_on_it(ipv4: MediaSocket) -> None:
 @pytest.mark.parametrize("packets", [1, 2])
 def test_what_is_refused_is_told_by_its_errno(packets: int) -> None:
     lane = Lane(0, SSRC, GcmKeys(SRTP_AEAD_AES_128_GCM, os.urandom(28), compiled=True), unreachable)
-    parcel = native.Parcel([([bytes(12)] * packets, [b"x"] * packets)] * 3)
+    parcel = native.PackedParcel([([bytes(12)] * packets, [b"x"] * packets)] * 3)
     closed = native.route(-1, True, socket.AF_INET, ("127.0.0.1", 9), b"")
     refused = native.Audience([lane.compiled] * 2, [closed] * 2).send(parcel, 0, 0, 2)
     assert refused == [(0, 3, errno.EBADF), (1, 3, errno.EBADF)], "lost for good"
@@ -154,7 +154,7 @@ def test_what_is_refused_is_told_by_its_errno(packets: int) -> None:
 def test_a_datagram_that_cannot_be_sent_does_not_keep_the_next_from_it(ipv4: MediaSocket) -> None:
     """As where packets are too large for a tunnel on the way, and the last ones are not."""
     viewer = Viewer(ipv4)
-    parcel = native.Parcel([([bytes(12)], [bytes(65_000 + 480)]), ([bytes(12)], [b"small"])])
+    parcel = native.PackedParcel([([bytes(12)], [bytes(65_000 + 480)]), ([bytes(12)], [b"small"])])
     refused = native.Audience([viewer.lane.compiled], [viewer.target.route]).send(parcel, 0, 0, 1)
     assert refused == [(0, 2, errno.EMSGSIZE)]
     assert len(viewer.received(1)[0]) == HEADER_SIZE + 5 + GCM_TAG_SIZE

@@ -141,7 +141,7 @@ def test_an_address_of_ipv6_keeps_its_flow_and_its_interface() -> None:
         ipv6 = MediaSocket(socket.AF_INET6, "::", 0)
     except OSError:
         pytest.skip("this machine has no IPv6")
-    parcel = native.Parcel([([bytes(12)], [b"x"])])
+    parcel = native.PackedParcel([([bytes(12)], [b"x"])])
     lane = Lane(0, SSRC, GcmKeys(SRTP_AEAD_AES_128_GCM, os.urandom(28), compiled=True), unreachable)
 
     def send(remote: tuple[str, int, int, int]) -> int:

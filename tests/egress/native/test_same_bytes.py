@@ -114,15 +114,18 @@ def test_a_viewer_that_no_socket_leads_to_shares_a_group_and_is_served_without_i
 
 def test_a_run_whose_headers_are_alike_is_what_it_is_of_lists() -> None:
     header, last, payloads = b"header of 12", b"with  marker", [b"first", b"other", b"end"]
-    alike, listed = native.Parcel.alike(header, last, payloads), native.Parcel([([header] * 2 + [last], payloads)])
+    alike, listed = (
+        native.PackedParcel.alike(header, last, payloads),
+        native.PackedParcel([([header] * 2 + [last], payloads)]),
+    )
     assert alike.packets[:2] == listed.packets[:2]
     assert bytes(native.ffi.buffer(alike.packets[2])) == bytes(native.ffi.buffer(listed.packets[2]))
-    assert native.Parcel.alike(header, last, [b"alone"]).packets[:2] == (last, b"alone")
+    assert native.PackedParcel.alike(header, last, [b"alone"]).packets[:2] == (last, b"alone")
     for too_short in ([b"first", b"x", b"end"], [b"x", b"longer", b"end"]):
         with pytest.raises(ValueError, match="first one's size"):
-            native.Parcel.alike(header, last, too_short)
+            native.PackedParcel.alike(header, last, too_short)
     with pytest.raises(ValueError, match="same size"):
-        native.Parcel.alike(header, b"short", payloads)
+        native.PackedParcel.alike(header, b"short", payloads)
 
 
 @pytest.mark.parametrize("sizes", [[1], [300] * 9, [300, 2], [MAX_PAYLOAD] * 14 + [700], [256, 255], [90] * 64])
@@ -147,6 +150,6 @@ def test_a_place_beyond_the_end_of_what_was_received_is_refused() -> None:
         packed = Packed(b"0123456789", 2, 4, 4, at, stride, last_at)
         if max(at + 4, last_at + 4) > 10:
             with pytest.raises(ValueError, match="not all"):
-                native.Parcel.alike(bytes(12), bytes(12), packed)
+                native.PackedParcel.alike(bytes(12), bytes(12), packed)
         else:
-            native.Parcel.alike(bytes(12), bytes(12), packed)
+            native.PackedParcel.alike(bytes(12), bytes(12), packed)
