@@ -40,7 +40,8 @@ class LimitsConfig(Section):
     )
     socket_queues: Limit = Field(
         64 << 20,
-        description="Bytes that may wait for all WebSockets together; beyond that, the page with the most is cut off.",
+        description="Bytes that may wait for all WebSockets together, in both directions; beyond that, the page with "
+        "the most is cut off.",
     )
     message_rate: Rate = Field(
         50.0, description="Messages per second on one WebSocket; forty seconds' worth may come at once."

@@ -1,5 +1,7 @@
 """Messages that wait for pages which do not read them: bounded in bytes for each page, and for all of them together.
 
+What a page has sent and nobody has handled yet (``paced``) counts as well.
+
 The page that is beyond a bound, or has most where all are, is cut off, and nothing more is kept for it.
 """
 
@@ -44,7 +46,13 @@ class Outgoing:
             return
         self.messages.append(message)
         self._filled.set()
-        self._grow(len(message))
+        self.hold(len(message))
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes more, or fewer, that wait. May close this queue or the longest of all."""
+        if self.closed:
+            return
+        self._grow(size)
         limits = self._context.quotas.limits
         if 0 < limits.socket_queue < self.bytes and len(self.messages) > 1:  # one may be as large as it has to be
             self.cut_off("socket_queue", limits.socket_queue)
@@ -74,7 +82,9 @@ class Outgoing:
         """Close the queue and the connection of a page that is beyond ``limits.setting``."""
         self._context.counters["ws_slow_page"] += 1
         self._context.quiet.warning(
-            "page does not read its messages; cutting it off", setting=f"limits.{setting}", bytes=limit
+            "page does not read its messages, or sends more than is handled; cutting it off",
+            setting=f"limits.{setting}",
+            bytes=limit,
         )
         self.close()
         if self._transport is not None:

@@ -21,14 +21,15 @@ import contextlib
 import gc
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, cast
 
 from aiohttp import web
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import RawRequestMessage, WebSocketReader
 from aiohttp.http_exceptions import LineTooLong
 
 from broker.front.context import Context
+from broker.front.paced import Paced
 from broker.front.problems import RETRY_AFTER, problem, problem_body
 from common.errors import RequestError
 from common.moments import at_moment
@@ -76,6 +77,7 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=loop, **options)
         self._door = door
         self._arrival = arrival
+        self._paced: Paced | None = None  # where it is to become a WebSocket
         self._link: asyncio.Transport | None = None  # also after aiohttp has let go of it
         self.address: str | None = None
         self.admitted = False
@@ -112,6 +114,15 @@ class Connection(web.RequestHandler):
                 return
             super().data_received(data[at : at + PIECE])
             self._look_for_errors()
+
+    def pace(self, paced: Paced) -> None:
+        """Have what comes behind the handshake of a WebSocket handed on by ``paced``."""
+        self._paced = paced
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
+        """Hand on to ``parser`` from now on, as aiohttp says once a handshake is answered."""
+        paced = parser if self._paced is None else self._paced.to(parser)
+        super().set_parser(paced, data_received_cb)  # type: ignore[arg-type]  # it wants these two methods of one
 
     def _look_for_errors(self) -> None:
         """Let go of what an error's traceback holds: the bytes, and this connection, in a circle."""

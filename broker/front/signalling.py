@@ -31,11 +31,13 @@ from aiohttp import WSMessage, WSMsgType, web
 from broker.access.principal import Principal
 from broker.director.events import EndReason
 from broker.front.backlog import Outgoing
+from broker.front.connections import Connection
 from broker.front.context import CONTEXT, Context
 from broker.front.gate import check_camera_here, principal_of
 from broker.front.hub import HUB, Hub, encode, of_camera
 from broker.front.message_rate import MessageRate, is_gone
 from broker.front.offers import ask, check_socket, parse_wish
+from broker.front.paced import Paced
 from broker.front.page_messages import (
     MAX_ID,
     MAX_MESSAGE,
@@ -92,7 +94,6 @@ async def connect(request: web.Request) -> web.WebSocketResponse:
     check_socket(context, address)
     context.quotas.sockets.open(address)
     try:
-        await response.prepare(request)
         await Socket(hub, context, principal_of(request), request, response).serve()
     finally:
         context.quotas.sockets.close(address)
@@ -112,12 +113,14 @@ class Socket:
     ) -> None:
         self.subscribed = False
         self.principal = principal  # by whom it was opened
+        self._request = request
         self._response = response
         self._transport = request.transport
         self._hub = hub
         self._context = context
         self._control = context.control
         self._outgoing = Outgoing(hub.backlog, context, request.transport)
+        self._paced = Paced(request.transport, self._outgoing.hold)
         self._peer = address_of(request)
         self._address = context.quotas.address(self._peer)
         self._sessions: dict[SessionName, CameraName] = {}  # session to camera
@@ -126,10 +129,11 @@ class Socket:
         self._subscribe_at = 0.0
 
     async def serve(self) -> None:
-        """Handle messages until the socket closes, and end what ends with it."""
-        self._hub.listeners.add(self)
+        """Answer the handshake, handle messages until the socket closes, and end what ends with it."""
         closed_by_page = False
         try:
+            await _begin(self._request, self._response, self._paced)
+            self._hub.listeners.add(self)
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._outgoing.write(self._response.send_str))
                 closed_by_page = await self._read(tasks)
@@ -137,6 +141,7 @@ class Socket:
                     task.cancel()  # an offer that is cancelled ends its session
         finally:
             self._hub.listeners.discard(self)
+            self._paced.close()
             self._outgoing.close()
             for session in list(self._sessions):
                 self.disown(session)
@@ -159,12 +164,7 @@ class Socket:
 
     async def leave(self, code: int, reason: str) -> None:
         """Close the socket with this code, in bounded time whether or not the page reads what it is sent."""
-        try:
-            async with asyncio.timeout(FAREWELL_TIMEOUT):
-                await self._response.close(code=code, message=reason.encode())
-        except TimeoutError:
-            if self._transport is not None:
-                self._transport.abort()
+        await _leave(self._response, self._transport, code, reason)
 
     def watches(self, camera: CameraName) -> bool:
         """Whether the page wants to hear of this camera."""
@@ -174,6 +174,7 @@ class Socket:
         """Handle messages until the socket closes; whether the page closed it."""
         while True:
             message = await self._response.receive()
+            self._paced.handled()
             if message.type is WSMsgType.CLOSE:
                 return bool(message.data != SESSIONS_STAY)
             if message.type is WSMsgType.ERROR:
@@ -319,6 +320,22 @@ class Socket:
 
     def _error(self, code: str, message: str, **about: Any) -> None:
         self.tell("error", code=code, message=message, **about)
+
+
+async def _begin(request: web.Request, response: web.WebSocketResponse, paced: Paced) -> None:
+    """Answer the handshake. What comes behind it is handed on by ``paced``."""
+    assert isinstance(request.protocol, Connection), "the front door makes no others"
+    request.protocol.pace(paced)
+    await response.prepare(request)
+
+
+async def _leave(response: web.WebSocketResponse, transport: asyncio.Transport | None, code: int, reason: str) -> None:
+    try:
+        async with asyncio.timeout(FAREWELL_TIMEOUT):
+            await response.close(code=code, message=reason.encode())
+    except TimeoutError:
+        if transport is not None:
+            transport.abort()
 
 
 async def _attachable(context: Context, principal: Principal, address: str | None, session: SessionName) -> CameraName:

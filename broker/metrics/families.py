@@ -50,7 +50,9 @@ CAMERAS = _gauge(
 )
 CONNECTIONS = _gauge("http_connections", "Open HTTP connections, including WebSockets.")
 SOCKETS = _gauge("websockets", "Open WebSockets.")
-SOCKET_QUEUES = _gauge("websocket_queue_bytes", "Bytes waiting for pages that have not read them yet.")
+SOCKET_QUEUES = _gauge(
+    "websocket_queue_bytes", "Bytes waiting for pages that have not read them yet, or of pages until they are handled."
+)
 UNANSWERED = _gauge("offers_unanswered", "Offers waiting for an answer.")
 OFFERS = _counter("offers", "Viewers' offers by outcome: answered, or the code of the refusal.", "outcome")
 ANSWER = _histogram("answer", "From a viewer's offer at the front door to its answer.")

@@ -1,7 +1,8 @@
-"""An egress by the page's own port: frames, the words of a hand-over, and pictures on their way there."""
+"""WebSockets: frames at the front door, and an egress by the page's own port, hand-over and pictures included."""
 
 from __future__ import annotations
 
+from broker.front.frames import MAX_HEAD, Frames
 from common.errors import ProtocolError
 from common.handover import Doors, Handover
 from common.media import Batch, Flags, Kind
@@ -27,6 +28,23 @@ def read_frames(data: bytes) -> None:
     for piece in (data[:1], data[1:cut], data[cut:]):
         for message in reader.feed(piece):
             assert len(message.data) <= len(data)
+
+
+def end_frames(data: bytes) -> None:
+    """Frames that come in pieces: all are taken, few at a time, and a message has two bytes at least."""
+    frames, waiting, ended = Frames(), bytearray(), 0
+    cut = len(data) // 3
+    for piece in (data[:1], data[1:cut], data[cut:]):
+        waiting += piece
+        while True:
+            size, messages = frames.take(waiting, 3)
+            assert messages <= 4
+            ended += messages
+            del waiting[:size]
+            if not size:
+                break
+        assert len(waiting) < MAX_HEAD
+    assert 2 * ended <= len(data)
 
 
 def hand_over(data: bytes) -> None:
@@ -79,6 +97,23 @@ TARGETS = [
         (ProtocolError,),
         grow={
             "pings": repeated(b"\x89\x80\1\2\3\4"),
+            "texts": lambda size: (b"\x81\xfe\4\0" + MASK + bytes(1_024)) * (size // 1_032),
+        },
+        most=512,
+    ),
+    Target(
+        "page-frames",
+        "where the frames of a page end, before they are read",
+        end_frames,
+        (
+            b"\x01\x83" + MASK + b"abc" + masked(0x89, b"ping") + b"\x80\xfe\0\x80" + MASK + bytes(128),
+            b"\x82\xff\0\0\0\0\0\1\0\0" + MASK + bytes(64),
+            b"\x8a\0\x89\0" + b"\0\0" * 40,
+        ),
+        (ProtocolError,),
+        grow={
+            "pings": repeated(b"\x89\x80\1\2\3\4"),
+            "pieces": repeated(b"\0\0\x80\0"),
             "texts": lambda size: (b"\x81\xfe\4\0" + MASK + bytes(1_024)) * (size // 1_032),
         },
         most=512,

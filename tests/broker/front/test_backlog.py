@@ -48,6 +48,20 @@ def test_messages_that_wait_for_all_are_limited_in_bytes_and_the_deafest_goes() 
     assert backlog.bytes == 600
 
 
+def test_what_pages_have_sent_and_nobody_has_handled_counts_too() -> None:
+    backlog, counters = Backlog(), Counter()
+    limits = LimitsConfig(socket_queue=0, socket_queues=1_000)
+    first, second = (Page(backlog, limits, counters) for _ in range(2))
+    first.queue.hold(700)
+    second.queue.hold(300)
+    second.queue.hold(-200)
+    assert backlog.bytes == 800
+    second.queue.push("x" * 250)
+    assert (first.aborted, second.aborted) == (True, False)
+    first.queue.hold(-700)  # what waited is dropped
+    assert backlog.bytes == 350
+
+
 async def test_what_was_sent_waits_no_more_and_what_is_being_sent_counts() -> None:
     backlog = Backlog()
     page = Page(backlog, LimitsConfig(), Counter())

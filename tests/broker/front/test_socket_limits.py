@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMessage, WSMsgType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -138,6 +138,8 @@ async def test_messages_without_a_limit_are_all_read(tmp_path: Path) -> None:
 async def test_a_page_that_says_too_much_and_is_gone_leaves_nothing(tmp_path: Path, count: int) -> None:
     """Messages that come with the handshake are read at the pace of the limit: of many the end is not read for long."""
     async with broker_in(tmp_path, limits={"message_rate": 1.0}) as broker, talking(broker, count) as writer:
+        messages = [each for each in gc.get_objects() if type(each) is WSMessage]
+        assert len(messages) < 100, "the others are bytes as long as they wait: a message takes thirty times as many"
         writer.transport.abort()
         await until_nobody()
 
