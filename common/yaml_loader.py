@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import yaml
 
+MAX_NUMBER = 1_000  # characters: Python itself reads no more than 4,300 digits
+
 _ENDS = "\0 \t\r\n\x85\u2028\u2029,[]{}"
 
 
@@ -27,3 +29,15 @@ class Loader(yaml.SafeLoader):
                 parts.append(more.value)
                 end = more.end_mark
         return yaml.ScalarToken("".join(parts), True, token.start_mark, end)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Make a number. Raises ``ValueError`` for one that is longer than any.
+
+        PyYAML takes ``1:30`` for ninety (YAML 1.1), and of ten thousand colons a number that takes minutes.
+        """
+        if len(node.value) > MAX_NUMBER:
+            raise ValueError("a number is too long")
+        return super().construct_yaml_int(node)
+
+
+Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)

@@ -37,3 +37,11 @@ def test_what_the_usual_loader_reads_is_read_the_same(text: str) -> None:
     except (yaml.YAMLError, ValueError, TypeError):
         return
     assert yaml.load(text, Loader) == usual
+
+
+@pytest.mark.parametrize("number", ["1:" * 200_000 + "1", "0x" + "f" * 200_000, "9" * 200_000])
+def test_a_number_that_is_longer_than_any_is_not_worked_out(number: str) -> None:
+    """The first took a time that grew with the square of its length: at the most that is read, an hour."""
+    assert yaml.load("[1:30, 0x10, -7]", Loader) == [90, 16, -7]
+    with pytest.raises(ValueError, match="too long"):
+        yaml.load(f"a: {number}", Loader)
