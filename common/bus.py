@@ -28,9 +28,17 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # an enum's member takes tw
 DRAIN_LIMIT = 128  # messages handled before other work of the loop gets its turn …
 DRAIN_TIME = 0.004  # … and seconds: an offer takes one to two milliseconds, and they come in hundreds
 
+# Bytes of a subscription, which is all that a publisher is sent; a topic has 160. libzmq keeps a node for each byte and
+# goes through them by calls within calls: one of a megabyte ends the process. A handshake's words fit, too.
+MAX_SUBSCRIPTION_BYTES = 1 << 10
+
 _OWNER_ONLY = 0o600  # the directory is private too; a mode that says so needs no second look
 _MEDIA_SOCKETS = {zmq.PUB, zmq.SUB, zmq.XPUB, zmq.XSUB}
 _CONTROL_SOCKETS = {zmq.DEALER, zmq.ROUTER}
+_MAX_BYTES: dict[int, int] = {  # of a message that is received
+    **dict.fromkeys((zmq.PUB, zmq.XPUB), MAX_SUBSCRIPTION_BYTES),
+    **dict.fromkeys((zmq.SUB, zmq.XSUB), MAX_FRAME_BYTES),
+}
 
 
 def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys | None = None) -> zmq.Socket[bytes]:
@@ -41,7 +49,7 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys |
     socket.setsockopt(zmq.IPV6, 1)
     socket.setsockopt(zmq.SNDHWM, MEDIA_HWM if media else CONTROL_HWM)
     socket.setsockopt(zmq.RCVHWM, MEDIA_HWM if media else CONTROL_HWM)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES if media else MAX_MESSAGE_BYTES)
+    socket.setsockopt(zmq.MAXMSGSIZE, _MAX_BYTES.get(kind, MAX_MESSAGE_BYTES))
     # Without keys the broker is on this machine: pictures wait for it, and ten tries a second cost next to nothing.
     # libzmq makes the first of these times, in ms, longer with each try, up to the second and a little more by chance.
     local = keys is None

@@ -6,6 +6,7 @@ import pytest
 import zmq
 
 from broker.relay import MAX_UNANSWERED, Relay
+from common.bus import MAX_SUBSCRIPTION_BYTES
 from common.curve import Keys, authenticated
 from common.endpoints import Endpoints
 from common.errors import AddressInUseError, CamshaftError, ConfigError
@@ -71,6 +72,22 @@ async def test_batches_reach_those_who_subscribed(relay, publisher, subscribers)
     assert await first.next() == DOOR + b"1"
     assert await second.next() == YARD + b"2"
     assert first.frames.empty()
+
+
+async def test_who_subscribes_to_a_topic_that_is_none_is_sent_away(
+    context: zmq.Context, bus: tuple[Endpoints, Keys | None], relay: Relay, publisher: Socket
+) -> None:
+    """One of a megabyte took forty of the relay, and ended its process when the subscriber went."""
+    stranger = Socket(context, zmq.SUB, bus[0].media_out, bus[1])
+    stranger.channel.socket.subscribe(b"x" * MAX_SUBSCRIPTION_BYTES)
+    await asyncio.sleep(0.1)  # it comes first, were it let through
+    honest = Socket(context, zmq.SUB, bus[0].media_out, bus[1])
+    honest.channel.socket.subscribe(DOOR)
+    assert await publisher.next() == b"\x01" + DOOR, "and not the other one, which would have come before"
+    stranger.channel.close()
+    publisher.channel.send(DOOR + b"1")
+    assert await honest.next() == DOOR + b"1"
+    honest.channel.close()
 
 
 async def test_the_second_subscriber_of_a_topic_is_seen_by_ingest(publisher, subscribers) -> None:
