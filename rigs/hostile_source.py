@@ -7,7 +7,8 @@ Each answers by HTTP at a path of its own, and sends without end as fast as the 
 * ``moment``: FLV whose keyframes are all of one moment;
 * ``playlist``: a playlist that always names other segments, and many of them, each of which is empty;
 * ``ahead``: RTSP inside of HTTP, and behind the answer to GET what nobody has asked for;
-* ``post``: the same without that, and an answer to POST that does not end.
+* ``post``: the same without that, and an answer to POST that does not end;
+* ``rtmp``, which answers by RTMP whoever begins so: messages that are no media, all of which FFmpeg reads in one call.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ CHUNK = 64  # packets or pictures that are sent at once
 def hostile_sources() -> Iterator[dict[str, str]]:
     """The URL of each, while they run."""
     with program("rigs.hostile_source") as (address, _pid):
-        yield {kind: ("rtsp+" if path in TUNNELS else "") + address + path for kind, path in PATHS.items()}
+        urls = {kind: ("rtsp+" if path in TUNNELS else "") + address + path for kind, path in PATHS.items()}
+        yield {**urls, "rtmp": address.replace("http", "rtmp") + "/live/x"}
 
 
 def _noise() -> Iterator[bytes]:
@@ -74,13 +76,17 @@ PATHS = {
 TYPES = {"/noise": "video/mp2t", "/images": "multipart/x-mixed-replace;boundary=x", "/moment.flv": "video/x-flv"}
 BODIES = {"/noise": _noise, "/images": _images, "/moment.flv": _moment}
 TUNNELS = {"/ahead", "/post"}
+RTMP = b"\x02\0\0\0\0\0\6\4\0\0\0\0\0\6" + bytes(4)  # a ping in a chunk (Adobe's RTMP specification, 7.1.7)
 ASKED = itertools.count()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
+        first = await reader.readexactly(1)
+        if first == b"\3":
+            await _serve_rtmp(reader, writer)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        method, path = head.split(" ")[:2]
+        method, path = (first.decode() + head).split(" ")[:2]
         if path in TUNNELS:
             writer.write(b"HTTP/1.0 200 OK\r\n" + (b"\r\n" if method == "GET" else b""))
             while method == "POST" or path == "/ahead":
@@ -102,6 +108,16 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         pass
     finally:
         writer.close()
+
+
+async def _serve_rtmp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Shake hands (5.2), and say what FFmpeg takes no media from, without end."""
+    begun = await reader.readexactly(1_536)
+    writer.write(b"\3" + bytes(1_536) + begun)
+    await reader.readexactly(1_536)
+    while True:
+        writer.write(RTMP * CHUNK * 64)
+        await writer.drain()
 
 
 async def main() -> None:

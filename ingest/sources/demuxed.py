@@ -27,6 +27,7 @@ from ingest.payload.registry import choose
 from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.stream import CameraStream
 from ingest.sdp import parse
+from ingest.sources.reins import Reins
 from ingest.sources.wire import FrameKind, Order, PipeFrame, PipeFrames, read_failure
 
 START_TIMEOUT = 25.0  # seconds until a demuxer has connected and looked at what there is
@@ -59,6 +60,7 @@ class Demuxed:
         on_media: Callable[[Demuxed], None],
         on_up: Callable[[], None],
         budget: Budget,
+        reins: Reins,
     ) -> None:
         self.stream = CameraStream([], udp=False, epoch=epoch)
         self.server = ""
@@ -66,6 +68,7 @@ class Demuxed:
         self._process = process
         self._epoch = epoch
         self._publish, self._on_media, self._on_up, self._budget = publish, on_media, on_up, budget
+        self._reins = reins
         self._frames = PipeFrames()
         self._waiting: deque[PipeFrame] = deque()  # read, and not looked at yet
         self._unplayable: list[Track] = []
@@ -82,7 +85,7 @@ class Demuxed:
     @property
     def counters(self) -> Counter[str]:
         """Counters of data that was of no use, beyond the tracks' own statistics."""
-        return Counter(timestamps_repaired=self.stream.repaired, slowed=self._slowed)
+        return Counter(timestamps_repaired=self.stream.repaired, slowed=self._slowed + self._reins.stopped)
 
     async def begin(self) -> None:
         """Wait until the demuxer says what there is. Raises ``CameraError``."""
@@ -90,6 +93,7 @@ class Demuxed:
             async with asyncio.timeout(START_TIMEOUT):
                 first = await self._next()
                 if first.kind is FrameKind.UP:
+                    self._reins.take_up()
                     self._on_up()
                     first = await self._next()
         except TimeoutError:
@@ -202,12 +206,16 @@ async def demuxing(
     """The session of a demuxer's process that has been started, before it has begun. Raises ``CameraError``."""
     pipes, process = await _started(order)
     budget = Budget(order.bitrate, asyncio.get_running_loop().time(), thread_time())
-    session = make(process, transport, epoch=epoch, publish=publish, on_media=on_media, on_up=on_up, budget=budget)
+    reins = Reins(process)
+    session = make(
+        process, transport, epoch=epoch, publish=publish, on_media=on_media, on_up=on_up, budget=budget, reins=reins
+    )
     try:
         yield session
     except ProtocolError as exc:
         raise CameraError(CameraState.MALFORMED, f"the process that reads it makes no sense: {exc}") from None
     finally:
+        reins.let_go()
         await _end(pipes, process)
 
 

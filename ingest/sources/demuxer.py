@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -33,7 +34,7 @@ from ingest.sources.wire import PIPED, FrameKind, Order, encode, encode_failure
 
 REPORT_NS = 4_000_000_000  # between sender reports of a track
 _OPEN_FILES = 64  # at once
-_NO_NEW_PRIVILEGES = 38  # prctl(2)
+_END_WITH_PARENT, _NO_NEW_PRIVILEGES = 1, 38  # prctl(2)
 
 
 class Demuxing:
@@ -196,7 +197,9 @@ def _confine(memory: int) -> None:
         with suppress(OSError, ValueError):
             resource.setrlimit(name, (most, most))
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        prctl = ctypes.CDLL(None).prctl
+        prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        prctl(_END_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # it may stand still then, and not see its input end
 
 
 def _watch(standard_input: Any) -> None:

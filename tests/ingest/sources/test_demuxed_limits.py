@@ -255,7 +255,7 @@ async def test_what_comes_at_once_leaves_others_their_turns() -> None:
     description = b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
     stdout.feed_data(b"".join((encode(FrameKind.UP, b""), encode(FrameKind.DESCRIPTION, description), *packets)))
     stdout.feed_data(encode_failure(CameraError(CameraState.CLOSED)))
-    turns, up = 0, asyncio.Event()
+    turns, up, held = 0, asyncio.Event(), asyncio.Event()
 
     async def beside() -> None:
         nonlocal turns
@@ -271,9 +271,11 @@ async def test_what_comes_at_once_leaves_others_their_turns() -> None:
         on_media=lambda _session: None,
         on_up=up.set,
         budget=Budget(200, 0.0, 0.0),
+        reins=SimpleNamespace(take_up=held.set, stopped=0),  # type: ignore[arg-type]  # there is no process
     )
     await session.begin()
     assert up.is_set()
+    assert held.is_set(), "from now on its process is held to its share"
     other = asyncio.create_task(beside())
     with pytest.raises(CameraError):
         await session.ended()
