@@ -133,7 +133,7 @@ class Relay:
             raise
         self._unauthenticated = [
             Unauthenticated(incoming, self.counters, "media_in_strangers"),
-            Unauthenticated(outgoing, self.counters, "media_out_strangers"),
+            Unauthenticated(outgoing, self.counters, "media_out_strangers", greedy="media_out_greedy"),
         ]
         steering = self._context.socket(zmq.PAIR)
         steering.connect(address)

@@ -64,6 +64,7 @@ EVENTS = {
         "media_forged": "Frames that their publisher did not seal.",
         "media_garbage": "Malformed frames.",
         "media_in_strangers": "Connections to the port for publishers that could not authenticate.",
+        "media_out_greedy": "Connections of workers that subscribed to more than there is; they were ended.",
         "media_out_strangers": "Connections to the port for subscribers that could not authenticate.",
         "near_given_up": "Workers on the same machine that read nothing for seconds and were disconnected.",
         "near_strangers": "Connections for media between workers on one machine that came from something else.",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from broker.handshakes import MOST_PENDING, MOST_RECEIVED, MOST_SENT, Handshakes, progress
+from broker.peers import MOST_ASKED, MOST_PENDING, MOST_RECEIVED, MOST_SENT, Peers, progress
 from broker.unauthenticated import Unauthenticated
 from common.bus import Channel, bind, open_socket
 from common.curve import Keys, authenticated
@@ -89,16 +89,16 @@ def connections(number: int) -> Iterator[tuple[int, list[socket.socket], list[so
 async def test_the_oldest_of_too_many_goes_but_none_that_is_through() -> None:
     away = Counter[str]()
     with connections(MOST_PENDING + 2) as (port, ours, theirs):
-        handshakes = Handshakes(port, lambda: away.update(["away"]))
+        peers = Peers(port, lambda _: away.update(["away"]))
         ours[0].sendall(bytes(MOST_SENT + 1))
         for each in ours:
-            handshakes.accepted(each.fileno())
+            peers.accepted(each.fileno())
         assert away["away"] == 1
         theirs[1].settimeout(PATIENCE)
         assert theirs[1].recv(1) == b""
         theirs[0].settimeout(PATIENCE)
         assert len(theirs[0].recv(1_000)) == MOST_SENT + 1
-        handshakes.close()
+        peers.close()
 
 
 async def test_what_is_none_of_its_connections_is_let_alone() -> None:
@@ -107,15 +107,44 @@ async def test_what_is_none_of_its_connections_is_let_alone() -> None:
     with connections(1) as (_, [ours], [theirs]), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         theirs.sendall(bytes(MOST_RECEIVED + 1))
         async with asyncio.timeout(PATIENCE):
-            while progress(ours)[0] <= MOST_RECEIVED:  # noqa: ASYNC110 - nothing tells it
+            while progress(ours).received <= MOST_RECEIVED:  # noqa: ASYNC110 - nothing tells it
                 await asyncio.sleep(0.01)
-        handshakes = Handshakes(1, lambda: away.update(["away"]))
+        peers = Peers(1, lambda _: away.update(["away"]))
         pipe = os.pipe()
         for descriptor in (ours.fileno(), other.fileno(), *pipe, 1 << 20):
-            handshakes.accepted(descriptor)
+            peers.accepted(descriptor)
         await asyncio.sleep(0.1)
         assert not away
         ours.sendall(b"x")
-        handshakes.close()
+        peers.close()
         for descriptor in pipe:
             os.close(descriptor)
+
+
+async def test_who_subscribes_without_end_is_cut_off_and_who_publishes_is_not() -> None:
+    away = Counter[bool]()
+    with connections(3) as (port, ours, theirs), contextlib.ExitStack() as stack:
+        for each, connection in enumerate(ours):
+            peers = Peers(port, lambda through: away.update([through]), subscribers=each < 2)
+            stack.callback(peers.close)
+            connection.sendall(bytes(MOST_SENT + 1))  # its key was good
+            peers.accepted(connection.fileno())
+        reading = [asyncio.create_task(asyncio.to_thread(take, each)) for each in ours]
+        for each, size in zip(theirs, (MOST_ASKED + 1_000_000, MOST_ASKED // 2, MOST_ASKED + 1_000_000), strict=True):
+            with contextlib.suppress(ConnectionError):
+                await asyncio.to_thread(each.sendall, bytes(size))
+        await reading[0]
+        for each in theirs:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_WR)
+        assert [await each for each in reading[1:]] == [MOST_ASKED // 2, MOST_ASKED + 1_000_000]
+    assert away == {True: 1}
+
+
+def take(connection: socket.socket) -> int:
+    """Read until the end. Returns how many bytes came."""
+    came = 0
+    with contextlib.suppress(ConnectionError):
+        while data := connection.recv(1 << 16):
+            came += len(data)
+    return came
