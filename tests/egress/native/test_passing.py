@@ -373,3 +373,28 @@ def test_nothing_is_read_or_written_beyond_an_end(at: int, header: bytes) -> Non
     assert nobody.pass_on(frame, at, NAMED, 64, (1, 0, 0), header, 0x80, 0, 0) is None
     for end in range(len(frame)):
         assert nobody.pass_on(frame[:end], 5, NAMED, 64, (1, 0, 0), bytes(12), 0x80, 0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("packets", "due", "passes"),
+    [
+        (64, (1, 0, 0), True),
+        (64, (2, 0, 0), False),  # another epoch
+        (64, (1, 1, 0), False),  # not the next one
+        (64, (1, 0, 1 << 62), False),  # too old
+        (2, (1, 0, 0), False),  # more packets than the kernel takes at once
+    ],
+)
+def test_only_the_one_that_is_due_passes(packets: int, due: tuple[int, int, int], passes: bool) -> None:
+    frame = live_topic("door") + encode_batch(video(0, 0, packets=3))
+    passed = native.Audience([], []).pass_on(frame, 5, NAMED, packets, due, bytes(12), 0x80, 0, 0)
+    assert (passed is not None) == passes
+
+
+@pytest.mark.parametrize(("packets", "passes"), [(61, True), (62, False)])
+def test_what_is_too_long_for_one_message_to_the_kernel_does_not_pass(packets: int, passes: bool) -> None:
+    size = 1_000
+    assert (packets * (size + fanout.OVERHEAD) <= fanout.MAX_RUN_BYTES) == passes
+    frame = live_topic("door") + encode_batch(video(0, 0, packets=packets, size=size))
+    passed = native.Audience([], []).pass_on(frame, 5, NAMED, 64, (1, 0, 0), bytes(12), 0x80, 0, 0)
+    assert (passed is not None) == passes
