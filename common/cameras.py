@@ -81,12 +81,13 @@ def or_else(other: StrEnum) -> Callable[[object], object]:
 
 
 class Transport(StrEnum):
-    """How RTP is asked for. ``auto`` tries TCP, then UDP unless the camera is ``rtsps``: UDP is not encrypted. ``udp``
-    falls back to TCP; ``tcp`` never leaves it."""
+    """How RTP is asked for. ``auto`` tries TCP, then UDP unless the camera is ``rtsps``: UDP is not encrypted. It tries
+    multicast where the camera refuses one of them. ``udp`` falls back to TCP; ``tcp`` and ``multicast`` to nothing."""
 
     AUTO = "auto"
     TCP = "tcp"
     UDP = "udp"
+    MULTICAST = "multicast"
 
 
 class CameraState(StrEnum):

@@ -72,7 +72,9 @@ class CameraConfig(Section):
         repr=False,
         description="Address, with user and password if needed; its scheme has to be in sources.allow.",
     )
-    transport: Transport = Field(Transport.AUTO, description="Transport of RTP: auto (TCP, then UDP), tcp or udp.")
+    transport: Transport = Field(
+        Transport.AUTO, description="Transport of RTP: auto (TCP, then UDP, then multicast), tcp, udp or multicast."
+    )
     on_demand: bool = Field(False, description="Pull the camera only while somebody watches.")
     keep_after: float = Field(10.0, ge=0, le=86_400, description="Seconds to keep an on-demand camera without viewers.")
     one_session: bool = Field(

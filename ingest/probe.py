@@ -75,7 +75,7 @@ async def probe(spec: CameraSpec, timeout: float = 10.0) -> ProbeResult:  # noqa
     async def attempt(transport: Transport) -> ProbeResult:
         while True:
             before = deepcopy(pin)
-            over = partial(open_, udp=transport is Transport.UDP)
+            over = partial(open_, udp=transport is not Transport.TCP, multicast=transport is Transport.MULTICAST)
             try:
                 return await _watch(over, timeout)
             except NothingPlayableError as exc:

@@ -180,16 +180,17 @@ class Transports:
     """Which transport to ask a camera for.
 
     ``auto`` begins with TCP: it repairs losses on the camera's link and passes NATs, firewalls and container networks,
-    while UDP that is swallowed costs three seconds at each start. What has worked is tried first the next time. Of an
-    encrypted camera it never asks for UDP, whose packets are not encrypted; nor of one that is reached by its web
-    server's port alone, whatever is wanted.
+    while UDP that is swallowed costs three seconds at each start. Multicast comes last. What has worked is tried first
+    the next time. Of an encrypted camera it never asks for UDP, whose packets are not encrypted; nor of one that is
+    reached by its web server's port alone, whatever is wanted.
     """
 
     def __init__(self, wanted: Transport, *, encrypted: bool = False, tcp_alone: bool = False) -> None:
         self._order: tuple[Transport, ...] = {
-            Transport.AUTO: (Transport.TCP,) if encrypted else (Transport.TCP, Transport.UDP),
+            Transport.AUTO: (Transport.TCP,) if encrypted else (Transport.TCP, Transport.UDP, Transport.MULTICAST),
             Transport.UDP: (Transport.UDP, Transport.TCP),
             Transport.TCP: (Transport.TCP,),
+            Transport.MULTICAST: (Transport.MULTICAST,),
         }[Transport.TCP if tcp_alone else wanted]
 
     @classmethod

@@ -17,6 +17,7 @@ MAX_FORMATS = 32  # of one section …
 MAX_ALL_FORMATS = 64  # … and of all
 MAX_ATTRIBUTES = 64  # rtpmap or fmtp of one section, and fmtp of all
 MAX_PARAMETERS = 64  # of one format
+MAX_SOURCES = 4  # addresses that a section comes from
 MAX_KEYS = 16  # of SRTP, of one section
 
 # RFC 3551 section 6: payload types that need no rtpmap.
@@ -52,6 +53,7 @@ _DIRECTIONS = {"sendonly", "recvonly", "sendrecv", "inactive"}  # RFC 8866 6.7
 _RTPMAP = re.compile(r"(\d{1,3})\s+([^/\s]+)\s*(?:/\s*(\d{1,9}))?\s*(?:/\s*(\d{1,3}))?")
 _NUMBERED = re.compile(r"(\d{1,3})(?:[\s:]+|(?=[A-Za-z]))(.*)", re.DOTALL)
 _UNNUMBERED = re.compile(r"(?:[\w.-]+\s+)?([\w-]+\s*=.*)", re.DOTALL)  # it may have the codec's name in its place
+_PORT = re.compile(r"([0-9]{1,5})(?:/[0-9]*)?$")
 _NOBODY = -1  # payload type of parameters without one: of the only format, if there is one
 
 
@@ -78,6 +80,9 @@ class MediaSection:
     size: tuple[int, int] = (0, 0)  # width and height of the picture, where it is said (RFC 6064, and others' ways)
     crypto: tuple[str, ...] = field(default=(), repr=False)  # keys of SRTP (RFC 4568) …
     key_mgmt: tuple[str, ...] = field(default=(), repr=False)  # … or those of RFC 4567, of the section or of all
+    port: int = 0  # that it is sent to; 0 if it does not say, as the description of a unicast does not …
+    connection: str = ""  # … and the address, of the section or of all (RFC 8866 5.7); with its hops where it has some
+    sources: tuple[str, ...] = ()  # addresses that alone send it (RFC 4570)
     back_channel: bool = False  # for sending sound to the camera (ONVIF Streaming Specification 5.3)
 
 
@@ -98,6 +103,7 @@ class _Lines:
 
     media: list[str] = field(default_factory=list)
     attributes: dict[str, list[str]] = field(default_factory=dict)
+    connection: str = ""
 
     def value(self, name: str) -> str | None:
         return next(iter(self.values(name)), None)
@@ -133,6 +139,9 @@ def parse(body: bytes) -> SessionDescription:
             name, _, argument = value.partition(":")
             attributes = (sections[-1] if sections else session).attributes
             attributes.setdefault(name.strip().lower(), []).append(argument.strip())
+        elif kind == "c":
+            lines = sections[-1] if sections else session
+            lines.connection = lines.connection or "".join(value.split(maxsplit=3)[2:3])
     everywhere = _parameters([fmtp for section in sections for fmtp in section.values("fmtp")])
     listed = frozenset(number for section in sections for number in section.media[3:])
     usual = _direction(session)
@@ -142,7 +151,14 @@ def parse(body: bytes) -> SessionDescription:
     for section in sections:
         if len(section.media) >= 3:
             read = _section(section, everywhere, listed, usual, min(left, MAX_FORMATS))
-            media += (replace(read, key_mgmt=tuple(section.values("key-mgmt")[:MAX_KEYS] or keys)),)
+            media += (
+                replace(
+                    read,
+                    key_mgmt=tuple(section.values("key-mgmt")[:MAX_KEYS] or keys),
+                    connection=section.connection or session.connection,
+                    sources=_sources(section) or _sources(session),
+                ),
+            )
             left -= len(read.formats)
     return SessionDescription(_without_back_channels(media), session.value("control"))
 
@@ -175,7 +191,7 @@ def _section(
     usual_direction: str,
     most: int,
 ) -> MediaSection:
-    kind, _port, protocol, *listed = lines.media
+    kind, sent_to, protocol, *listed = lines.media
     texts = lines.values("rtpmap")[:MAX_ATTRIBUTES]
     rtpmaps = {int(m[1]): m for text in texts if (m := _RTPMAP.match(text))}
     # Where no payload type is listed ("m=video 0 RTP/AVP smart/1/90000"), the rtpmaps say which there are.
@@ -198,7 +214,16 @@ def _section(
     direction = _direction(lines) or usual_direction
     control = lines.value("control")
     crypto = tuple(lines.values("crypto")[:MAX_KEYS])
-    return MediaSection(kind.lower(), protocol.upper(), tuple(formats), control, direction, _size(lines), crypto)
+    port = int(match[1]) if (match := _PORT.match(sent_to)) else 0
+    return MediaSection(
+        kind.lower(), protocol.upper(), tuple(formats), control, direction, _size(lines), crypto, port=port
+    )
+
+
+def _sources(lines: _Lines) -> tuple[str, ...]:
+    """RFC 4570 3: ``incl IN IP4 <destination> <source> …``."""
+    filters = (value.split(maxsplit=4 + MAX_SOURCES) for value in lines.values("source-filter")[:1])
+    return tuple(source for mode, *fields in filters if mode == "incl" for source in fields[3 : 3 + MAX_SOURCES])
 
 
 def _size(lines: _Lines) -> tuple[int, int]:

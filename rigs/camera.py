@@ -107,6 +107,9 @@ class FakeCamera:
     content_base: str | None = "{url}/"
     sdp_head: str = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=camera\nt=0 0\na=control:*\n"
     name_ports: bool = True  # say server_port in the answer to SETUP
+    group: str = "239.255.0.1"  # that it sends to over multicast, where "multicast" is among its transports …
+    answers_multicast: bool = False  # … also where UDP is asked for …
+    group_source: str = ""  # … and from where, as it says
     foreign_port: bool = False  # send from another port than was said
     foreign_host: str = ""  # and from this address
     interval: float = 0.004  # seconds between access units
@@ -298,7 +301,9 @@ class _Peer(asyncio.Protocol):
     def _setup(self, request: Request) -> Response:
         camera = self._camera
         spec = TransportSpec.parse(request.headers.get("Transport") or "")
-        if ("tcp" if spec.tcp else "udp") not in camera.transports:
+        if camera.answers_multicast and not spec.tcp:
+            spec = TransportSpec(tcp=False, multicast=True)
+        if _kind(spec) not in camera.transports:
             return Response(461, "Unsupported Transport")
         track = camera.tracks[min(len(self._setups), len(camera.tracks) - 1)]
         for each in camera.tracks:
@@ -307,7 +312,11 @@ class _Peer(asyncio.Protocol):
         ports: list[socket.socket] = []
         if not spec.tcp:
             ports = self._open_ports()
-            if camera.name_ports:
+            if spec.multicast:
+                pair = ports[0].getsockname()[1], ports[1].getsockname()[1]  # free ones, so nobody else's
+                source = camera.group_source or None
+                spec = replace(spec, destination=camera.group, port=pair, ttl=1, source=source)
+            elif camera.name_ports:
                 spec = replace(spec, server_port=(ports[0].getsockname()[1], ports[1].getsockname()[1]))
         self._setups.append((track, spec, ports))
         return Response(200, "OK", Headers([("Session", camera.session), ("Transport", str(spec))]))
@@ -320,6 +329,8 @@ class _Peer(asyncio.Protocol):
         for address in (host, host, self._camera.foreign_host or host):  # of RTP, of RTCP, and a foreign one
             port = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             port.bind((address, 0))
+            if family == socket.AF_INET:
+                port.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(host))
             loop.add_reader(port.fileno(), self._read, port)
             ports.append(port)
         return ports
@@ -334,7 +345,7 @@ class _Peer(asyncio.Protocol):
         sequences = [0] * len(self._setups)
         for number in count():
             for index, (track, spec, ports) in enumerate(self._setups):
-                if ("tcp" if spec.tcp else "udp") in camera.silent:
+                if _kind(spec) in camera.silent:
                     continue
                 if camera.goodbye:
                     self._send(spec, ports, 1, goodbye(track.ssrc))
@@ -367,6 +378,9 @@ class _Peer(asyncio.Protocol):
             source = ports[2] if camera.foreign_port else ports[which]
             with suppress(BlockingIOError, ConnectionRefusedError):
                 source.sendto(data, (self._transport.get_extra_info("peername")[0], spec.client_port[which]))
+        elif spec.destination and spec.port:
+            with suppress(BlockingIOError):
+                ports[which].sendto(data, (spec.destination, spec.port[which]))
 
     def _stop(self) -> None:
         if self._pump is not None:
@@ -377,3 +391,7 @@ class _Peer(asyncio.Protocol):
                 loop.remove_reader(port.fileno())
                 port.close()
         self._setups.clear()
+
+
+def _kind(spec: TransportSpec) -> str:
+    return "tcp" if spec.tcp else "multicast" if spec.multicast else "udp"

@@ -28,7 +28,7 @@ class Reading:
         sections = self._media.select(sdp.parse(description))
         specs = [TransportSpec(tcp=True, interleaved=(at, at + 1)) for at in range(0, 2 * len(sections), 2)]
         setups = [Setup(section, spec) for section, spec in zip(sections, specs, strict=True)]
-        self._media.open(setups, "127.0.0.1", lambda _arrival_ns, _size, _packets: None, self._interleaved)
+        self._media.open(setups, "127.0.0.1", "127.0.0.1", lambda _arrival_ns, _size, _packets: None, self._interleaved)
         self.stream = self._media.stream
 
     def read(self, data: bytes, now_ns: int) -> list[Batch]:

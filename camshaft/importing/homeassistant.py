@@ -21,7 +21,8 @@ _ENTRIES = "core.config_entries"
 _KEYS = {"generic": "stream_source", "ffmpeg": "input", "mjpeg": "mjpeg_url"}
 _OF_CAMERAS = re.compile("onvif|axis|amcrest|foscam|reolink|unifiprotect|hikvision|dahua|tplink|ring|nest|blink|tuya")
 _ADDRESS = re.compile(r"[a-z+]{3,10}://[^\s\"']+", re.IGNORECASE)
-_TRANSPORT = re.compile(r"-rtsp_transport\s+(tcp|udp)\b")
+_TRANSPORT = re.compile(r"-rtsp_transport\s+(tcp|udp_multicast|udp)\b")
+_TRANSPORTS = {"tcp": "tcp", "udp": "udp", "udp_multicast": "multicast"}
 
 
 def is_one(document: Mapping[Any, Any]) -> bool:
@@ -70,8 +71,8 @@ def _take(platform: str, title: object, options: Mapping[Any, Any], found: Found
         camera = Camera(name, Address.of(_with_login(address[0] if platform == "ffmpeg" else source, options)))
         transport = _TRANSPORT.search(source)
         said = transport[1] if transport else options.get("rtsp_transport")
-        if said in ("tcp", "udp"):
-            camera.settings["transport"] = said
+        if isinstance(said, str) and said in _TRANSPORTS:
+            camera.settings["transport"] = _TRANSPORTS[said]
         if switched(options.get("verify_ssl")) is False:
             camera.settings["tls"] = {"verify": False}
         found.add(camera)

@@ -66,7 +66,7 @@ def _take(name: str, path: Mapping[Any, Any], found: Found) -> None:
 
 def _take_options(camera: Camera, path: Mapping[Any, Any]) -> None:
     transport = path.get("rtspTransport", path.get("sourceProtocol"))
-    if transport in ("tcp", "udp"):
+    if transport in ("tcp", "udp", "multicast"):
         camera.settings["transport"] = transport
     elif transport not in (None, "automatic"):
         camera.comments.append(f"transport {shown(str(transport)) if isinstance(transport, str) else '?'} not taken")

@@ -62,7 +62,8 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = Parser()
         self._media = media()
         self._silence = Silence(self._media, pace)
-        self._session = RtspSession(url, udp, self._media.select, pin, keepalive, self._media.ssrc)
+        of_media = self._media.ssrc, self._media.multicast
+        self._session = RtspSession(url, udp, self._media.select, pin, keepalive, *of_media)
         self._interleaved = Interleaved(self._parser, self._answered)
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)
         self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self))
@@ -79,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def transport(self) -> Transport:
         """The transport of RTP."""
-        return Transport.UDP if self.udp else Transport.TCP
+        return self._media.transport
 
     @property
     def stream(self) -> CameraStream:
@@ -90,6 +91,10 @@ class Connection(asyncio.BufferedProtocol):
     def peer(self) -> str:
         """The camera's address."""
         return str(cast(asyncio.Transport, self._transport).get_extra_info("peername")[0])
+
+    @property
+    def _local(self) -> str:
+        return str(cast(asyncio.Transport, self._transport).get_extra_info("sockname")[0])
 
     @property
     def server(self) -> str:
@@ -224,11 +229,11 @@ class Connection(asyncio.BufferedProtocol):
                 case Send(message):
                     self._write(bytes(message))
                 case BindPorts():
-                    assert self._transport is not None
-                    ports = self._media.bind(self._transport.get_extra_info("sockname")[0])
+                    ports = self._media.bind(self._local)
                     self._do(self._session.bound(ports, self._loop.time()))
                 case Punch():
-                    self._media.open(self._session.setups, self.peer, self._publishing.flush, self._interleaved)
+                    setups, flush = self._session.setups, self._publishing.flush
+                    self._media.open(setups, self.peer, self._local, flush, self._interleaved)
                 case Playing(announced):
                     self._media.announce(announced)
                     self._silence.begin(self._loop.time())

@@ -1,6 +1,7 @@
 """The media of one RTSP session: which sections are played, and the ways by which their packets come.
 
-Over TCP each track has two interleaved channels; over UDP, two ports, of which ``SessionMedia`` is the owner.
+Over TCP each track has two interleaved channels; over UDP, two ports, of which ``SessionMedia`` is the owner: at our
+address, or in the multicast group that the camera sends to.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from common.cameras import Transport
 from common.media import Kind, Track
 from ingest.payload.registry import Choice, NothingPlayableError, choose, choose_muxed, doubtful
 from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.rtcp import receiver_report
 from ingest.rtp.shortcut import Shortcut
 from ingest.rtp.stream import CameraStream
+from ingest.rtsp.groups import Group
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
+from ingest.rtsp.multicast import join_pair
 from ingest.rtsp.networks import Networks
 from ingest.rtsp.parser import Take
 from ingest.rtsp.protected import Protected
@@ -43,11 +47,12 @@ class SessionMedia:
         url: RtspUrl,
         *,
         udp: bool,
+        multicast: bool = False,
         epoch: int,
         networks: Networks = Networks(),  # noqa: B008  # frozen
         muxed: bool = False,
     ) -> None:
-        self.udp = udp
+        self.udp, self.multicast = udp, multicast
         self._choose = choose_muxed if muxed else choose
         self.networks = networks
         self.stream = CameraStream([], udp=udp, epoch=epoch)  # empty until every track is set up
@@ -88,6 +93,18 @@ class SessionMedia:
         return tuple(tracks[kind] for kind in sorted(tracks, reverse=True))  # video first
 
     @property
+    def transport(self) -> Transport:
+        """The transport that was agreed on."""
+        if self.group:
+            return Transport.MULTICAST
+        return Transport.UDP if self.udp else Transport.TCP
+
+    @property
+    def group(self) -> str:
+        """The multicast group that the first track is sent to; empty if it is sent to us."""
+        return str(next((setup.group for setup in self._setups[:1] if setup.group), ""))
+
+    @property
     def undecryptable(self) -> bool:
         """Whether packets come as SRTP, and none by the keys that were agreed on."""
         return any(each.refused and not each.taken for each in self._protected.values())
@@ -112,11 +129,16 @@ class SessionMedia:
         self,
         setups: Sequence[Setup],
         peer: str,
+        local: str,
         flush: Callable[[int, int, int], None],
         interleaved: Interleaved,
     ) -> None:
-        """Open what was set up: from now on packets may come."""
+        """Open what was set up between the camera's address and ours: from now on packets may come. Raises
+        ``CameraError`` where a group cannot be joined."""
         self._setups = setups
+        for index, setup in enumerate(setups):
+            if setup.group:
+                self._join(index, setup.group, peer, local)
         sections = [setup.section for setup in setups]
         choices = [choice for choice in self._choices if any(choice.section is section for section in sections)]
         self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
@@ -174,22 +196,34 @@ class SessionMedia:
         rtp: UdpPort,
         rtcp: UdpPort,
     ) -> None:
-        addresses = frozenset({peer, self._source(setup) or peer})
-        ports = setup.spec.server_port or (None, None)
+        named = setup.group.sources if setup.group else (setup.spec.source,)
+        addresses = frozenset(self._senders(peer, *named))
+        ports = (None if setup.group else setup.spec.server_port) or (None, None)
         for port, remote, receive in ((rtp, ports[0], receiver.receive), (rtcp, ports[1], receiver.receive_rtcp)):
             port.start(addresses, (peer, remote) if remote else None, receive, flush)
+        if setup.group:
+            return
         # Open the way through firewalls: an empty RTP packet, an empty receiver report.
         rtp.send(b"\x80" + bytes(7) + self.ssrc.to_bytes(4))
         report = receiver_report(self.ssrc, CNAME, [])
         rtcp.send(report if isinstance(receiver, TrackReceiver) else receiver.report(report))
 
-    def _source(self, setup: Setup) -> str | None:
-        """RFC 2326 12.39: where the camera says it sends from, if it is where a camera may be."""
-        source = setup.spec.source
-        with suppress(ValueError):  # a name, or nonsense: no datagram has such an address
-            if source is not None and self.networks.allows(source):
-                return source
-        return None
+    def _join(self, index: int, group: Group, peer: str, local: str) -> None:
+        """Have the ports of that track be in a group, instead of those at our address if it has some."""
+        senders = self._senders(peer, *group.sources)
+        pair = join_pair(group, local, senders, reports=self.networks.allows(group.address))
+        for port in self.ports[index] if index < len(self.ports) else ():
+            port.close()
+        self.ports[index : index + 1] = [pair]
+
+    def _senders(self, peer: str, *named: str | None) -> list[str]:
+        """The camera's address, and those that it says it sends from (RFC 2326 12.39) where a camera may be."""
+        senders = [peer]
+        for address in named:
+            with suppress(ValueError):  # a name, or nonsense: no datagram has such an address
+                if address is not None and address not in senders and self.networks.allows(address):
+                    senders.append(address)
+        return senders
 
     def send_reports(self, now_ns: int, write: Callable[[bytes], None]) -> None:
         """RFC 3550 6.4.2: from the start, also when there is nothing to report yet; ``write`` sends over TCP."""

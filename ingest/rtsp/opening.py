@@ -31,6 +31,7 @@ from ingest.rtsp.url import RtspUrl
 
 MAX_REDIRECTS = 5
 _NEITHER = "it sends neither over TCP nor over UDP: set this stream of the camera to unicast"
+_MULTICAST_ALONE = "only multicast was asked for: turn it on for this stream in the camera, or set transport to auto"
 _TCP_ALONE = "only TCP was asked for: set transport to udp, or turn on RTP over TCP in the camera"
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ async def connected(
     tls: TlsSpec,
     *,
     udp: bool,
+    multicast: bool = False,
     epoch: int,
     publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Connection], None] = lambda _connection: None,
@@ -57,7 +59,7 @@ async def connected(
 
     ``publish`` gets batches in order, and returns ``False`` where nobody takes them; ``on_media`` is called once, with
     the first packet. Redirects are followed, but not to where only this machine can reach, unless the camera is there
-    itself; ``on_redirect`` is told of each.
+    itself; ``on_redirect`` is told of each. ``multicast`` asks for UDP that is sent to a group.
     Nothing is sent to, or taken from, an address that ``networks`` does not allow.
     ``pin``, ``keepalive`` and ``pace`` are what earlier sessions taught; ``bitrate`` is what the camera may send for
     long, in Mbit/s. ``muxed`` has a transport stream passed on as it is, see ``choose_muxed``.
@@ -70,7 +72,7 @@ async def connected(
             Connection,
             url,
             udp=udp,
-            media=partial(SessionMedia, url, udp=udp, epoch=epoch, networks=networks, muxed=muxed),
+            media=partial(SessionMedia, url, udp=udp, multicast=multicast, epoch=epoch, networks=networks, muxed=muxed),
             publish=publish,
             on_media=on_media,
             pin=pin,
@@ -104,15 +106,22 @@ async def over_any(transports: Iterable[Transport], attempt: Callable[[Transport
     """
     errors: list[CameraError] = []
     for transport in transports:
+        if transport is Transport.MULTICAST and errors and not any(map(_unsupported, errors)):
+            continue  # nothing says that it is of more use than what was tried
         try:
             return await attempt(transport)
         except (TransportRefusedError, NoMediaError) as exc:
             errors.append(exc)
     most = max(errors, key=lambda error: isinstance(error, NoMediaError))
-    if isinstance(most, TransportRefusedError) and most.unsupported:
-        hint = _NEITHER if len(errors) > 1 else _TCP_ALONE
+    if _unsupported(most):
+        alone = _MULTICAST_ALONE if transport is Transport.MULTICAST else _TCP_ALONE
+        hint = _NEITHER if len(errors) > 1 else alone
         raise TransportRefusedError(most.state, f"{most.detail}; {hint}", unsupported=True)
     raise most
+
+
+def _unsupported(error: CameraError) -> bool:
+    return isinstance(error, TransportRefusedError) and error.unsupported
 
 
 def _redirected(url: RtspUrl, location: str) -> RtspUrl:

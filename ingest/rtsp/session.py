@@ -143,6 +143,7 @@ class RtspSession:
     pin: Pin = field(default_factory=Pin)
     keepalive: Keepalive = field(default_factory=Keepalive)  # what earlier sessions of the camera taught
     ssrc: int = 0  # of our reports
+    multicast: bool = False  # UDP that is sent to a group is asked for
     state: SessionState = field(default=SessionState.START, init=False)
     setups: list[Setup] = field(default_factory=list, init=False)
     refused: dict[str, str] = field(default_factory=dict, init=False)  # kind: why the camera did not set it up
@@ -154,7 +155,6 @@ class RtspSession:
     _public: frozenset[str] = field(default=frozenset(), init=False)
     _plays: Plays = field(init=False, repr=False)
     _asking: Asking = field(init=False, repr=False)
-    _ports: Pair | None = field(default=None, init=False)
     _reply_due: float | None = field(default=None, init=False)
     _handshake_due: float = field(default=0.0, init=False)
     _keepalive_due: float = field(default=0.0, init=False)
@@ -180,7 +180,6 @@ class RtspSession:
 
     def bound(self, ports: Pair, now: float) -> list[Action]:
         """``BindPorts`` was done; RTP comes to the first port, RTCP to the second."""
-        self._ports = ports
         return self._setup(now, TransportSpec(tcp=False, client_port=ports))
 
     def receive(self, message: Request | Response, now: float) -> list[Action]:
@@ -295,7 +294,7 @@ class RtspSession:
                 raise refused(response.status, _state(response), self._requests.rejected(response, self.server))
             self._expect_success(response)
             self._requests.learn(response.headers)
-            self.setups.append(self._asking.answered(response, self._ports, self.setups))
+            self.setups.append(self._asking.answered(response, self.setups))
         except CameraError as exc:
             if not self.setups:
                 raise
@@ -332,10 +331,11 @@ class RtspSession:
 
     def _next_setup(self, now: float) -> list[Action]:
         self._asking = Asking(Agreement(self._sections[0], self.ssrc))
-        if self.udp:
+        if self.udp and not self.multicast:
             self._reply_due = self._handshake_due
             return [BindPorts()]
-        return self._setup(now, TransportSpec(tcp=True, interleaved=channels_for(self.setups)))
+        channels = None if self.multicast else channels_for(self.setups)
+        return self._setup(now, TransportSpec(tcp=not self.udp, multicast=self.multicast, interleaved=channels))
 
     def _setup(self, now: float, spec: TransportSpec) -> list[Action]:
         url = resolve_control(self._base, self._sections[0].control)

@@ -8,6 +8,7 @@ from functools import partial
 
 from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
+from ingest.rtsp.groups import Group, group_of
 from ingest.rtsp.message import Response
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.sdp import MediaSection
@@ -21,6 +22,7 @@ class Setup:
 
     section: MediaSection
     spec: TransportSpec
+    group: Group | None = None  # that it is sent to, where it is multicast
     keys: tuple[Keys, Keys] | None = None  # the camera's and ours, where it sends SRTP
 
 
@@ -61,32 +63,36 @@ class Asking:
         """Whether it is to be asked again, as it was answered with ``status``."""
         return self.agreement.again(status)
 
-    def answered(self, answer: Response, ports: Pair | None, setups: Sequence[Setup]) -> Setup:
+    def answered(self, answer: Response, setups: Sequence[Setup]) -> Setup:
         """The section as the answer agrees to send it; see ``agreed``. Raises ``CameraError``."""
-        spec = agreed(answer.headers.get("Transport"), ports, setups)
+        spec = agreed(answer.headers.get("Transport"), self.spec, setups)
+        section = self.agreement.section
+        try:
+            group = group_of(spec, section) if spec.multicast else None
+        except ProtocolError as exc:
+            raise TransportRefusedError(CameraState.REJECTED, f"the camera {exc}") from None
         try:
             keys = self.agreement.agreed(answer.headers.get("KeyMgmt"))
         except ProtocolError as exc:
             raise CameraError(CameraState.REJECTED, f"the track is encrypted (SRTP), and {exc}") from None
-        return Setup(self.agreement.section, spec, keys)
+        return Setup(section, spec, group, keys)
 
 
-def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> TransportSpec:
+def agreed(answer: str | None, asked: TransportSpec, setups: Sequence[Setup]) -> TransportSpec:
     """The transport that the ``Transport`` header of an answer agrees on: the camera's word counts, even if it is not
-    what was asked for. ``ports`` are those asked for over UDP, ``None`` means TCP; ``setups`` came before.
+    what was asked for. ``setups`` came before. A camera that is asked for UDP may send it to a group.
 
     Raises ``TransportRefusedError`` for another transport, ``CameraError`` for what cannot be read.
     """
-    tcp = ports is None
+    tcp = asked.tcp
     try:
-        spec = TransportSpec.parse(answer, tcp=tcp) if answer else TransportSpec(tcp=tcp, client_port=ports)
+        spec = TransportSpec.parse(answer, tcp=tcp) if answer else asked
     except ProtocolError as exc:
         raise CameraError(CameraState.MALFORMED, str(exc)) from None
     if tcp and not spec.multicast and spec.client_port is spec.server_port is None:
         spec = replace(spec, tcp=True)  # "RTP/AVP;unicast" names no port of UDP's
-    if spec.multicast or spec.tcp != tcp:
-        answered = "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"
-        wanted = "TCP" if tcp else "UDP"
+    if spec.tcp != tcp or (spec.multicast if tcp else asked.multicast and not spec.multicast):
+        answered, wanted = _name(spec), _name(asked)
         what = f"the camera answered with {answered} when asked for {wanted}"
         raise TransportRefusedError(CameraState.REJECTED, what, unsupported=True)
     taken = {channel for setup in setups for channel in setup.spec.interleaved or ()}
@@ -95,3 +101,7 @@ def agreed(answer: str | None, ports: Pair | None, setups: Sequence[Setup]) -> T
     ):  # it answers "0-1" each time, and means ours
         return TransportSpec(tcp=True, interleaved=channels_for(setups), ssrc=spec.ssrc)
     return spec
+
+
+def _name(spec: TransportSpec) -> str:
+    return "multicast" if spec.multicast else "TCP" if spec.tcp else "UDP"

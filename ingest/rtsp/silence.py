@@ -24,6 +24,7 @@ MOST_PATIENCE = 8  # times as long as that: a picture in forty seconds
 BRISK = 2.5  # seconds between two pictures, below which silence is none of the camera's pace …
 BRISK_ONES = 3  # … where that many come so: one that is sent at PLAY may precede the regular one shortly
 GOES_ON = 1.0  # seconds since the last packet of another track: a cut line ends all of them at once
+_MULTICAST_LOST = "let the switches and firewalls between pass it (IGMP), or set transport to tcp"
 GOODBYE_TIMEOUT = 1.0  # seconds without a packet after the camera said that there will be no more
 
 
@@ -53,6 +54,10 @@ class Media(Protocol):
     networks: Networks
     stream: CameraStream
     nothing_playable: NothingPlayableError | None
+
+    @property
+    def group(self) -> str:
+        """The multicast group that the packets are sent to; empty if they are sent to us."""
 
     @property
     def stranger(self) -> str:
@@ -135,4 +140,6 @@ class Silence:
             return f"packets arrive over UDP from {stranger}, not from the camera, and are not accepted{allowed}"
         if self._media.undecryptable:
             return "packets arrive, but the camera's SRTP keys do not decrypt them; restart the camera"
+        if group := self._media.group:
+            return f"no {receiver.kind} has come by multicast to {group}; {_MULTICAST_LOST}"
         return f"no {receiver.kind} has come over {'UDP' if self._media.udp else 'TCP'}"

@@ -13,6 +13,7 @@ _PAIR = re.compile(r"(\d{1,5})(?:\s*-\s*(\d{1,5}))?")
 _PROTOCOL = re.compile(r"(?i)RTP/(S?AVPF?)(/(UDP|TCP))?")
 _MAX_PORT = 65_535
 _MAX_CHANNEL = 255
+_MAX_TTL = 255
 _MAX_SPECS = 16  # of one header; real ones have one, seldom two
 _MAX_LENGTH = 2_048  # characters of a header that are looked at; real ones have 100
 
@@ -30,6 +31,9 @@ class TransportSpec:
     client_port: Pair | None = None
     server_port: Pair | None = None
     source: str | None = None
+    destination: str | None = None  # of a multicast …
+    port: Pair | None = None  # … its ports …
+    ttl: int | None = None  # … and hops
     ssrc: int | None = None
     profile: str = "AVP"  # or AVPF (RFC 4585 9), SAVP (RFC 3711 9), SAVPF (RFC 5124 3)
 
@@ -58,11 +62,15 @@ class TransportSpec:
         return cls(
             # Some cameras answer plain RTP/AVP with "interleaved=": that parameter only makes sense over TCP.
             tcp=protocol.endswith("/TCP") or interleaved is not None,
-            multicast="multicast" in values and "unicast" not in values and interleaved is None,
+            # "port=" is of a multicast's; without it, unlike RFC 2326 12.39, no word means unicast.
+            multicast=not {"multicast", "port"}.isdisjoint(values) and "unicast" not in values and interleaved is None,
             interleaved=interleaved,
             client_port=_pair(values.get("client_port"), 1, _MAX_PORT),
             server_port=_pair(values.get("server_port"), 1, _MAX_PORT),
             source=values.get("source") or None,
+            destination=values.get("destination") or None,
+            port=_pair(values.get("port"), 1, _MAX_PORT),
+            ttl=_ttl(values.get("ttl", "")),
             ssrc=_ssrc(values.get("ssrc", "")),
             profile=match[1] if (match := _PROTOCOL.fullmatch(protocol)) else "AVP",
         )
@@ -70,12 +78,14 @@ class TransportSpec:
     def __str__(self) -> str:
         protocol = f"RTP/{self.profile}"
         parts = [f"{protocol}/TCP" if self.tcp else protocol, "multicast" if self.multicast else "unicast"]
-        for name in ("interleaved", "client_port", "server_port"):
+        for name in ("interleaved", "client_port", "server_port", "port"):
             pair: Pair | None = getattr(self, name)
             if pair is not None:
                 parts.append(f"{name}={pair[0]}-{pair[1]}")
-        if self.source is not None:
-            parts.append(f"source={self.source}")
+        for name in ("source", "destination", "ttl"):
+            value: str | int | None = getattr(self, name)
+            if value is not None:
+                parts.append(f"{name}={value}")
         if self.ssrc is not None:
             parts.append(f"ssrc={self.ssrc:08X}")
         return ";".join(parts)
@@ -89,6 +99,10 @@ def _pair(text: str | None, least: int, most: int) -> Pair | None:
     first = int(match[1])
     second = int(match[2]) if match[2] else first + 1
     return (first, second) if least <= first <= most and least <= second <= most else None
+
+
+def _ttl(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 and 0 < int(text) <= _MAX_TTL else None
 
 
 def _ssrc(text: str) -> int | None:

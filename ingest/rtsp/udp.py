@@ -1,4 +1,4 @@
-"""UDP ports for RTP and RTCP from one camera.
+"""UDP ports for RTP and RTCP from one camera, at our address or in a multicast group.
 
 Only datagrams from the camera's address are taken, and with the first of them the kernel is told to take no others than
 those of its port. Where the camera named its port that one comes first; servers that name one and send from another
@@ -31,16 +31,17 @@ _view = memoryview(_buffer)
 
 
 class UdpPort:
-    """One bound socket on the event loop."""
+    """One bound socket on the event loop. ``to`` is where it sends, if not to whom it hears."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, to: tuple[str, int] | None = None) -> None:
         self.strangers = 0  # datagrams from elsewhere
         self.stranger = ""  # the last address that they came from, if it was not the camera's
         self.port: int = sock.getsockname()[1]
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._addresses: frozenset[str] = frozenset()
-        self._remote: tuple[str, int] | None = None  # where to send
+        self._to = to
+        self._remote = to  # where to send
         self._named: tuple[str, int] | None = None  # where the camera says it sends from
         self._patient_until = 0.0
         self._started = False
@@ -63,7 +64,8 @@ class UdpPort:
         ``remote`` is where the camera says it sends from and listens. If it is at the only one of the addresses,
         datagrams from other ports are not taken for ``PATIENCE``.
         """
-        self._addresses, self._remote, self._receive, self._flush = addresses, remote, receive, flush
+        self._addresses, self._receive, self._flush = addresses, receive, flush
+        self._remote = self._to or remote
         if remote is not None and addresses == {remote[0]}:
             self._named, self._patient_until = remote, self._loop.time() + PATIENCE
         self._started = True
@@ -151,7 +153,7 @@ class UdpPort:
     def _lock(self, remote: tuple[str, int]) -> None:
         with suppress(OSError):
             self._socket.connect(remote)
-            self._remote, self._connected = remote, True
+            self._remote, self._connected = self._to or remote, True
 
 
 def bind_pair(local: str, family: int) -> tuple[UdpPort, UdpPort]:

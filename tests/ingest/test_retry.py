@@ -97,16 +97,17 @@ def test_each_kind_of_failure_is_counted_by_itself() -> None:
 @pytest.mark.parametrize(
     ("wanted", "order"),
     [
-        (Transport.AUTO, [Transport.TCP, Transport.UDP]),
+        (Transport.AUTO, [Transport.TCP, Transport.UDP, Transport.MULTICAST]),
         (Transport.UDP, [Transport.UDP, Transport.TCP]),
         (Transport.TCP, [Transport.TCP]),
+        (Transport.MULTICAST, [Transport.MULTICAST]),
     ],
 )
 def test_transports(wanted: Transport, order: list[Transport]) -> None:
     transports = Transports(wanted)
     assert list(transports) == order
     transports.worked(order[-1])
-    assert list(transports) == order[::-1]
+    assert list(transports) == [order[-1], *order[:-1]]
     assert len(set(transports)) == len(order)
 
 

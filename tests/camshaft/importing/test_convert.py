@@ -54,7 +54,7 @@ paths:
     source: rtsps://10.0.0.3/live
     sourceFingerprint: FP
     rtspTransport: multicast
-  wrong: {source: rtsps://10.0.0.3/live, sourceFingerprint: abc, rtspTransport: udp}
+  wrong: {source: rtsps://10.0.0.3/live, sourceFingerprint: abc, rtspTransport: pigeon}
   obs:
   "~^room(\\\\d+)$": {source: "rtsp://10.0.0.$G1/live"}
   whep: {source: "whep://10.0.0.9/live"}
@@ -158,9 +158,9 @@ def test_mediamtx(tmp_path: Path) -> None:
     assert door.url == "rtsp://admin:pa$$@10.0.0.2/live"
     assert (door.transport, door.on_demand, door.keep_after) == ("tcp", True, 90)
     yard = config.cameras["cams-yard"]
-    assert (yard.tls.fingerprint, yard.transport) == ("AB" * 32, "auto")
+    assert (yard.tls.fingerprint, yard.transport) == ("AB" * 32, "multicast")
     assert config.cameras["wrong"].tls.fingerprint is None
-    assert "# transport multicast not taken" in written
+    assert "# transport pigeon not taken" in written
     assert "# sourceFingerprint not taken: must be the 64" in written
     assert (config.log.level, config.media.port) == ("warning", 8189)
     assert config.media.advertise == ("192.0.2.7", "cam.example.org")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+from pathlib import Path
+
 import pytest
 
 from common.cameras import CameraState, Transport
@@ -45,6 +49,63 @@ async def test_tcp_that_is_answered_when_udp_was_asked_for_is_tried() -> None:
 
     pulled = await plays(FakeCamera(rewrite=rewrite), transport=Transport.UDP)
     assert pulled.camera.report.transport == "tcp"
+
+
+async def test_multicast_plays_where_it_is_asked_for() -> None:
+    fake = FakeCamera([h264_track(), pcmu_track()], transports={"multicast"}, reports=True)
+    async with fake, Pulled(fake.url, transport=Transport.MULTICAST) as pulled:
+        units = await pulled.watch(20)
+        assert [unit in WANTED for unit in units] == [True] * 20
+        await pulled.until(lambda: bool(pulled.of("audio")))
+        assert pulled.camera.report.transport == "multicast"
+        assert _joined(fake.group)
+    assert not _joined(fake.group)
+    assert [method for method in fake.methods if method == "SETUP"] == ["SETUP"] * 2
+
+
+def _joined(group: str) -> bool:
+    """Whether this machine is in a group; /proc/net/igmp has it in the machine's byte order."""
+    number = int.from_bytes(socket.inet_aton(group), sys.byteorder)
+    return f"{number:08X}" in Path("/proc/net/igmp").read_text()
+
+
+async def test_multicast_that_is_answered_when_udp_was_asked_for_is_heard() -> None:
+    fake = FakeCamera(transports={"multicast"}, answers_multicast=True, group="239.255.0.2", group_source="127.0.0.1")
+    pulled = await plays(fake, transport=Transport.UDP)
+    assert pulled.camera.report.transport == "multicast"
+
+
+async def test_multicast_is_tried_where_nothing_else_is_there() -> None:
+    fake = FakeCamera(transports={"multicast"}, group="239.255.0.3")
+    pulled = await plays(fake)
+    assert pulled.camera.report.transport == "multicast"
+    asked = [request.headers.get("Transport") or "" for request in fake.requests if request.method == "SETUP"]
+    assert ["TCP" in asked[0], "client_port" in asked[1], asked[2]] == [True, True, "RTP/AVP;multicast"]
+
+
+async def test_multicast_that_does_not_arrive_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "FIRST_PACKET_TIMEOUT", 1.0)
+    fake = FakeCamera(transports={"multicast"}, silent={"multicast"}, group="239.255.0.4")
+    async with fake, Pulled(fake.url, transport=Transport.MULTICAST) as pulled:
+        report = await pulled.reached(CameraState.SILENT)
+        assert "by multicast to 239.255.0.4 port" in report.detail
+        assert "IGMP" in report.detail
+
+
+async def test_a_camera_without_multicast_is_told_apart() -> None:
+    async with FakeCamera() as fake, Pulled(fake.url, transport=Transport.MULTICAST) as pulled:
+        report = await pulled.reached(CameraState.REJECTED)
+        assert "turn it on for this stream in the camera" in report.detail
+        assert fake.methods.count("SETUP") == 1
+
+
+@pytest.mark.parametrize("group", ["127.0.0.1", "0.0.0.0", "224.0.0.251", "camera"])
+async def test_a_camera_leads_to_no_address_but_a_group(group: str) -> None:
+    fake = FakeCamera(transports={"multicast"}, answers_multicast=True, group=group)
+    async with fake, Pulled(fake.url, transport=Transport.UDP) as pulled:
+        report = await pulled.reached(CameraState.REJECTED)
+        assert f"names {group} as its multicast address" in report.detail
+        assert not fake.packets
 
 
 async def test_tcp_never_leaves_tcp() -> None:

@@ -29,7 +29,7 @@ def test_transport_refused(status: int) -> None:
         (True, "RTP/AVP/TCP;unicast;interleaved=0-1", "TCP when asked for UDP"),
         (True, "RTP/AVP;unicast;interleaved=0-1", "TCP when asked for UDP"),
         (False, "RTP/AVP;unicast;client_port=5000-5001", "UDP when asked for TCP"),
-        (True, "RTP/AVP;multicast;destination=239.1.1.1;port=5000-5001", "multicast"),
+        (False, "RTP/AVP;multicast;destination=239.1.1.1;port=5000-5001", "multicast when asked for TCP"),
     ],
 )
 def test_another_transport_than_asked_for(udp: bool, transport: str, words: str) -> None:

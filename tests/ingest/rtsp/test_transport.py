@@ -21,6 +21,9 @@ PORTS = st.none() | st.tuples(st.integers(1, 65_535), st.integers(1, 65_535))
         server_port=PORTS,
         source=st.none() | st.just("10.0.0.1"),
         ssrc=st.none() | st.integers(0, 2**32 - 1),
+        destination=st.none() | st.just("239.1.1.1"),
+        port=PORTS,
+        ttl=st.none() | st.integers(1, 255),
     )
     | st.builds(TransportSpec, tcp=st.just(True), interleaved=st.tuples(st.integers(0, 255), st.integers(0, 255)))
 )
@@ -48,7 +51,14 @@ def test_what_we_send_has_no_mode() -> None:
         ("RTP/AVP;unicast;client_port=5000-5001", TransportSpec(False, client_port=(5000, 5001))),
         ("RTP/AVP;unicast;server_port=0-0", TransportSpec(False)),
         ("RTP/AVP;unicast;server_port=70000-70001;ssrc=nonsense", TransportSpec(False)),
-        ("RTP/AVP;multicast;destination=239.0.0.1;port=5000-5001", TransportSpec(False, multicast=True)),
+        (
+            "RTP/AVP;multicast;destination=239.0.0.1;source=10.0.0.9;port=5000-5001;ttl=16",
+            TransportSpec(False, multicast=True, destination="239.0.0.1", source="10.0.0.9", port=(5000, 5001), ttl=16),
+        ),
+        (
+            "RTP/AVP/UDP;destination=239.0.0.1;port=5000;ttl=1000",  # RFC 2326 12.39: a multicast's, by its port
+            TransportSpec(False, multicast=True, destination="239.0.0.1", port=(5000, 5001)),
+        ),
         ("RTP/SAVP;unicast, RTP/AVP;unicast", TransportSpec(False, profile="SAVP")),
         ('RTP/AVP/TCP;unicast;interleaved=0-1;mode="PLAY";', TransportSpec(True, interleaved=(0, 1))),
     ],
