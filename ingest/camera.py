@@ -35,6 +35,7 @@ from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
 from ingest.sources.demuxed import Demuxed, demuxed
+from ingest.sources.knocking import knock_at
 from ingest.sources.muxed import muxed
 from ingest.standing import MAX_SHOWN, Standing
 from ingest.starts import PROCESSES, PROCESSES_AT_ONCE, Start, Starts
@@ -152,9 +153,9 @@ class Camera:
                 break
             await asyncio.sleep(LOGIN_POLL)
         try:
-            await _turn(self._shared.starts, (url.host.lower(), url.port), self._starts)
+            await _turn(self._shared.starts, (url.host.lower(), url.port), self._starts, self._attempts)
             if self._learnt.muxed:
-                await _turn(self._shared.processes, PROCESSES, self._starts)
+                await _turn(self._shared.processes, PROCESSES, self._starts, self._attempts)
             await over_any(self._learnt.transports, partial(self._over, url))
         except SuspectedLoginError as exc:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
@@ -190,7 +191,7 @@ class Camera:
         bitrate, memory = self._shared.bitrate, self._shared.sources.memory
         open_ = partial(demuxed, self.spec, on_up=self._process_up, bitrate=bitrate, memory=memory)
         try:
-            await _turn(self._shared.processes, PROCESSES, self._starts)
+            await _turn_of_source(self.spec, self._shared.processes, self._starts, self._attempts)
             await self._session(open_)
         except CameraError as exc:
             self._counters["addresses_refused"] += exc.state is CameraState.NOT_ALLOWED
@@ -281,15 +282,24 @@ class Camera:
         return delay
 
 
-async def _turn(line: Starts, where: tuple[str, int], begun: list[tuple[Starts, Start]]) -> None:
+async def _turn(line: Starts, where: tuple[str, int], begun: list[tuple[Starts, Start]], attempts: Attempts) -> None:
     """Wait until it may be connected to. Whoever calls ends what stands in ``begun`` then, also if it is given up."""
-    start = line.ask(where)
+    start = line.ask(where, behind=attempts.failing)
     begun.append((line, start))
     while True:
         wait = line.wait(start, asyncio.get_running_loop().time())
         if not wait:
             return
         await asyncio.sleep(wait)
+
+
+async def _turn_of_source(
+    spec: CameraSpec, line: Starts, begun: list[tuple[Starts, Start]], attempts: Attempts
+) -> None:
+    """Wait until a process may be made for a source. One that would wait, or failed, is looked at first."""
+    if attempts.failing or line.busy(PROCESSES):
+        await knock_at(spec)
+    await _turn(line, PROCESSES, begun, attempts)
 
 
 def _demuxing(

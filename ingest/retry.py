@@ -69,6 +69,11 @@ class Attempts:
         self._failures[backoff] = failures = self._failures.get(backoff, 0) + 1
         return backoff.delay(failures, self._chance())
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt, or a session that was just begun, failed."""
+        return bool(self._failures)
+
     def settled(self) -> None:
         """Forget failures: media came for a while, so all is well."""
         self._failures.clear()

@@ -2,7 +2,8 @@
 
 A recorder has a hundred cameras at one address, and takes DESCRIBE and SETUP of each in turn: it gets ``AT_ONCE`` of
 them, in the order in which they were asked for. A start is over when media comes or it has failed, and stands in
-nobody's way for longer than ``LONGEST``: a dead channel would otherwise hold up those that live. Processes that read
+nobody's way for longer than ``LONGEST``: a dead channel would otherwise hold up those that live. What failed the last
+time waits behind what did not. Processes that read
 what is not RTSP stand in one line for all hosts, as sixteen that began at once took the cores for half a second; their
 start is over when the process has begun, whatever the source does then.
 """
@@ -23,6 +24,7 @@ class Start:
     """One attempt to connect to a camera at ``host``."""
 
     host: tuple[str, int]
+    behind: bool = False  # those that are not
     begun: float | None = None
 
 
@@ -33,10 +35,16 @@ class Starts:
         self._at_once = at_once
         self._hosts: dict[tuple[str, int], list[Start]] = {}  # as they were asked for
 
-    def ask(self, host: tuple[str, int]) -> Start:
-        """Get into line for a start at a host and port. It has to be ended, whatever becomes of it."""
-        start = Start(host)
-        self._hosts.setdefault(host, []).append(start)
+    def busy(self, host: tuple[str, int]) -> bool:
+        """Whether a start that is asked for now has to wait."""
+        return len(self._hosts.get(host, ())) >= self._at_once
+
+    def ask(self, host: tuple[str, int], *, behind: bool = False) -> Start:
+        """Get into line for a start at a host and port, ``behind`` others if it is likely to fail. It has to be ended,
+        whatever becomes of it."""
+        start, line = Start(host, behind), self._hosts.setdefault(host, [])
+        last = (at for at, each in enumerate(line) if each.begun is None and each.behind and not behind)
+        line.insert(next(last, len(line)), start)
         return start
 
     def wait(self, start: Start, now: float) -> float:

@@ -78,7 +78,7 @@ async def connect(
         now = loop.time()
         until = now + (deadline - now) / left
         try:
-            sock = await _reached(address, url, until)
+            sock = await _reached(address, url.host, url.port, until)
             transport, protocol = await _secured(factory, sock, url, context, until)
         except CertificateError as exc:
             if left == 1:
@@ -96,12 +96,29 @@ async def connect(
     raise CameraError(CameraState.HOST_UNKNOWN, f"{url.host} has no address")
 
 
-async def _reached(address: str, url: RtspUrl, until: float) -> socket.socket:
-    """A TCP connection to that address of the URL's host."""
+async def knock(host: str, port: int, networks: Networks) -> None:
+    """Connect, and hang up at once: is anybody there? Raises ``CameraError`` as ``connect`` does."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + CONNECT_TIMEOUT
+    addresses = allowed(await _resolve(host, port, deadline), host, None, networks)
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        now = loop.time()
+        try:
+            sock = await _reached(address, host, port, now + (deadline - now) / left)
+        except CameraError:
+            if left == 1:
+                raise
+        else:
+            sock.close()
+            return
+
+
+async def _reached(address: str, host: str, port: int, until: float) -> socket.socket:
+    """A TCP connection to that address of a host."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        numeric = socket.getaddrinfo(address, url.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        numeric = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         sock = socket.socket(numeric[0][0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             async with asyncio.timeout_at(until):
@@ -110,7 +127,7 @@ async def _reached(address: str, url: RtspUrl, until: float) -> socket.socket:
             sock.close()
             raise
     except OSError as exc:  # TimeoutError among them
-        raise unreached(exc, url.host, url.port, until - began) from None
+        raise unreached(exc, host, port, until - began) from None
     return sock
 
 
@@ -129,7 +146,7 @@ async def _secured(
 async def _fingerprint(address: str, url: RtspUrl, legacy: bool, until: float) -> str:
     """The fingerprint of the certificate that is shown there; empty if none is. Nothing is said to the camera."""
     try:
-        sock = await _reached(address, url, until)
+        sock = await _reached(address, url.host, url.port, until)
         transport, _ = await _secured(asyncio.Protocol, sock, url, tls_context(False, legacy), until)
     except CameraError:
         return ""

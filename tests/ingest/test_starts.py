@@ -28,6 +28,21 @@ def test_one_host_has_few_at_once_in_the_order_in_which_they_were_asked_for() ->
     assert begin(starts, asked, 0.3) == [asked[AT_ONCE + 2]]
 
 
+def test_what_is_likely_to_fail_waits_behind_what_is_not() -> None:
+    starts = Starts(2)
+    dead = [starts.ask(RECORDER, behind=True) for _ in range(4)]
+    assert begin(starts, dead, 0.0) == dead[:2], "as nobody else is there"
+    assert starts.busy(RECORDER)
+    living, another = starts.ask(RECORDER), starts.ask(RECORDER)
+    starts.end(dead[0])
+    assert begin(starts, [*dead, another, living], 0.1) == [living]
+    starts.end(dead[1])
+    assert begin(starts, [*dead, another], 0.2) == [another]
+    starts.end(living)
+    assert begin(starts, dead, 0.3) == dead[2:3]
+    assert not starts.busy(("10.0.0.8", 554))
+
+
 def test_lines_may_be_of_other_lengths() -> None:
     starts = Starts(2)
     asked = [starts.ask(RECORDER) for _ in range(5)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from ingest import starts
 from ingest.budget import Budget
 from ingest.sources import demuxed as demuxed_module
 from ingest.sources.demuxed import TURN_FRAMES, Demuxed
-from ingest.sources.wire import FrameKind, encode, encode_failure
+from ingest.sources.wire import FrameKind, Order, encode, encode_failure
 from ingest.starts import PROCESSES, PROCESSES_AT_ONCE
 from ingest.worker import Ingest
 from tests.fakes.demuxed import (
@@ -146,6 +147,31 @@ async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_l
         assert all(process.nice() > os.nice(0) for process in demuxers())
         for number in range(6):
             ingest.handle(Release(f"c{number}"))
+    await until_gone()
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtmp"])
+async def test_a_source_at_whose_address_nobody_answered_costs_no_further_process(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred of them would take two cores, as they are tried again and again, and living ones wait behind them."""
+    made, start = [], demuxed_module._started
+
+    async def started(order: Order) -> object:
+        made.append(order)
+        return await start(order)
+
+    monkeypatch.setattr(demuxed_module, "_started", started)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        async with pulled(f"{scheme}://127.0.0.1:{port}/live") as camera:
+            for failures in (1, 2, 3):
+                await camera.until_report(
+                    lambda _, failures=failures: sum(camera.camera._attempts._failures.values()) >= failures
+                )
+                assert camera.state is CameraState.CONNECTION_REFUSED
+            assert len(made) == 1
     await until_gone()
 
 
