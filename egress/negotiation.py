@@ -22,7 +22,7 @@ from common.errors import RequestError
 from common.media import CONVERTED, L16_RATES, Kind, Rendition, Track, as_it_came, converted
 from egress.formats import REFUSED, Format, formats_for, mismatch
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, ParsedOffer, read, reduce
-from egress.wire.certificate import Fingerprint
+from egress.wire.certificate import Fingerprint, usable
 from egress.wire.ice import Credentials
 
 UNKNOWN = {
@@ -35,6 +35,10 @@ UNKNOWN = {
 }
 """The tracks that may come from a camera that has never played."""
 
+_NO_FINGERPRINT = (
+    "The SDP offer has no a=fingerprint that can be checked: one by sha-256, sha-384 or sha-512, in pairs of "
+    "hexadecimal digits with colons between them."
+)
 _NO_H264 = (
     "The browser lacks H.264: in Firefox, turn on the OpenH264 plug-in (Add-ons, Plugins), or use another browser."
 )
@@ -117,6 +121,8 @@ def negotiate(
         reduced, tuple(tracks), tuple(convertible), unconverted, None if others is None else tuple(others)
     )
     fingerprints = tuple(Fingerprint(each.algorithm, own.get(each.value, "")) for each in common.fingerprints)
+    if not any(map(usable, fingerprints)):
+        raise RequestError(400, "not_webrtc", _NO_FINGERPRINT)
     ice = Credentials(
         own.get(common.ice.ufrag, ""), own.get(common.ice.password.decode(), "").encode("utf-8", "replace")
     )
@@ -243,14 +249,16 @@ def _servable_kind(media: sdp.MediaDescription, offer: ParsedOffer, served: list
 def _tagged(offer: ParsedOffer, served: list[sdp.MediaDescription]) -> sdp.MediaDescription:
     """The section whose transport all share; the others need not describe it (RFC 9143 7.3.1, RFC 8829 5.2.1).
 
-    It is the group's first that we serve and that is not bundle-only. If there is none, it is the first that is not
-    bundle-only: what we reject there is its media.
+    It is the group's first that we serve, that is not bundle-only and that has one. If there is none, it is the first
+    that is not bundle-only and has one: what we reject there is its media.
     """
     if not offer.bundle:
         return served[0]
     by_mid = {media.rtp.muxId: media for media in offer.media}
     group = [by_mid[mid] for mid in offer.bundle if mid in by_mid]
-    return min(group, key=lambda media: (not media.port, media not in served))
+    return min(
+        group, key=lambda media: (not media.port, not (media.dtls and media.dtls.fingerprints), media not in served)
+    )
 
 
 def _inactive_tag(offer: ParsedOffer, served: Collection[str]) -> sdp.MediaDescription | None:

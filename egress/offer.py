@@ -42,7 +42,12 @@ _NO_MEDIA = (
     "has no media section: a player adds a transceiver that receives (recvonly), one for the picture and one for the "
     "sound, before it makes its offer"
 )
-_FEEDBACK_LINE = "a=rtcp-fb:"
+_ENCODED = "is inside JSON or a string with \\n in it: send the text of localDescription.sdp as it is"
+_OF_JSON = ("{", '"')
+_FEEDBACK_LINE, _RTPMAP_LINE, _FMTP_LINE = "a=rtcp-fb:", "a=rtpmap:", "a=fmtp:"
+MAX_TYPE = 127
+_TYPES = frozenset(str(number) for number in range(MAX_TYPE + 1) if number not in range(72, 77))  # of RTCP (RFC 3551 6)
+_NUMBERS = {"apt", "max-fr", "max-fs", "maxplaybackrate", "minptime", "stereo", "useinbandfec"}  # as the parser has it
 _MEDIA = {"m=video", "m=audio"}
 _RTPMAP = re.compile(r" *[^/ ]+/\d+")
 _STATIC = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}  # which need no rtpmap (RFC 3551 6)
@@ -66,10 +71,12 @@ class ParsedOffer:
 def reduce(offer: str) -> tuple[str, Mapping[str, str]]:
     """The offer as everybody with this browser sends it, and the fingerprints and credentials that are #0, #1 … in it.
 
-    Raises ``RequestError`` (400) for an offer beyond the limits above.
+    Raises ``RequestError`` (400) for an offer beyond the limits above, and for one inside of something else.
     """
+    if offer[:1] in _OF_JSON or "\\nm=" in offer:
+        raise _malformed(_ENCODED)
     reduced = _Reduced()
-    for line in offer.splitlines():
+    for line in map(str.strip, offer.splitlines()):  # a page's own may be indented like its program
         if line.startswith("m="):
             reduced.add_section(line)
         elif line.startswith("a="):
@@ -93,14 +100,16 @@ class _Reduced:
         if self._sections > MAX_SECTIONS:
             raise _malformed(f"has more than {MAX_SECTIONS} media sections")
         self._seen, self._track = set(), ""
-        kind, _, rest = line.partition(" ")
-        port, _, rest = rest.partition(" ")
-        protocol, _, formats = rest.partition(" ")
+        kind, port, protocol, *listed = (*line.split(), "", "", "")
+        port = port.partition("/")[0]
+        listed = [each for each in listed if each]
         if kind in _MEDIA:  # what is no payload type stands for nothing
-            formats = " ".join(each for each in formats.split(" ") if not each or each.isdecimal())
-        rest = f"{protocol.upper()} {formats}"
+            listed = [each for each in listed if each in _TYPES]
+            if not listed:
+                raise _malformed(f"has a media section without a payload type from 0 to {MAX_TYPE}")
+        rest = f"{protocol.upper()} {' '.join(listed)}"
         self._keep(f"{kind} {'9' if port.isdecimal() and port.strip('0') else port} {rest}", "m")
-        for payload_type in formats.split() if kind == "m=audio" else ():
+        for payload_type in listed if kind == "m=audio" else ():
             if payload_type in _STATIC:
                 self._keep(f"a=rtpmap:{payload_type} {_STATIC[payload_type]}", f"rtpmap {payload_type}")
         self._formats += rest.count(" ")
@@ -115,7 +124,7 @@ class _Reduced:
             line = f"a={name}:{value}"
         first, _, rest = value.partition(" ")
         match name:
-            case "rtpmap" if not _RTPMAP.match(rest):
+            case "rtpmap" | "fmtp" if first not in _TYPES or (name == "rtpmap" and not _RTPMAP.match(rest)):
                 pass
             case "rtpmap" | "fmtp":
                 self._keep(line, f"{name} {first}")
@@ -135,6 +144,8 @@ class _Reduced:
                 self._add_track(rest)
             case "group" if first == "BUNDLE":
                 self._keep(line, name)
+            case "rtcp-mux-only":  # RFC 8858 3: beside the other, which some leave out
+                self._keep("a=rtcp-mux", "rtcp-mux")
             case _ if name in _FLAGS and not colon:
                 self._keep(line, name)
 
@@ -176,14 +187,12 @@ def read(reduced: str) -> ParsedOffer:
     """Parse what ``reduce`` made. Raises ``RequestError`` (400) if it is not an SDP offer."""
     lines = reduced.splitlines()
     try:
-        description = sdp.SessionDescription.parse("\r\n".join(x for x in lines if not x.startswith(_FEEDBACK_LINE)))
+        description = sdp.SessionDescription.parse("\r\n".join(_parsable(lines)))
     except Exception:  # aiortc's parser asserts, indexes and iterates; every one of these means a bad offer
         raise _malformed("cannot be parsed: one of its lines is not SDP") from None
     media = tuple(description.media)
     if not media:
         raise _malformed(_NO_MEDIA)
-    if not all(each.fmt for each in media):
-        raise _malformed("has a media section without a format")
     mids = [each.rtp.muxId for each in media]
     if not all(mid.isprintable() for mid in mids):  # RFC 5888 4: a token; it stands in our answer
         raise _malformed("has an a=mid value with control characters")
@@ -197,6 +206,36 @@ def read(reduced: str) -> ParsedOffer:
         _attach_feedback(each, own)
     only = (each.rtp.muxId for each, own in zip(media, sections, strict=True) if "a=bundle-only" in own)
     return ParsedOffer(media, bundle or None, frozenset(only if bundle else ()))
+
+
+def _parsable(lines: list[str]) -> Iterable[str]:
+    """The lines that the parser is given: parameters of named formats alone, with numbers where it wants some."""
+    sections = [{_of(line) for line in own if line.startswith(_RTPMAP_LINE)} for own in _sections(lines)]
+    named: set[str] = set()
+    for line in lines:
+        if line.startswith("m="):
+            named = sections.pop(0)
+        if line.startswith(_FMTP_LINE):
+            if _of(line) in named:
+                yield _tidy(line)
+        elif not line.startswith(_FEEDBACK_LINE):
+            yield line
+
+
+def _of(line: str) -> str:
+    """The payload type that an attribute is of."""
+    return line.partition(":")[2].partition(" ")[0]
+
+
+def _tidy(line: str) -> str:
+    """Parameters as RFC 8866 6.15 and the parser have them: without blanks, and names in lower case (RFC 4855 3)."""
+    head, _, text = line.partition(" ")
+    kept = []
+    for part in text.split(";"):
+        name, equals, value = (each.strip() for each in part.partition("="))
+        if name and (name.lower() not in _NUMBERS or value.isdecimal()):
+            kept.append(f"{name.lower()}={value}" if equals else name)
+    return f"{head} {';'.join(kept)}"
 
 
 def _sections(lines: Iterable[str]) -> Iterable[list[str]]:

@@ -78,6 +78,12 @@ def fingerprint(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
     return Fingerprint(algorithm, certificate.fingerprint(_HASHES[algorithm]).hex(":").upper())
 
 
+def usable(said: Fingerprint) -> bool:
+    """Whether it can be compared with a certificate's: by a hash that we know, and of its length (RFC 8122 5)."""
+    known = _HASHES.get(said.algorithm.lower())
+    return known is not None and len(said.value) == 3 * known.digest_size - 1
+
+
 def vouched_for(certificate: x509.Certificate, fingerprints: Iterable[Fingerprint]) -> bool:
     """Whether a description's ``fingerprints`` are the certificate's: all whose hash we know, and one at least."""
     known = [each for each in fingerprints if each.algorithm.lower() in _HASHES]

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 
@@ -231,11 +232,12 @@ def test_what_we_have_no_use_for_may_say_anything() -> None:
 
 
 def test_of_several_fingerprints_each_stays_in_its_place() -> None:
-    video, audio = "a=fingerprint:sha-256 AA\r\na=fingerprint:sha-512 BB", "a=fingerprint:sha-256 CC"
+    aa, bb, cc = (":".join([pair] * size) for pair, size in (("AA", 32), ("BB", 64), ("CC", 32)))
+    video, audio = f"a=fingerprint:sha-256 {aa}\r\na=fingerprint:sha-512 {bb}", f"a=fingerprint:sha-256 {cc}"
     bare = re.sub("a=fingerprint:.*\r\n", "", BROWSER.offer())
     for first, second, expected in (
-        (video, audio, [("sha-256", "AA"), ("sha-512", "BB")]),
-        (audio, video, [("sha-256", "CC")]),
+        (video, audio, [("sha-256", aa), ("sha-512", bb)]),
+        (audio, video, [("sha-256", cc)]),
     ):
         offer = bare.replace("a=mid:0", f"{first}\r\na=mid:0").replace("a=mid:1", f"{second}\r\na=mid:1")
         assert [(f.algorithm, f.value) for f in negotiate(offer, []).fingerprints] == expected
@@ -247,8 +249,13 @@ def test_of_several_fingerprints_each_stays_in_its_place() -> None:
         ("", "no media section"),
         ("v=0\r\n", "no media section"),
         ("garbage", "no media section"),
-        ("v=0\r\nm=video\r\n", "cannot be parsed"),
-        ("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=fmtp:97 x=y\r\n", "cannot be parsed"),
+        ("v=0\r\nm=video\r\n", "without a payload type"),
+        ("v=0\r\nm=application 9\r\n", "cannot be parsed"),
+        (json.dumps({"type": "offer", "sdp": BROWSER.offer()}), "send the text of localDescription.sdp as it is"),
+        (json.dumps(BROWSER.offer()), "send the text of localDescription.sdp as it is"),
+        (repr(BROWSER.offer())[1:-1], "send the text of localDescription.sdp as it is"),
+        (BROWSER.offer().replace("a=fingerprint:sha-256", "a=fingerprint:sha-1"), "by sha-256, sha-384 or sha-512"),
+        (BROWSER.offer().replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 AB"), "hexadecimal digits"),
         (BROWSER.offer(setup="passive"), "a=setup:passive"),
         (BROWSER.offer(fingerprint=False), "fingerprint"),
         (BROWSER.offer().replace("a=ice-pwd", "a=ice-pvd"), "ice-ufrag"),
@@ -257,7 +264,8 @@ def test_of_several_fingerprints_each_stays_in_its_place() -> None:
         (BROWSER.offer().replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), "RTP/AVP"),
         (BROWSER.offer(video_section("0"), audio_section("0")), "distinct a=mid"),
         (BROWSER.offer(*[video_section(str(n)) for n in range(20)]), "more than 16"),
-        (BROWSER.offer(video_section(), "m=audio 9 UDP/TLS/RTP/SAVPF  \r\na=mid:1\r\n"), "without a format"),
+        (BROWSER.offer(video_section(), "m=audio 9 UDP/TLS/RTP/SAVPF  \r\na=mid:1\r\n"), "without a payload type"),
+        (BROWSER.offer(video_section(), "m=audio 9 UDP/TLS/RTP/SAVPF 128 72 x\r\n"), "without a payload type"),
     ],
 )
 def test_a_bad_offer_says_what_is_wrong(offer: str, problem: str) -> None:
@@ -267,13 +275,15 @@ def test_a_bad_offer_says_what_is_wrong(offer: str, problem: str) -> None:
 
 
 def test_the_transport_is_that_of_the_first_section_that_is_not_rejected() -> None:
-    own = "a=fingerprint:sha-256 11:22\r\n"
+    value = ":".join(["11"] * 32)
+    own = f"a=fingerprint:sha-256 {value}\r\n"
     offer = BROWSER.offer(CHANNEL.replace("a=mid:2", "a=mid:0"), audio_section("1") + own)
-    assert [f.value for f in negotiate(offer, [OPUS]).fingerprints][-1] == "11:22"
+    assert [f.value for f in negotiate(offer, [OPUS]).fingerprints][-1] == value
     offer = BROWSER.offer(video_section("0"), audio_section("1") + own)
-    assert [f.value for f in negotiate(offer, [OPUS]).fingerprints][-1] != "11:22"
-    with pytest.raises(RequestError, match="video section has no a=fingerprint"):
-        negotiate(transport_in(1, BROWSER.offer()), [h264(HIGH), OPUS])
+    assert [f.value for f in negotiate(offer, [OPUS]).fingerprints][-1] != value
+    assert negotiate(transport_in(1, BROWSER.offer()), [h264(HIGH), OPUS]).fingerprints == (
+        BROWSER.certificate.fingerprint(),
+    ), "where the first says none"
 
 
 def test_sound_alone_that_has_to_be_converted_is_refused_for_now_while_converters_are_full() -> None:

@@ -150,6 +150,30 @@ OFFERS = {
     "simulcast as senders have it": (
         picture(rest="a=rid:q send\na=rid:h send\na=simulcast:send q;h\na=ssrc-group:SIM 1 2\n"), PICTURE
     ),
+    "types beyond seven bits, and those of RTCP": (
+        picture(types="200 102 72 103", rest="a=rtpmap:200 H264/90000\na=rtpmap:72 H264/90000\n"), PICTURE
+    ),
+    "parameters of a format that is not named": (picture(rest="a=fmtp:97 x=y\na=fmtp:\na=fmtp:98\n"), PICTURE),
+    "parameters that are no numbers": (
+        HEAD + BUNDLE + V + section("audio", "a=mid:1\n", rest="a=fmtp:111 stereo=true; minptime=10ms\n"), BOTH
+    ),
+    "retransmissions of nothing": (
+        picture(types="102 103", rest="a=rtpmap:103 rtx/90000\na=fmtp:103 apt=x\n"), PICTURE
+    ),
+    "blanks around lines": ("".join(f"  {line} \n" for line in picture().splitlines()), PICTURE),
+    "more blanks, or tabs, in the first line": (picture().replace("m=video 9 ", "m=video  9\t"), PICTURE),
+    "a number of ports": (picture(port="9/2"), PICTURE),
+    "rtcp-mux-only alone": (picture(mux="a=rtcp-mux-only\n"), PICTURE),
+    "transport in the data channel alone": (
+        f"{HEAD}a=group:BUNDLE 1 0\n{DATA}{section(fingerprint='', ice='', setup='')}", PICTURE
+    ),
+    "fingerprint by SHA-512": (picture(fingerprint=f"a=fingerprint:sha-512 {':'.join(['AB'] * 64)}\n"), PICTURE),
+    "fingerprint by SHA-1 alone": (
+        picture(fingerprint=f"a=fingerprint:sha-1 {':'.join(['AB'] * 20)}\n"), "not_webrtc"
+    ),
+    "fingerprint without colons": (picture(fingerprint=f"a=fingerprint:sha-256 {'AB' * 32}\n"), "not_webrtc"),
+    "the other's zone in a candidate": (picture(rest="a=candidate:1 1 udp 1 fe80::1%eth0 5000 typ host\n"), PICTURE),
+    "bandwidths of nonsense": (picture(rest="b=AS:x\nb=TIAS:-1\n"), PICTURE),
     "JSON": ('{"type":"offer","sdp":"v=0"}', "malformed_sdp"),
     "one mid twice": (HEAD + BUNDLE + V + section("audio"), "malformed_sdp"),
 }  # fmt: skip
@@ -159,6 +183,16 @@ def test_a_static_payload_type_of_sound_needs_no_rtpmap() -> None:
     offer = HEAD + BUNDLE + V + section("audio", "a=mid:1\n", types="8", maps="")
     sound = Track(Kind.AUDIO, "PCMA", 8_000)
     assert [section.kind for section in negotiate(offer, [CAMERA[0], sound]).sections] == BOTH
+
+
+def test_what_the_answer_repeats_of_an_offer_is_what_it_means() -> None:
+    """Numbers of seven bits alone, as others have no place in a packet, and parameters as RFC 8866 6.15 writes them."""
+    rtx = "a=rtpmap:103 RTX/90000\na=fmtp:103 APT = 102\na=rtpmap:200 rtx/90000\na=fmtp:200 apt=102\n"
+    offer = picture(
+        types="200 102 103", rest=rtx, maps="a=rtpmap:102 H264/90000\na=fmtp:102 Profile-Level-ID = 640028\n"
+    )
+    [served] = negotiate(offer, CAMERA[:1]).sections
+    assert [(each.payload_type, each.rtx, each.profile) for each in served.formats] == [(102, 103, "640028")]
 
 
 def test_an_offer_without_media_is_answered_with_what_a_player_does_before() -> None:

@@ -92,7 +92,7 @@ def test_a_section_of_another_kind_is_passed_over(other: str) -> None:
         (BROWSER.offer(*(audio_section(str(n)) for n in range(MAX_SECTIONS + 1))), "media sections"),
         (BROWSER.offer(video_section().replace("SAVPF", "SAVPF" + " 96" * MAX_FORMATS)), "formats"),
         (BROWSER.offer(audio_section() + f"a=fmtp:111 {'x' * MAX_LINE}\r\n").replace("a=fmtp:111 m", "a=x:"), "a line"),
-        (BROWSER.offer(*[audio_section() + "".join(f"a=rtpmap:{n} x/1\r\n" for n in range(2 * MAX_LINES))]), "lines"),
+        (BROWSER.offer(*[audio_section() + "".join(f"a=rtcp-fb:{n} nack\r\n" for n in range(2 * MAX_LINES))]), "lines"),
         (BROWSER.offer(audio_section() + "a=fingerprint:sha-256 AB\r\n" * 17), "fingerprints"),
         ("v=0\r\n", "no media section"),
         (BROWSER.offer(audio_section("0"), audio_section("0")), "distinct"),
