@@ -144,7 +144,10 @@ CONVERTED = {
 }
 """The track that a converter makes of each kind: all browsers play it."""
 
-_CONVERTED_KINDS = {track.codec.lower(): kind for kind, track in CONVERTED.items()}
+G711 = Track(Kind.AUDIO, "PCMU", 8_000), Track(Kind.AUDIO, "PCMA", 8_000)
+"""The tracks that a converter makes instead for viewers which take no Opus, though they should (RFC 7874 3)."""
+
+_MADE = {track.codec.lower(): track for track in (*CONVERTED.values(), *G711)}
 
 L16_RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """The rates of L16, in Hz, that viewers may be sent as it comes; they are those that people's devices have."""
@@ -237,14 +240,19 @@ def as_it_came(camera: str) -> Rendition:
     return Rendition(camera)
 
 
-def converted(camera: CameraName, kind: Kind) -> Rendition:
-    """The rendition that a converter makes of a camera's track of that kind."""
-    return Rendition(f"{camera}/{CONVERTED[kind].codec.lower()}")
+def converted(camera: CameraName, kind: Kind, codec: str = "") -> Rendition:
+    """The rendition that a converter makes of a camera's track of that kind: the usual one, or that of ``G711``."""
+    return Rendition(f"{camera}/{(codec or CONVERTED[kind].codec).lower()}")
+
+
+def converted_track(rendition: Rendition) -> Track | None:
+    """The track that a converter makes of its camera's; ``None`` for a stream as it came."""
+    return _MADE.get(rendition.rpartition("/")[2]) if "/" in rendition else None
 
 
 def converted_kind(rendition: Rendition) -> Kind | None:
     """The kind of track that a converter makes of its camera's; ``None`` for a stream as it came."""
-    return _CONVERTED_KINDS.get(rendition.rpartition("/")[2]) if "/" in rendition else None
+    return track.kind if (track := converted_track(rendition)) is not None else None
 
 
 def camera_of(rendition: Rendition) -> CameraName:

@@ -19,7 +19,7 @@ from aiortc import sdp
 from common.cameras import CameraName
 from common.control import CONVERTERS_FULL
 from common.errors import RequestError
-from common.media import CONVERTED, L16_RATES, Kind, Rendition, Track, as_it_came, converted
+from common.media import CONVERTED, G711, L16_RATES, Kind, Rendition, Track, as_it_came, converted
 from egress.formats import REFUSED, Format, formats_for, mismatch
 from egress.offer import MAX_CACHED, PLAYOUT_DELAY, TRANSPORT_CC, ParsedOffer, read, reduce
 from egress.wire.certificate import Fingerprint, usable
@@ -63,6 +63,7 @@ class Section:
     converted: bool = False  # whether the viewer gets what a converter makes of the camera's track
     convertible: bool = False  # whether it may get that yet, if the camera sends what it does not take
     other: bool = False  # whether it is of the other stream, as this one has no such track
+    made: str = ""  # codec of what a converter makes for the viewer, if it is not the usual one
 
     def choose(self, codec: str, profile: str = "") -> Format | None:
         """The payload type for a stream, best profile match first; ``None`` where no decoder of the viewer's fits."""
@@ -164,7 +165,8 @@ def _negotiate(
         accepted = tuple(dict.fromkeys(formats + _formats_of(media, kind, others) + (spare or ())))
         may_convert = is_converted or spare is not None
         served.append(media)
-        sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert, of_other))
+        made = _made(media, kind).codec
+        sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert, of_other, made))
     if not sections:
         if unconverted == CONVERTERS_FULL and any(track.playable for track in tracks):
             raise RequestError(503, "converters_full", _FULL)
@@ -185,9 +187,10 @@ def renditions_for(
     for section in sections:
         come = _come(section.kind, tracks)
         taken = not tracks or any(section.choose(track.carried, track.profile) for track in come)
-        may_convert = section.kind in convertible and section.choose(CONVERTED[section.kind].codec) is not None
+        made = section.made or CONVERTED[section.kind].codec
+        may_convert = section.kind in convertible and section.choose(made) is not None
         if come and may_convert and (not taken or _is_shown_wrongly(come[0])):
-            renditions[section.kind] = converted(camera, section.kind)
+            renditions[section.kind] = converted(camera, section.kind, made)
         elif taken:
             renditions[section.kind] = as_it_came(camera)
     return renditions
@@ -200,7 +203,7 @@ def _formats(
     come = _come(kind, tracks) if tracks else UNKNOWN[kind]
     choices = [(come, False)]
     if come and tracks and convertible:
-        choices.insert(0 if _is_shown_wrongly(come[0]) else 1, ((CONVERTED[kind],), True))
+        choices.insert(0 if _is_shown_wrongly(come[0]) else 1, ((_made(media, kind),), True))
     for choice, is_converted in choices:
         if formats := tuple(found for track in choice for found in formats_for(media, track)):
             return formats, is_converted
@@ -217,10 +220,17 @@ def _formats_of(media: sdp.MediaDescription, kind: Kind, others: tuple[Track, ..
 
 def _spare(media: sdp.MediaDescription, kind: Kind, formats: tuple[Format, ...]) -> tuple[Format, ...] | None:
     """The payload types beside ``formats`` for what a converter makes; ``None`` if the viewer does not take that."""
-    track = CONVERTED[kind]
+    track = _made(media, kind)
     if any(form.codec == track.codec for form in formats):
         return ()
     return tuple(formats_for(media, track)) or None
+
+
+def _made(media: sdp.MediaDescription, kind: Kind) -> Track:
+    """The track that a converter makes for the viewer: the usual, or of sound the first of ``G711`` that it takes."""
+    usual = CONVERTED[kind]
+    others = () if kind is Kind.VIDEO or formats_for(media, usual) else G711
+    return next((track for track in others if formats_for(media, track)), usual)
 
 
 def _is_shown_wrongly(track: Track) -> bool:

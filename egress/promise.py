@@ -41,7 +41,8 @@ def promised(negotiated: Negotiated, camera: CameraName, other: CameraName) -> d
     renditions = {}
     for section in negotiated.sections:
         stream = other if section.other else camera
-        renditions[section.kind] = converted(stream, section.kind) if section.converted else as_it_came(stream)
+        made = converted(stream, section.kind, section.made)
+        renditions[section.kind] = made if section.converted else as_it_came(stream)
     return renditions
 
 

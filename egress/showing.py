@@ -175,7 +175,7 @@ class Showing:
     def convert(self, sender: Sender, now: float) -> bool:
         """The camera sends what the session does not take: go on with what a converter makes. Whether that can be."""
         kind, codec = sender.feed.kind, sender.feed.codec
-        wanted = converted(self.streams[kind].camera, kind)
+        wanted = converted(self.streams[kind].camera, kind, self._sections[kind].made)
         if not self._sections[kind].convertible or self.streams[kind].rendition == wanted:
             return False
         stream = self._renditions.acquire(wanted)
@@ -196,7 +196,8 @@ class Showing:
         kind, feed = handover.kind, handover.feed
         if kind is not self._lead and self._lead in self._handovers:
             return  # the picture comes first
-        section, instead = self._sections[kind], converted(self._going, kind)
+        section = self._sections[kind]
+        instead = converted(self._going, kind, section.made)
         if section.choose(feed.codec, feed.profile) is not None:
             self._complete(handover)
             if (sender := self.sender(kind)) is not None and index is not None:

@@ -1,4 +1,4 @@
-"""Sound of any codec that FFmpeg decodes becomes Opus of 48 kHz in packets of ``PACKET_MS``.
+"""Sound of any codec that FFmpeg decodes becomes Opus of 48 kHz in packets of ``PACKET_MS``, or G.711 of one channel.
 
 What has one channel stays so, which is half of the work: each packet says how many it has (RFC 6716 3.1), whatever the
 session description does (RFC 7587 7). More than two become two.
@@ -56,7 +56,8 @@ BIT_RATES = {"mono": 48_000, "stereo": 64_000}  # bit/s: speech and a street nee
 MAX_DRIFT_NS = 60_000_000
 MAX_PACKET_NS = 600_000_000  # of sound in one packet, where the first frame that is decoded may be of the one before
 _AAL2 = "AAL2-"  # before the name of G.726: see ``transcode.bit_order``
-_SAMPLES = CLOCK_RATE * PACKET_MS // 1000
+_G711 = {"PCMU": "pcm_mulaw", "PCMA": "pcm_alaw"}  # FFmpeg's encoders
+_G711_RATE = 8_000  # Hz
 _LEAST_APART_NS = (
     PACKET_MS * 1_000_000 // 2
 )  # of two packets: receivers take the second of two at one time for the same
@@ -65,13 +66,14 @@ _LEAST_APART_NS = (
 class SoundConverter:
     """One camera's sound. Not for two threads at once."""
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: Track, made: str = "opus") -> None:
+        self._made, self._clock = made, CLOCK_RATE if made == "opus" else _G711_RATE
         self.undecodable = 0  # access units of which no sound came
         self._track = track
         self._parses = track.codec in _PARSED  # whose packets hold several frames, or a part of one
         self._tolerance_ns = MAX_PACKET_NS if self._parses else MAX_DRIFT_NS
-        self._layout = "stereo" if track.channels > 1 else "mono"  # as far as is known before the first frame
-        self._encoder = _encoder(self._layout)
+        self._layout = self._layout_of(track.channels)  # as far as is known before the first frame
+        self._encoder = _encoder(made, self._layout)
         self._order = BitOrder() if "G726" in track.codec else None
         self._zero_ns = 0  # capture time of sample 0, while samples are counted
         self._arrival_ns = 0
@@ -86,10 +88,10 @@ class SoundConverter:
 
     def _resample(self) -> None:
         """Go on without what waits for a packet to become full."""
-        self._resampler = AudioResampler("s16", self._layout, CLOCK_RATE, _SAMPLES)
+        self._resampler = AudioResampler("s16", self._layout, self._clock, self._samples)
         self._carried_ns = 0  # of sound that waited for a packet at sample 0 …
-        self._samples_in, self._rate = 0, CLOCK_RATE  # … and what the decoder gave since, of so many a second …
-        self._samples_out = 0  # … and what has left, of 48,000
+        self._samples_in, self._rate = 0, self._clock  # … and what the decoder gave since, of so many a second …
+        self._samples_out = 0  # … and what has left, of ``self._clock``
 
     def convert(self, unit: AccessUnit, *, show: bool = True) -> list[Made]:
         """The packets that come out when ``unit`` goes in, whether it is shown or not: sound has no keyframes."""
@@ -117,14 +119,14 @@ class SoundConverter:
             self._other = None
 
     def _encode(self, frame: AudioFrame, capture_ns: int) -> list[Made]:
-        layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+        layout = self._layout_of(frame.layout.nb_channels)
         if layout != self._layout:
-            self._layout, self._encoder = layout, _encoder(layout)
+            self._layout, self._encoder = layout, _encoder(self._made, layout)
             self._resample()
         in_ns = self._carried_ns + self._samples_in * 10**9 // self._rate
         apart = abs(capture_ns - self._zero_ns - in_ns)
         if not in_ns or apart > self._tolerance_ns or frame.sample_rate != self._rate:
-            self._carried_ns = max(in_ns - _nanoseconds(self._samples_out), 0)
+            self._carried_ns = max(in_ns - self._nanoseconds(self._samples_out), 0)
             self._zero_ns = capture_ns - self._carried_ns
             self._samples_in, self._samples_out, self._rate = 0, 0, frame.sample_rate
         frame.pts = None
@@ -133,17 +135,24 @@ class SoundConverter:
         for resampled in self._resampler.resample(frame):
             resampled.pts = None
             for encoded in self._encoder.encode(resampled):
-                at = self._zero_ns + _nanoseconds(self._samples_out)
-                self._samples_out += _SAMPLES
+                at = self._zero_ns + self._nanoseconds(self._samples_out)
+                self._samples_out += self._samples
                 if at - self._last_ns < _LEAST_APART_NS:  # counted anew: there was more sound than time
                     continue
                 self._last_ns = at
                 packets.append(Made([bytes(encoded)], False, at, self._arrival_ns))
         return packets
 
+    @property
+    def _samples(self) -> int:
+        """Samples of one packet."""
+        return self._clock * PACKET_MS // 1000
 
-def _nanoseconds(samples: int) -> int:
-    return samples * 10**9 // CLOCK_RATE
+    def _nanoseconds(self, samples: int) -> int:
+        return samples * 10**9 // self._clock
+
+    def _layout_of(self, channels: int) -> str:
+        return "stereo" if channels > 1 and self._made == "opus" else "mono"
 
 
 def _other_order(track: Track) -> Track:
@@ -156,10 +165,13 @@ def _samples(frames: list[AudioFrame]) -> list[int]:
     return [sample for frame in frames for sample in memoryview(frame.planes[0])[: 2 * frame.samples].cast("h")]
 
 
-def _encoder(layout: str) -> AudioCodecContext:
-    encoder = AudioCodecContext.create("libopus", "w")
+def _encoder(made: str, layout: str) -> AudioCodecContext:
+    encoder = AudioCodecContext.create(_G711.get(made, "libopus"), "w")
     assert isinstance(encoder, AudioCodecContext)
     encoder.sample_rate, encoder.layout, encoder.format = CLOCK_RATE, layout, "s16"
+    if made in _G711:
+        encoder.sample_rate = _G711_RATE
+        return encoder
     encoder.bit_rate = BIT_RATES[layout]
     encoder.options = {"application": "lowdelay", "frame_duration": str(PACKET_MS), "compression_level": "5"}
     return encoder

@@ -34,14 +34,13 @@ from common.control import (
 )
 from common.log import get_logger
 from common.media import (
-    CONVERTED,
     Kind,
     Rendition,
     Track,
     as_it_came,
     camera_of,
     converted,
-    converted_kind,
+    converted_track,
     first_epoch,
 )
 from common.memory import GivingBack
@@ -176,9 +175,10 @@ class Transcoder:
 
     def _convert(self, order: Convert) -> None:
         rendition, track, key, source_key = order.rendition, order.track, order.key, order.source_key
-        kind, source = converted_kind(rendition), as_it_came(camera_of(rendition))
-        if kind is None or track.kind is not kind:
+        made, source = converted_track(rendition), as_it_came(camera_of(rendition))
+        if made is None or track.kind is not made.kind:
             return
+        kind = made.kind
         running = self._running.get(rendition)
         if running is not None and _alike(running.track, track) and running.revision == order.revision:
             running.track = track
@@ -190,8 +190,8 @@ class Transcoder:
         self._publisher.use_key(rendition, key)
         conversion = Conversion(
             track,
-            CONVERTED[kind],
-            partial(_converter, track, self._config.max_height, self._encoder),
+            made,
+            partial(_converter, track, made, self._config.max_height, self._encoder),
             partial(self._publisher.publish, rendition),
             self._executor,
             self._log,
@@ -200,7 +200,7 @@ class Transcoder:
         )
         self._running[rendition] = _Running(track, conversion, order.revision)
         self._connect(source, kind, conversion, source_key)
-        self._log.info("conversion begins", rendition=rendition, of=track.codec, to=CONVERTED[kind].codec)
+        self._log.info("conversion begins", rendition=rendition, of=track.codec, to=made.codec)
         self._link.report_soon()
 
     def _take_still(self, order: Snapshot) -> None:
@@ -311,7 +311,7 @@ def _alike(one: Track, other: Track) -> bool:
     return (one.codec, one.clock_rate, one.channels) == (other.codec, other.clock_rate, other.channels)
 
 
-def _converter(track: Track, max_height: int, encoder: Encoder) -> Converter:
+def _converter(track: Track, made: Track, max_height: int, encoder: Encoder) -> Converter:
     # Late: FFmpeg's libraries take 30 MB, and most clusters have nothing to convert.
     if track.kind is Kind.VIDEO:
         from transcode.picture import PictureConverter
@@ -319,4 +319,4 @@ def _converter(track: Track, max_height: int, encoder: Encoder) -> Converter:
         return PictureConverter(track.codec, max_height=max_height, encoder=encoder)
     from transcode.sound import SoundConverter
 
-    return SoundConverter(track)
+    return SoundConverter(track, made.codec)

@@ -111,6 +111,7 @@ class SectionState:
     converted: bool
     convertible: bool
     other: bool
+    made: Annotated[str, Field(max_length=16)] = ""  # not said by a release that makes the usual alone
 
 
 @dataclass(frozen=True, slots=True)

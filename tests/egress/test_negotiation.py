@@ -156,6 +156,29 @@ def test_who_takes_uncompressed_sound_gets_it_as_it_comes(
     assert renditions == {Kind.AUDIO: "door/opus" if is_converted else "door"}, "nor if it came before the camera"
 
 
+@pytest.mark.parametrize(
+    ("offered", "track", "made"),
+    [
+        (("PCMU", "PCMA"), OPUS, "PCMU"),
+        (("PCMA",), OPUS, "PCMA"),
+        (("PCMU",), Track(Kind.AUDIO, "PCMA", 8_000), "PCMU"),
+        (("PCMU",), Track(Kind.AUDIO, "AAC", 16_000, convert="no"), "PCMU"),
+        (("PCMU", "PCMA"), Track(Kind.AUDIO, "PCMA", 8_000), ""),
+        (("opus", "PCMU"), Track(Kind.AUDIO, "G722", 8_000), "opus"),
+    ],
+)
+def test_who_takes_no_opus_gets_g711(offered: tuple[str, ...], track: Track, made: str) -> None:
+    offer = BROWSER.offer(audio_section(codecs=offered))
+    [section] = negotiate(offer, [track], tuple(Kind)).sections
+    assert (codecs(section)[0], section.converted) == (made or track.codec, bool(made))
+    expected = {Kind.AUDIO: f"door/{made.lower()}" if made else "door"}
+    for sections in ([section], negotiate(offer, [], tuple(Kind)).sections):
+        assert renditions_for(sections, "door", [track], tuple(Kind)) == expected
+    if made:
+        with pytest.raises(RequestError, match=r"camera sends .*; the offer accepts"):
+            negotiate(offer, [track])
+
+
 def test_a_profile_that_comes_later_and_that_no_decoder_fits_is_not_sent() -> None:
     section = Section("0", Kind.VIDEO, (Format(96, "VP9", "0"), Format(98, "H264", "42e01f")))
     assert section.choose("VP9", "0") == section.choose("VP9") == Format(96, "VP9", "0")

@@ -118,6 +118,24 @@ def test_every_sound_on_the_bus_has_a_decoder() -> None:
         assert SoundConverter(Track(Kind.AUDIO, codec, 8_000, 1, "1,0,0")).undecodable == 0
 
 
+@pytest.mark.parametrize(("made", "decoder"), [("PCMU", "pcm_mulaw"), ("PCMA", "pcm_alaw")])
+@pytest.mark.parametrize("case", ["AAC in stereo", "L16"])
+def test_who_takes_no_opus_hears_it_by_g711(case: str, made: str, decoder: str) -> None:
+    """One channel of 8 kHz, 20 ms a packet: RFC 3551 4.5.14."""
+    track, encoded = CASES[case][0], CASES[case][1]()
+    converter, packets = SoundConverter(track, made), list[Made]()
+    for number, payload in enumerate(encoded.payloads):
+        packets += converter.convert(AccessUnit(payload, START_NS + int(number * encoded.seconds * 1e9), 0, True))
+    assert {len(packet.payloads[0]) for packet in packets} == {160}
+    heard = av.CodecContext.create(decoder, "r")
+    assert isinstance(heard, av.AudioCodecContext)
+    heard.sample_rate, heard.layout = 8_000, "mono"
+    frames = [frame for packet in packets for frame in heard.decode(av.Packet(packet.payloads[0]))]
+    pcm = b"".join(bytes(frame.planes[0])[: 2 * frame.samples] for frame in frames)
+    assert pitch(list(memoryview(pcm).cast("h")), 8_000) == pytest.approx(TONE, rel=0.02)
+    assert {after.capture_ns - before.capture_ns for before, after in pairwise(packets)} == {PACKET_NS}
+
+
 STEREO = 0x04  # RFC 6716 3.1, of a packet's first byte
 
 

@@ -32,6 +32,7 @@ from transcode.worker import Transcoder, run
 
 NODE = "transcode-1"
 DOOR, PICTURE, SOUND = Rendition("door"), Rendition("door/h264"), Rendition("door/opus")
+PLAIN = Rendition("door/pcmu")
 JPEG = Track(Kind.VIDEO, "JPEG", 90_000, convert="browsers do not play Motion JPEG")
 PCM = Track(Kind.AUDIO, "L16", 48_000, 2, convert="browsers do not play uncompressed sound (L16)")
 
@@ -43,6 +44,7 @@ async def at_work(directory: Path) -> AsyncIterator[FakeBroker]:
         group.create_task(run(Config(broker=BrokerConfig(address=broker.address)), NODE, stop))
         broker.follow(PICTURE)
         broker.follow(SOUND)
+        broker.follow(PLAIN)
         try:
             await broker.until(lambda: broker.reports.get(NODE))
             yield broker
@@ -112,11 +114,15 @@ async def test_picture_and_sound_of_a_camera_share_its_stream(tmp_path: Path) ->
     async with at_work(tmp_path) as broker:
         broker.tell(NODE, Convert(PICTURE, JPEG))
         broker.tell(NODE, Convert(SOUND, PCM))
+        broker.tell(NODE, Convert(PLAIN, PCM))
         await broker.until(lambda: broker.watches(DOOR))
         both = [batch for pair in zip(images(), sounds(), strict=False) for batch in pair]
         made = await played(broker, both, SOUND, 20)
         assert {batch.codec for batch in made} == {"opus"}
-        broker.tell(NODE, EndConversion(SOUND))
+        others = [batch for name, batch in broker.published if name == PLAIN]
+        assert {(batch.codec, batch.size) for batch in others} == {("PCMU", 160)}
+        for rendition in (SOUND, PLAIN):
+            broker.tell(NODE, EndConversion(rendition))
         await broker.until(lambda: broker.reports[NODE].made == (Made(PICTURE, JPEG),))
         assert broker.watches(DOOR), "the picture goes on"
         broker.published.clear()
