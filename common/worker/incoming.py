@@ -43,6 +43,35 @@ class Sink(Protocol):
         """Expect the next batches late and all at once: they are a cached group of pictures."""
 
 
+class Books(Protocol):
+    """Keeps note of what was passed on without ``receive``, and is not entered yet (``egress.media.books``)."""
+
+    def settle(self) -> None:
+        """Enter it, as somebody looks at what is remembered."""
+
+    def end(self, kind: str | None = None) -> None:
+        """Enter it, and ask again for what is due of that kind, or of any."""
+
+    def newest(self, kind: str | None = None) -> float | None:
+        """Monotonic time of the newest of that kind, or of any, that is not entered; ``None`` if there is none."""
+
+
+class NoBooks:
+    """Where all is entered at once."""
+
+    def settle(self) -> None:
+        """Nothing waits."""
+
+    def end(self, kind: str | None = None) -> None:
+        """Nothing waits."""
+
+    def newest(self, kind: str | None = None) -> float | None:
+        """Nothing waits."""
+
+
+NO_BOOKS = NoBooks()
+
+
 class Incoming:
     """Passes one rendition on to a sink for each kind of track. ``request_replay`` asks for its cached pictures.
 
@@ -53,6 +82,7 @@ class Incoming:
         self.sinks = sinks
         self.counters: Counter[str] = Counter()
         self.tell: Callable[[int], object] = lambda _epoch: None
+        self.books: Books = NO_BOOKS
         self._told = 0
         self._request_replay = request_replay
         self._requested_at = float("-inf")
@@ -71,6 +101,7 @@ class Incoming:
 
     def expects(self, kind: str) -> tuple[int, int | None]:
         """The epoch, and the number of a kind's next packet in it; ``None`` if a start is needed."""
+        self.books.settle()
         return self._epoch, self._expected[kind]
 
     @property
@@ -80,7 +111,8 @@ class Incoming:
 
     def silent_for(self, now: float) -> float:
         """Seconds since the newest live batch of the epoch."""
-        return now - self._received_at
+        newest = self.books.newest()
+        return now - (self._received_at if newest is None else newest)
 
     def start(self, now: float) -> None:
         """Start after subscribing to the rendition: request the group of pictures."""
@@ -88,6 +120,7 @@ class Incoming:
 
     def receive(self, batch: Batch, *, now: float, unix_ns: int) -> bool:
         """Take a live batch. ``True`` if it was passed on."""
+        self.books.end(batch.kind)
         if batch.epoch > self._epoch and not self._may_begin(batch, now):
             self.counters["early_epoch"] += 1
             self._keep(batch, now)
@@ -119,16 +152,17 @@ class Incoming:
             self._request(now)
         return False
 
-    def due(self, kind: str, *, now: float, unix_ns: int) -> tuple[int, int, int] | None:
-        """The epoch and number of a kind's next batch, and when it was read from the camera at the earliest.
+    def due(self, kind: str, *, now: float) -> tuple[int, int, int, float] | None:
+        """The epoch and number of a kind's next batch, how many nanoseconds ago it may have been read from the camera,
+        and until when that holds.
 
         ``receive`` would simply pass on a batch that matches, and note no more about it than ``passed`` does. ``None``
-        if no batch qualifies.
+        if no batch qualifies. Whoever keeps to it has ``books``.
         """
         expected, least = self._expected[kind], self._least_transit_ns
         if expected is None or self._pending or not least or now - self._window_at > TRANSIT_WINDOW:
             return None
-        return self._epoch, expected, unix_ns - min(least) - MAX_AGE_NS
+        return self._epoch, expected, min(least) + MAX_AGE_NS, self._window_at + TRANSIT_WINDOW
 
     def passed(self, kind: str, packets: int, *, now: float, transit_ns: int) -> None:
         """Note that the batch due, of so many packets, was passed on without us, ``transit_ns`` after it was read."""
@@ -139,6 +173,7 @@ class Incoming:
 
     def receive_replay(self, batches: Sequence[Batch], *, now: float) -> None:
         """Take the cached group of pictures, and what came live while it was on its way."""
+        self.books.end()
         if now >= self._replays_until:
             self._replays, self._replays_until = MAX_REPLAYS, now + REPLAY_INTERVAL
         if not self._replays:
@@ -207,6 +242,7 @@ class Incoming:
             return True
         if batch.epoch < self._epoch and now - self._received_at < EPOCH_SILENCE:
             return False
+        self.books.end()
         if batch.epoch < self._told:  # who was told that it is outdated is not
             self._told = 0
             self.tell(0)

@@ -14,12 +14,15 @@ from typing import Protocol
 
 from common.media import CLOCK_RATES, Batch, Kind, named
 from common.packed import Packed
+from egress import native
+from egress.media.books import Course
 from egress.media.fanout import Parcel, cuts, cuts_of, lacking_of
 from egress.media.group import Group, GroupKey, Lane
-from egress.media.history import ALL, NOBODY, WATCHED, Histories, History, Unit
-from egress.media.meter import Meter
+from egress.media.history import ALL, NOBODY, WATCHED, Histories, Unit
 from egress.media.outbox import SLICE, Later, Outbox, at_once
+from egress.media.sent import Sent
 from egress.media.target import Target
+from egress.media.timeline import Timeline
 from egress.path.capacity import Train
 from egress.path.pace import BURST
 
@@ -72,51 +75,7 @@ class Source:
     origin: int = field(default_factory=lambda: secrets.randbits(31))  # timestamp of what was captured in 1970
 
 
-class Timeline:
-    """Maps the timestamps of successive epochs onto one RTP clock that never jumps.
-
-    An epoch (the camera reconnected, or another worker took it over) begins with the time of its capture, counted from
-    ``origin``: so what was captured at one time has nearly one timestamp in all timelines of an origin and clock rate.
-    Within an epoch the timestamps are the camera's and an offset.
-    """
-
-    def __init__(self, clock_rate: int, origin: int) -> None:
-        self.clock_rate = clock_rate
-        self._origin = origin
-        self.capture_ns = 0  # Unix time of the newest batch's capture …
-        self.timestamp = origin  # … and its extended timestamp as sent
-        self._epoch: int | None = None
-        self._offset = 0
-
-    def map(self, batch: Batch) -> int:
-        """The 32-bit RTP timestamp to send for ``batch``."""
-        if batch.epoch != self._epoch:
-            begins = self._origin + batch.capture_ns * self.clock_rate // 1_000_000_000
-            if self._epoch is not None:
-                # At least 10 ms on: two frames with one timestamp would be one frame to a receiver.
-                begins = max(begins, self.timestamp + self.clock_rate // 100)
-            self._offset = begins - batch.timestamp
-            self._epoch = batch.epoch
-        self.timestamp = batch.timestamp + self._offset
-        self.capture_ns = batch.capture_ns
-        return self.timestamp & 0xFFFFFFFF
-
-    def offset(self, epoch: int) -> int | None:
-        """The difference of the extended timestamp as sent and the batch's, if ``epoch`` is the one that there is."""
-        return self._offset if epoch == self._epoch else None
-
-    def advance(self, timestamp: int, capture_ns: int) -> int:
-        """Note a batch's, of the epoch that there is. Returns its extended timestamp as sent."""
-        self.timestamp, self.capture_ns = timestamp + self._offset, capture_ns
-        return self.timestamp
-
-    def at(self, unix_ns: int) -> int:
-        """The 32-bit RTP timestamp of a moment, for sender reports (RFC 3550 6.4.1)."""
-        passed = (unix_ns - self.capture_ns) * self.clock_rate // 1_000_000_000
-        return (self.timestamp + passed) & 0xFFFFFFFF
-
-
-class Feed:
+class Feed(Sent):
     """One track towards all its viewers."""
 
     def __init__(
@@ -126,22 +85,18 @@ class Feed:
         histories: Histories | None = None,
         source: Source | None = None,
     ) -> None:
-        self.kind = kind
+        self.source = source or Source()
+        super().__init__(kind, histories, self.source.origin)
         self._video = kind is Kind.VIDEO
         self._marker, self._probe = (MARKER, WATCHED) if self._video else (0, NOBODY)  # of what is no keyframe
-        self.source = source or Source()
         self.codec = ""  # none has come yet
         self._named = b""  # kind and codec
         self.profile = ""  # H.264 profile-level-id, from the newest SPS
-        self.history = History(histories)
-        self.timeline = Timeline(90_000, self.source.origin)
-        self.pushed_at: float | None = None  # monotonic time of the newest batch
-        self.meter = Meter()
         self.trains: deque[Train] = deque(maxlen=64)  # runs of probes, as they went to live viewers
         self.pictures: deque[Train] = deque(maxlen=64)  # the same of other pictures, while a path is thin
         self.outbox = Outbox(later, self._blocked)
         self.overloads = 0  # times that this process was too slow for all its viewers
-        self.taps: set[Tap] = set()
+        self._taps: set[Tap] = set()
         self._groups: dict[GroupKey, Group] = {}
         self._parcels: dict[tuple[int, int, GroupKey], Parcel] = {}  # of this group of pictures, as joiners had them
         self._in_keyframe = False
@@ -150,35 +105,43 @@ class Feed:
         self._live: dict[Lane, Listener] = {}
         self._thin: dict[Lane, Listener] = {}  # those of the live ones that must not be sent bursts
 
+    @property
+    def taps(self) -> set[Tap]:
+        """Viewers of another form, who take all that comes; may be changed at once."""
+        self.books.end(self.kind)
+        return self._taps
+
     def know(self, codec: str, profile: str) -> None:
         """Take what comes for that codec and profile."""
+        self.books.end(self.kind)
         self.codec, self.profile = codec, profile
         self._named = named(self.kind, codec)
 
     def push(self, batch: Batch, now: float) -> None:
         """Send a batch to every live viewer, and remember it for the others."""
-        self.pushed_at = now
+        self.books.end(self.kind)
+        self._pushed_at = now
         if self.outbox.late(now) > MAX_LATE:
             self._skip_ahead()
         if batch.codec != self.codec or (batch.keyframe and self.codec == "H264"):
             self._learn_format(batch)
-        timestamp = self.timeline.map(batch)
+        timestamp = self._timeline.map(batch)
         payloads, keyframe, video = batch.payloads, batch.keyframe, self._video
         sizes = payloads.sizes if type(payloads) is Packed else [*map(len, payloads)]
         size = sum(sizes)
-        self.meter.add(size, self.timeline.timestamp / self.timeline.clock_rate)
+        self._meter.add(size, self._timeline.timestamp / self._timeline.clock_rate)
         probe = keyframe or self._in_keyframe
         ends = video and batch.unit_end
         if video:
             self._in_keyframe = probe and not ends
         unit = Unit(payloads, timestamp, MARKER if ends else 0, ALL if probe else self._probe, size)
-        index = self.history.append(unit, now, keyframe=keyframe)
+        index = self._history.append(unit, now, keyframe=keyframe)
         if keyframe:
             self._parcels.clear()
         if keyframe or not video:
             for listener in tuple(self._idle):
                 listener.may_start(index)
-        if self._thin and self.meter.burst > BURST:
+        if self._thin and self._meter.burst > BURST:
             for listener in tuple(self._thin.values()):
                 listener.slow_down(index)
         cut = cuts(sizes)
@@ -188,43 +151,38 @@ class Feed:
             index += count
         if self._thin and video and not probe:
             self.pictures.append((index, index + len(payloads)))
-        for tap in tuple(self.taps) if self.taps else ():
-            tap.take(batch, self.timeline.timestamp)
+        for tap in tuple(self._taps) if self._taps else ():
+            tap.take(batch, self._timeline.timestamp)
 
-    def pass_on(self, frame: bytes, at: int, due: tuple[int, int, int], now: float) -> tuple[int, int] | None:
-        """Send an ordinary picture or sound, and remember it, as ``push`` would: as most are where few watch.
+    def course(self, epoch: int) -> Course | None:
+        """How an ordinary picture or sound of that epoch leaves, as most do where few watch, without ``push``.
 
-        It stands at ``at`` in a frame of the bus, and is to be the one that is ``due`` (``Incoming.due``). Returns how
-        many packets it has, and when it was read from the camera; ``None``, and nothing has happened, if it is another,
-        or not to be sent in one piece to those who watch. To be called only where ``egress.native`` was built.
+        ``None`` if it is not to be sent in one piece to all who watch. To be called only where ``egress.native`` was
+        built, and by ``books``.
         """
-        offset = self.timeline.offset(due[0])
-        if offset is None or self._in_keyframe or self._thin or self.taps or len(self._groups) != 1:
+        offset = self._timeline.offset(epoch)
+        if offset is None or self._in_keyframe or self._thin or self._taps or len(self._groups) != 1:
             return None
         if self._idle and not self._video:  # which may start with any sound
             return None
         (group,) = self._groups.values()
-        audience, first = group.audience, self.history.end
+        audience = group.audience
         if audience.border < len(audience.members) or not self.outbox.empty:
             return None
         most, header = SLICE // audience.border, group.usual_header(self._probe)
-        sent = audience.compiled.pass_on(frame, at, self._named, most, due, header, self._marker, offset, first)
-        if sent is None:
-            return None
-        found, refused = sent
-        _epoch, _number, timestamp, capture_ns, arrival_ns, _flags, _named, packets, size, last, *places = found
-        self.pushed_at = now
-        extended = self.timeline.advance(timestamp, capture_ns)
-        total = (packets - 1) * size + last
-        self.meter.add(total, extended / self.timeline.clock_rate)
-        payloads = Packed(frame, packets, size, last, *places)
-        unit = Unit(payloads, extended & 0xFFFFFFFF, self._marker, self._probe, total)
-        self.history.append(unit, now, keyframe=False)
-        if refused:
-            parcel = Parcel.of_spans([(unit, 0, packets)], [packets], group)
-            for lane, lacking in lacking_of(refused, parcel, first, audience).items():
-                self._blocked(lane, lacking)
-        return packets, arrival_ns
+        return Course(audience.compiled, self._named, most, header, self._marker, offset, self._history.end)
+
+    def enter(self, frame: bytes, found: native.Found, now: float) -> None:
+        """Remember what left by a ``course``, as ``push`` would."""
+        self.remember(frame, found, self._marker, self._probe, now)
+
+    def lacking(self, refused: native.Refused, first: int) -> None:
+        """Tell those of whom the system did not take what was entered last, from index ``first`` on."""
+        (group,) = self._groups.values()
+        ((unit, start, stop),) = self._history.spans(first, self._history.end - first)
+        parcel = Parcel.of_spans([(unit, start, stop)], [stop - start], group)
+        for lane, lacking in lacking_of(refused, parcel, first, group.audience).items():
+            self._blocked(lane, lacking)
 
     def _send(self, unit: Unit, cut: Sequence[int], index: int, now: float) -> None:
         """Send a batch, whose first packet has that index, to all that are live, in runs of so many packets."""
@@ -245,7 +203,7 @@ class Feed:
         """Let nobody begin with what has come. Who gets it already goes on, and who joins waits for a start."""
         self.history.keyframe = None
         self._parcels.clear()
-        for tap in tuple(self.taps):
+        for tap in tuple(self._taps):
             tap.forget()
 
     def fresh(self, now: float) -> bool:
@@ -271,11 +229,13 @@ class Feed:
 
     def add(self, listener: Listener) -> None:
         """Tell this viewer's end from now on."""
+        self.books.end(self.kind)
         self._listeners.add(listener)
         self._idle.add(listener)
 
     def discard(self, listener: Listener) -> None:
         """Leave out a viewer that is gone."""
+        self.books.end(self.kind)
         self._listeners.discard(listener)
         self._idle.discard(listener)
 
@@ -285,6 +245,7 @@ class Feed:
         ``group`` says what the lane's headers are like.
         """
         assert lane not in self._live, "each packet has its number once"
+        self.books.end(self.kind)
         group = self._groups.setdefault(group.key, group)
         group.add(lane, target)
         self._live[lane] = listener
@@ -294,6 +255,7 @@ class Feed:
 
     def leave(self, lane: Lane, group: Group) -> int:
         """Send nothing more on a live ``lane``. Returns the index of the first packet that it did not get."""
+        self.books.end(self.kind)
         self._thin.pop(lane, None)
         self._idle.add(self._live.pop(lane))
         group = self._groups[group.key]

@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping
 from common.cameras import CameraName
 from common.media import Kind, Rendition, camera_of
 from common.worker.incoming import Incoming
+from egress.media.books import Books
 from egress.media.feed import Feed, Source
 from egress.media.history import Histories
 from egress.media.outbox import Later, at_once
 
 
 class Stream:
-    """``incoming`` takes what comes from the bus, and ``request_replay`` is its; for ``later`` see ``Outbox``."""
+    """``incoming`` takes what comes from the bus, and ``request_replay`` is its; for ``later`` see ``Outbox``.
+
+    ``delayed`` gets the delay of what ``books`` pass on, in nanoseconds.
+    """
 
     def __init__(
         self,
@@ -23,12 +27,15 @@ class Stream:
         later: Later = at_once,
         histories: Histories | None = None,
         sources: Mapping[Kind, Source] | None = None,
+        delayed: Callable[[int], object] = lambda _ns: None,
     ) -> None:
         self.rendition = rendition
         sources = sources or {kind: Source() for kind in Kind}
         self.feeds: dict[str, Feed] = {kind: Feed(kind, later, histories, sources[kind]) for kind in Kind}
         self.picture, self.sound = self.feeds[Kind.VIDEO], self.feeds[Kind.AUDIO]
         self.incoming = Incoming(self.feeds, request_replay)
+        self.books = Books(self.feeds, self.incoming, delayed)
+        self.incoming.books = self.picture.books = self.sound.books = self.books
 
     @property
     def camera(self) -> CameraName:

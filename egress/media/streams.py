@@ -13,7 +13,7 @@ from common.config_limits import LimitsConfig
 from common.control import Measured
 from common.histogram import Histogram, Measure
 from common.log import Quiet, get_logger
-from common.media import Batch, Kind, Rendition, camera_of, first_epoch, is_video
+from common.media import Batch, Kind, Rendition, camera_of, first_epoch
 from common.worker.subscriber import Subscriber
 from egress import native
 from egress.media.feed import Source
@@ -82,11 +82,11 @@ class Streams:
         if stream is None:
             request_replay = partial(self._subscriber.request_replay, rendition)
             later = asyncio.get_running_loop().call_soon
-            stream = Stream(rendition, request_replay, later, self._histories, self.sources)
+            stream = Stream(rendition, request_replay, later, self._histories, self.sources, self._note_delay)
             self._streams[rendition] = stream
             if key := self.key(rendition):
                 self._subscriber.learn(rendition, key)
-            shortcut = partial(self._pass_on, stream) if native.BUILT else None
+            shortcut = stream.books.pass_on if native.BUILT else None
             self._subscriber.subscribe(rendition, stream.incoming, partial(self._measure, stream), shortcut)
         return stream
 
@@ -133,6 +133,8 @@ class Streams:
             self._quiet.warning("too many viewers for this process, skipping pictures: start more egress workers")
         self._overloads = overloads
         self._quiet.sweep()
+        for stream in self._streams.values():
+            stream.books.look(now)
         for rendition, since in tuple(self._unused_since.items()):
             if now - since > LINGER:
                 del self._unused_since[rendition]
@@ -151,18 +153,6 @@ class Streams:
             total["delay_p99_us"] = delays[len(delays) * 99 // 100] // 1_000
         return dict(total)
 
-    def _pass_on(self, stream: Stream, frame: bytes, at: int, now: float, now_ns: int) -> bool:
-        """Do the work of ``Incoming`` and ``Feed`` for an ordinary picture or sound, in a third of their time."""
-        incoming, feed = stream.incoming, stream.picture if is_video(frame, at) else stream.sound
-        due = incoming.due(feed.kind, now=now, unix_ns=now_ns)
-        passed = feed.pass_on(frame, at, due, now) if due is not None else None
-        if passed is None:
-            return False
-        packets, arrival_ns = passed
-        incoming.passed(feed.kind, packets, now=now, transit_ns=now_ns - arrival_ns)
-        self._note_delay(arrival_ns)
-        return True
-
     def _end(self, rendition: Rendition) -> None:
         self._subscriber.unsubscribe(rendition)
         if (stream := self._streams.pop(rendition, None)) is not None:
@@ -172,11 +162,13 @@ class Streams:
         """Record the age of a batch when it has been sent to the last viewer."""
         outbox = stream.feeds[batch.kind].outbox
         if outbox.empty:
-            self._note_delay(batch.arrival_ns)
+            self._sent(batch.arrival_ns)
         else:
-            outbox.when_empty(partial(self._note_delay, batch.arrival_ns))
+            outbox.when_empty(partial(self._sent, batch.arrival_ns))
 
-    def _note_delay(self, arrival_ns: int) -> None:
-        nanoseconds = unix_ns() - arrival_ns
+    def _sent(self, arrival_ns: int) -> None:
+        self._note_delay(unix_ns() - arrival_ns)
+
+    def _note_delay(self, nanoseconds: int) -> None:
         self._delays_ns.append(nanoseconds)
         self._delay.add(nanoseconds / 1e9)

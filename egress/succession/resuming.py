@@ -14,7 +14,8 @@ from common.errors import ProtocolError
 from common.media import Kind, Rendition
 from common.sessions import SessionName
 from egress.feedback import Feedback
-from egress.media.feed import Feed, Timeline
+from egress.media.feed import Feed
+from egress.media.timeline import Timeline
 from egress.negotiation import Section
 from egress.path.playout import element
 from egress.path.quality import LOSSY_FOR, MOST_PLAYOUT_DELAY

@@ -17,6 +17,7 @@ from common.media import MAX_PAYLOAD, Batch, Kind, Rendition, decode_frame, enco
 from common.worker.incoming import MAX_AGE_NS, TRANSIT_WINDOW, Incoming
 from egress import native
 from egress.media import fanout, outbox
+from egress.media.books import MOST_UNSETTLED, SILENT
 from egress.media.feed import Feed, Source
 from egress.media.group import Group, Lane
 from egress.media.streams import Streams
@@ -159,13 +160,14 @@ class Both:
         """Pictures that took the shortcut."""
         return self.short.bus.passed
 
-    def give(self, batch: Batch, waited_ns: int = 5_000) -> None:
-        """A batch that was read so long ago; everything is the same afterwards."""
+    def give(self, batch: Batch, waited_ns: int = 5_000, *, look: bool = True) -> None:
+        """A batch that was read so long ago; everything is the same afterwards, whether somebody looks now or later."""
         batch = batch._replace(arrival_ns=self.now_ns - waited_ns, capture_ns=self.now_ns - waited_ns)
         for each in (self.short, self.plain):
             each.bus.give(batch, self.now_ns / SECOND_NS, self.now_ns)
         assert self.short.received() == self.plain.received()
-        assert self.short.state() == self.plain.state()
+        if look:
+            assert self.short.state() == self.plain.state()
         self.now_ns += SECOND_NS // 30
 
 
@@ -308,6 +310,36 @@ async def test_viewers_whose_way_is_full_fall_behind_as_without_it(made: Callabl
         assert [lane.packets for lane in both.short.lanes] == [following] * 2
 
 
+async def test_what_has_left_is_entered_for_several_at_once_or_when_somebody_asks(made: Callable[..., Both]) -> None:
+    both = made()
+    following = pictures(both, 1)
+    books, history = both.short.stream.books, both.short.feed._history
+    for number in range(3 * MOST_UNSETTLED):
+        both.give(video(following + 3 * number, 2 + number), look=False)
+        assert history.end <= both.short.feed._history.end
+        assert len(books._passed) < MOST_UNSETTLED
+    both.give(video(following + 9 * MOST_UNSETTLED, 99), look=False)
+    newest = following + 9 * MOST_UNSETTLED + 2
+    assert history.end <= newest, "it waits to be entered"
+    assert both.short.feed.history.get(newest) == both.plain.feed.history.get(newest), "whoever misses it gets it"
+    both.give(video(newest + 1, 100), look=False)
+    books.look(both.now_ns / SECOND_NS + SILENT)
+    assert history.end == newest + 4, "nothing more comes"
+
+
+async def test_viewers_who_come_or_leave_begin_or_end_with_what_is_next(made: Callable[..., Both]) -> None:
+    both = made(viewers=2)
+    following = pictures(both, 3)
+    for each in (both.short, both.plain):
+        each.feed.leave(each.lanes[0], each.group)
+    both.give(video(following, 5), look=False)
+    for each in (both.short, both.plain):
+        target = UdpTarget(each.media_socket, Path(each.sockets[0].getsockname()))
+        each.feed.join(each.listener, each.lanes[0], each.group, target, thin=False)
+    both.give(video(following + 3, 6), look=False)
+    both.give(video(following + 6, 7))
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(Kind),
@@ -328,7 +360,7 @@ async def test_whatever_comes_it_is_as_without_it(
     both, epoch, sequence, sound = made(viewers=2, kind=kind), 1, 0, 0
     for frame, (packets, size, less, what, waited_ns) in enumerate(steps):
         if what == "sound":
-            both.give(audio(sound, epoch=epoch))
+            both.give(audio(sound, epoch=epoch), look=frame % 5 == 4)
             sound += 1
             continue
         epoch += what == "epoch"
@@ -338,8 +370,9 @@ async def test_whatever_comes_it_is_as_without_it(
         batch.payloads[-1] = batch.payloads[-1][: max(1, size - less)]  # type: ignore[index]  # a list, as the stream made it
         if what == "part":
             batch = batch._replace(flags=batch.flags & 1)
-        both.give(batch, waited_ns + (3 * MAX_AGE_NS if what == "old" else 0))
+        both.give(batch, waited_ns + (3 * MAX_AGE_NS if what == "old" else 0), look=frame % 5 == 4)
         sequence += packets
+    assert both.short.state() == both.plain.state()
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=5), st.data())
