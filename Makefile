@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # What is compiled is removed first: where it cannot be built any more, an old one must not be taken for the new one.
 COMPILED := common/native/_batches* egress/native/_fanout* ingest/native/_pictures*
-SOURCES := $(VENV)/.python setup.cfg setup.py pyproject.toml compiled.py $(wildcard common/native/*.[ch] egress/native/fanout.[ch] egress/native/passing.[ch] ingest/native/pictures.[ch])
+SOURCES := $(VENV)/.python setup.cfg setup.py pyproject.toml compiled.py $(wildcard common/native/*.[ch] egress/native/fanout.[ch] egress/native/passing.[ch] ingest/native/pictures.[ch] ingest/native/express.[ch])
 INSTALL := rm -rf build $(COMPILED); $(BIN)/python -m pip --quiet --disable-pip-version-check install --editable
 
 # The camera of `make run CAMERA=…` reaches the program by environment: a command line would show its password.

@@ -44,5 +44,5 @@ fanout = _part(
     "common/native/batches",
     libraries=["crypto"],
 )
-# The payloads of an ordinary picture that came by TCP.
-pictures = _part("ingest.native._pictures", "ingest/native/pictures")
+# The payloads of an ordinary picture that came by TCP; a picture or piece of sound from there to its batch.
+pictures = _part("ingest.native._pictures", "ingest/native/pictures", "ingest/native/express")

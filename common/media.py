@@ -376,6 +376,12 @@ def named(kind: Kind, codec: str) -> bytes:
     return found
 
 
+def begin_of_batch(kind: str, codec: str, epoch: int) -> bytes:
+    """How an encoded batch begins, up to its epoch."""
+    whole: bytes = _pack((BATCH_VERSION, kind, codec, epoch, *[0] * 5, []))
+    return whole[:-6]
+
+
 def is_video(frame: bytes, at: int) -> bool:
     """Whether the batch that stands there, if it is one, is of a picture. A place beyond the end is of none."""
     return frame[at + _NAMED_AT + 1 : at + _NAMED_AT + 2] == b"v"

@@ -22,12 +22,14 @@ from common.control import StreamReport
 from common.errors import CameraError
 from common.log import Logger
 from common.media import Batch, Kind, Rendition, as_it_came, first_epoch
+from common.worker.straight import Books, Straight
 from ingest.learnt import Memory
 from ingest.payload.registry import NothingPlayableError
 from ingest.retry import SETTLED_AFTER, Account, Attempts, Logins
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import ForbiddenAddressError
+from ingest.rtsp.express import no_way
 from ingest.rtsp.login import SuspectedLoginError
 from ingest.rtsp.networks import Networks, OutsideNetworksError
 from ingest.rtsp.opening import connected, over_any
@@ -52,6 +54,7 @@ class Shared:
     publish: Callable[[Rendition, list[Batch]], bool | None]  # False: nobody takes them
     forget: Callable[[Rendition], None]  # a session is over
     changed: Callable[[], None]  # a report should go out soon
+    straight: Callable[[Rendition, Books], Straight | None] = lambda _rendition, _books: None  # past ``publish``
     bitrate: int = LimitsConfig().camera_bitrate  # Mbit/s that each may send for long
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     logins: Logins = field(default_factory=Logins)
@@ -207,6 +210,7 @@ class Camera:
             self.spec.tls,
             udp=transport is not Transport.TCP,
             multicast=transport is Transport.MULTICAST,
+            way=partial(self._shared.straight, self._rendition),
             on_redirect=self._redirected,
             pin=self._pin,
             keepalive=self._learnt.keepalive,
@@ -306,7 +310,7 @@ def _demuxing(
     connect: Callable[..., AbstractAsyncContextManager[Connection]], shared: Shared, on_up: Callable[[], None]
 ) -> Callable[..., AbstractAsyncContextManager[Session]]:
     """The way to a camera that sends a transport stream."""
-    open_ = partial(connect, muxed=True)
+    open_ = partial(connect, muxed=True, way=no_way)  # what comes is nothing that anybody takes
     return partial(muxed, open_, on_up=on_up, bitrate=shared.bitrate, memory=shared.sources.memory)
 
 

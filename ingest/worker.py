@@ -63,7 +63,7 @@ class Ingest:
         self._group = group
         self._log = get_logger(node=link.node)
         self._shared = Shared(
-            publisher.publish, publisher.forget, link.report_soon, limits.camera_bitrate, sources=sources
+            publisher.publish, publisher.forget, link.report_soon, publisher.straight, limits.camera_bitrate, sources
         )
         publisher.on_taken = self._watched
         self._cameras: dict[str, Camera] = {}

@@ -16,7 +16,7 @@ from bench.results import Check
 from bench.rig import FULL_HD, MIDDLE, Plan
 from camshaft.demo_camera.broadcast import BURST, Broadcast, Part
 from common.media import Kind, encode_batch
-from common.worker.publisher import Gop
+from common.worker.groups import Gop
 from ingest import native
 from rigs import farm
 from rigs.clip import Clip

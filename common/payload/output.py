@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from common.media import MAX_PAYLOAD, Batch, Flags, Kind
+from common.media import MAX_PAYLOAD, Batch, Flags, Kind, begin_of_batch
 
 VIDEO_RATE = 90_000  # Hz, of every picture that travels
 STILL = 8  # units with one timestamp in a row, which no encoder's B-frames are
@@ -95,6 +95,13 @@ class Output:
             batch = (kind, codec, epoch, sequence, timestamp, capture_ns, arrival_ns, flags, payloads)
             self._batches.append(Batch._make(batch))
             self._sequence = sequence + len(payloads)
+
+    def due(self, timestamp: int) -> tuple[int, bytes] | None:
+        """The number of the next whole unit, and how its encoded batch begins, if it goes out as what comes after
+        ``timestamp``; ``None`` if not."""
+        if self.payloads or self._batches or self._timestamp > timestamp:
+            return None
+        return self._sequence, begin_of_batch(self._kind, self._codec, self.epoch)
 
     def _later(self, timestamp: int, arrival_ns: int) -> int:
         """The timestamp to give out for one that is not later than the last. One that stands still is no clock: then

@@ -34,18 +34,23 @@ class Neighbour:
 
 
 class Neighbours:
-    """``heard`` gets what a neighbour says, as of an XPUB socket; ``unreached`` the call of one with no connection."""
+    """``heard`` gets what a neighbour says, as of an XPUB socket; ``unreached`` the call of one with no connection.
+
+    ``changing`` is called before another one takes a rendition, or one does not any more.
+    """
 
     def __init__(
         self,
         counters: Counter[str],
         heard: Callable[[bytes, Neighbour], object],
         unreached: Callable[[Call], object],
+        changing: Callable[[Rendition], object] = lambda _rendition: None,
     ) -> None:
         self.takers: dict[Rendition, list[Neighbour]] = {}  # none is empty
         self._counters = counters
         self._heard = heard
         self._unreached = unreached
+        self._changing = changing
         self._calls: dict[Call, asyncio.TimerHandle | None] = {}  # that stand, and when one is tried again
         self._connected: dict[Call, Neighbour] = {}
         self._filled: set[Neighbour] = set()
@@ -66,6 +71,7 @@ class Neighbours:
 
     def take(self, neighbour: Neighbour, rendition: Rendition, takes: bool) -> None:
         """Note that a neighbour takes what is live of a rendition, or does not any more."""
+        self._changing(rendition)
         takers = self.takers.setdefault(rendition, [])
         if takes and neighbour not in takers:
             takers.append(neighbour)
@@ -83,6 +89,11 @@ class Neighbours:
         for each in neighbours:
             each.pipe.put(frame, head)
             self._filled.add(each)
+
+    def put_whole(self, neighbour: Neighbour, frame: memoryview) -> None:
+        """Have a frame that stands behind its length sent to one with the next ``flush``."""
+        neighbour.pipe.put_whole(frame)
+        self._filled.add(neighbour)
 
     def flush(self) -> None:
         """Send what was put."""

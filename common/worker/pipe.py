@@ -13,6 +13,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from common.bus import DRAIN_TIME
 
@@ -86,6 +87,21 @@ class Pipe:
         size = len(head) + len(frame)
         self._unsent += (_LENGTH.pack(size), head, frame) if head else (_LENGTH.pack(size), frame)
         self._unsent_bytes += _LENGTH.size + size
+
+    def put_whole(self, frame: memoryview) -> None:
+        """Have a frame that stands behind its length sent with the next ``flush``; it is copied."""
+        self._unsent.append(bytes(frame))
+        self._unsent_bytes += len(frame)
+
+    def send_at_once(self, frame: memoryview) -> None:
+        """Send a frame that stands behind its length, behind what was put; it is copied unless the kernel takes all."""
+        sent = 0
+        if not (self._unsent or self._waiting or self._closed):
+            with suppress(OSError):  # ``flush`` meets the same, and says what is done
+                sent = self._socket.send(frame)
+        if sent < len(frame):
+            self.put_whole(frame[sent:])
+            self.flush()
 
     def flush(self) -> None:
         """Send what was put, together: that wakes the peer once."""

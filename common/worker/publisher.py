@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import partial
 from types import TracebackType
 
 import zmq
@@ -22,10 +23,8 @@ from common.curve import Keys
 from common.endpoints import Endpoints
 from common.errors import ProtocolError
 from common.media import (
-    MAX_GOP_BYTES,
     MAX_TOPIC,
     Batch,
-    Flags,
     Kind,
     Rendition,
     encode_batch,
@@ -37,44 +36,12 @@ from common.media import (
 )
 from common.near import CALL, Call
 from common.seal import Sealer
+from common.worker.groups import Groups
 from common.worker.neighbours import Neighbour, Neighbours
+from common.worker.straight import Books, Straight
 
 _SUBSCRIBE = 1  # first byte of what an XPUB socket receives
 MAX_WANTED = 100_000  # renditions of which it is known that somebody wants them; a cluster of 1,000 cameras has a tenth
-OVERHEAD = 48  # bytes that Python needs for each batch: a hostile camera's are small and many
-
-
-class Gop:
-    """A rendition's encoded video batches since its last keyframe."""
-
-    def __init__(self) -> None:
-        self.size = 0  # bytes held, what Python needs to hold them included
-        self._batches: list[bytes] = []
-        self._epoch = -1
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    @property
-    def batches(self) -> list[bytes]:
-        """The batches in order; empty without a keyframe, or if too much came since."""
-        return self._batches
-
-    def add(self, batch: Batch, encoded: bytes) -> None:
-        """Keep the next batch of the picture."""
-        if batch.flags & _KEYFRAME:
-            self.clear()
-            self._epoch = batch.epoch
-        elif not self._batches or batch.epoch != self._epoch:
-            return
-        self.size += len(encoded) + OVERHEAD
-        self._batches.append(encoded)
-        if self.size > MAX_GOP_BYTES:  # the rest of this group is not cached: its beginning would be missing
-            self.clear()
-
-    def clear(self) -> None:
-        """Hold nothing until the next keyframe."""
-        self._batches, self.size = [], 0
 
 
 class Publisher:
@@ -100,18 +67,17 @@ class Publisher:
         self._endpoint = endpoints.media_in
         self._channel: Channel | None = None
         self._topics: dict[Rendition, bytes] = {}
-        self._gops: dict[Rendition, Gop] = {}
+        self._groups = Groups(cache_bytes, self.counters)
         self._sealers: dict[Rendition, Sealer] = {}
         self._hears_calls = keys is None and endpoints.directory is not None
-        self._neighbours = Neighbours(self.counters, self._subscribed, self._cannot_reach)
+        self._neighbours = Neighbours(self.counters, self._subscribed, self._cannot_reach, self._end)
         self._unsent: list[bytes] = []  # frames of this turn of the event loop, for the relay …
         self._waiting = 0  # … and how many wait for its end by either way
         self._alone = True  # what was sent last was one frame by itself …
         self._sent_at = float("-inf")  # … and when that was last sent without waiting for the turn's end
         self._taken: set[Rendition] = set()  # by way of the relay
         self._newest: dict[Rendition, int] = {}  # epoch that somebody told he takes
-        self._cached = 0  # bytes of all of them
-        self._cache_bytes = cache_bytes
+        self._books: dict[Rendition, Books] = {}  # of what goes straight to its only taker
 
     def __enter__(self) -> Publisher:
         self._channel = Channel(self._socket, self._subscribed)
@@ -134,8 +100,6 @@ class Publisher:
         topic = self._topics.get(rendition)
         if topic is None:
             topic = self._topics[rendition] = live_topic(rendition)
-            self._gops[rendition] = Gop()
-        gop = self._gops[rendition]
         relayed, near = rendition in self._taken, self._neighbours.takers.get(rendition)
         taken = relayed or near is not None
         begins = taken and not self._waiting
@@ -146,9 +110,7 @@ class Publisher:
                 continue
             encoded = encode_batch(batch)
             if video:
-                before = gop.size
-                gop.add(batch, encoded)
-                self._cached += gop.size - before
+                self._groups.keep(rendition, batch, encoded)
             if taken:
                 head, rest = (topic, encoded) if sealer is None else (b"", sealer.seal(topic + encoded))
                 self._waiting += 1
@@ -158,9 +120,16 @@ class Publisher:
                     self._unsent.append(head + rest)
         if begins and self._waiting:
             self._send_soon()
-        if self._cached > self._cache_bytes:
-            self._relieve()
         return taken
+
+    def straight(self, rendition: Rendition, books: Books) -> Straight | None:
+        """The way straight to the only one who takes a rendition that is being published, until ``books`` are told that
+        it ends; ``None`` if there is no such way."""
+        topic, near = self._topics.get(rendition), self._neighbours.takers.get(rendition, ())
+        if topic is None or len(near) != 1 or rendition in self._taken or rendition in self._sealers:
+            return None
+        self._books[rendition] = books
+        return Straight(topic, near[0], self._send_one, partial(self._groups.keep, rendition))
 
     def taken(self, rendition: Rendition) -> bool:
         """Whether anybody subscribes to its live batches, directly or according to the relay."""
@@ -172,11 +141,11 @@ class Publisher:
 
     def limit(self, cache_bytes: int) -> None:
         """Keep so many bytes at most from now on."""
-        self._cache_bytes = cache_bytes
-        self._relieve()
+        self._groups.limit(cache_bytes)
 
     def use_key(self, rendition: Rendition, key: bytes) -> None:
         """Seal the rendition's frames with ``key`` from now on; with an empty one, no longer."""
+        self._end(rendition)
         sealer = self._sealers.get(rendition)
         if not key:
             self._sealers.pop(rendition, None)
@@ -185,9 +154,26 @@ class Publisher:
 
     def forget(self, rendition: Rendition) -> None:
         """Drop the cache of a rendition whose source has ended: its last pictures are useless."""
+        self._end(rendition)
         self._topics.pop(rendition, None)
-        if gop := self._gops.pop(rendition, None):
-            self._cached -= gop.size
+        self._groups.forget(rendition)
+
+    def _end(self, rendition: Rendition) -> None:
+        """Have what went straight to its taker entered, and go on by the usual way."""
+        if books := self._books.pop(rendition, None):
+            books.end()
+
+    def _send_one(self, neighbour: Neighbour, frame: memoryview) -> None:
+        """Send a frame, which stands behind its length: ``_send_soon`` says when."""
+        now = self._loop.time()
+        if self._alone and not self._waiting and now != self._sent_at:
+            self._sent_at = now
+            neighbour.pipe.send_at_once(frame)
+            return
+        self._waiting += 1
+        self._neighbours.put_whole(neighbour, frame)
+        if self._waiting == 1:
+            self._loop.call_soon(self._send)
 
     def _send_soon(self) -> None:
         """Send a frame at once if it is likely to come alone, else with everything else that this turn brings.
@@ -214,14 +200,6 @@ class Publisher:
             unsent, self._unsent = self._unsent, []
             self._channel.send_all(unsent)
 
-    def _relieve(self) -> None:
-        """Give up what the largest groups hold: viewers of those renditions wait for the next keyframe."""
-        while self._cached > self._cache_bytes:
-            largest = max(self._gops.values(), key=lambda gop: gop.size)
-            self._cached -= largest.size
-            largest.clear()
-            self.counters["caches_given_up"] += 1
-
     def _subscribed(self, message: bytes, neighbour: Neighbour | None = None) -> None:
         """Take a message as an XPUB socket gives them, by the relay's way or by a neighbour's."""
         if len(message) > MAX_TOPIC:
@@ -246,6 +224,7 @@ class Publisher:
             known = self._neighbours.takers
             self._neighbours.take(neighbour, rendition, subscribed and self._has_room(known, rendition))
         else:
+            self._end(rendition)
             subscribed = subscribed and self._has_room(self._taken, rendition)
             (self._taken.add if subscribed else self._taken.discard)(rendition)
         if subscribed:
@@ -253,12 +232,13 @@ class Publisher:
 
     def _replay(self, rendition: Rendition, node: str, neighbour: Neighbour | None) -> None:
         """Answer with the cached group of pictures. A neighbour asks by both ways, and is answered by its own."""
-        gop = self._gops.get(rendition)
-        if not gop or (neighbour is None and self._neighbours.takes(node, rendition)):
+        self._end(rendition)
+        group = self._groups.of(rendition)
+        if not group or (neighbour is None and self._neighbours.takes(node, rendition)):
             return
         assert self._channel is not None
         self._send()  # what is in the group comes before it, and nothing else
-        frame = replay_topic(rendition, node) + encode_replay(gop.batches)
+        frame = replay_topic(rendition, node) + encode_replay(group.batches)
         sealer = self._sealers.get(rendition)
         (self._channel.send if neighbour is None else neighbour.pipe.send)(
             frame if sealer is None else sealer.seal(frame)
@@ -287,4 +267,3 @@ class Publisher:
 
 
 _VIDEO = Kind.VIDEO.value
-_KEYFRAME = int(Flags.KEYFRAME)

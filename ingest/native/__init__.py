@@ -7,7 +7,7 @@ nothing was built: the same batches come of it, for three times the processor's 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.media import MAX_PAYLOAD
 
@@ -17,11 +17,45 @@ except ImportError:  # no compiler or no headers when Camshaft was installed
     ffi = lib = None
 
 BUILT = lib is not None
+H264, H265, SOUND = range(3)  # CAMSHAFT_H264, …
 NEEDS = "a C compiler and the headers of Python (Debian: gcc python3-dev)"
 
 Picture = tuple[int, int, int, int, int, list[bytes]]
 """An ordinary picture: the bytes that it takes where it stands, with its framing; its RTP packets, and their bytes; its
 timestamp as it came; the byte behind the NAL unit header of its first slice; its payloads for viewers."""
+
+
+class Due(NamedTuple):
+    """The next packet of a track, as it has to be, and how its batch begins."""
+
+    of: int  # CAMSHAFT_H264, …
+    channel: int  # interleaved
+    payload_type: int
+    sequence: int  # of 16 bits
+    ssrc: int
+    raw: int  # timestamp of the one before, as it came
+    leap: int  # ticks that its timestamp may be later
+    until_ns: int  # when it has to have come
+    timestamp: int  # of the one before, as given out
+    rate: int  # ticks a second
+    capture_ns: int  # what the time of capture is more than the timestamp …
+    learns: bool  # … and whether what arrives before that time says that it is less
+    number: int  # of its first payload in the epoch
+    begin: bytes  # of the batch, up to its epoch
+
+
+class Said(NamedTuple):
+    """A picture or piece of sound that was taken, in numbers."""
+
+    begin: int  # where its frame begins, behind its length …
+    batch: int  # … and the encoded batch …
+    end: int  # … and where both end
+    packets: int
+    octets: int
+    raw: int  # timestamp as it came
+    first: int  # the byte behind the NAL unit header of a picture's first slice
+    payloads: int
+
 
 _START_CODE = b"\0\0\1"
 _ROOM = 128 << 10  # bytes: what a connection holds, and headers of all fragments that it becomes
@@ -94,8 +128,52 @@ class Pictures:
         return size, packets, octets, timestamp, first, payloads
 
 
+class Course:
+    """Takes the next packet of a track, and knows what is made of it. To be made only where it was ``BUILT``."""
+
+    __slots__ = ("_course",)
+
+    def __init__(self, due: Due, topic: bytes) -> None:
+        """Take what is ``due``; its batches go out under ``topic``. Raises ``ValueError`` if that is too long."""
+        begin = topic + due.begin
+        if len(begin) > lib.CAMSHAFT_MAX_BEGIN:
+            raise ValueError("a topic is no longer than that")
+        self._course = ffi.new(
+            "struct camshaft_course *",
+            (*due[:-1], MAX_PAYLOAD, len(topic), len(begin), begin.ljust(lib.CAMSHAFT_MAX_BEGIN, b"\0")),
+        )
+
+    def take(self, received: Any, size: int, arrival_ns: int) -> Said | None:
+        """Take the picture, or the piece of sound, that all of ``size`` bytes is which lie in ``received``.
+
+        ``None``, and nothing has happened, if it is not there or not ordinary. See ``framed`` and ``batch``.
+        """
+        if not lib.camshaft_take_express(self._course, received, size, arrival_ns, _frame, _ROOM_OUT, _said):
+            return None
+        return Said._make(ffi.unpack(_said, lib.CAMSHAFT_SAID))
+
+
+def place(received: bytearray) -> Any:
+    """A buffer as ``Course.take`` reads it; it must not be resized for as long."""
+    return ffi.from_buffer(received)
+
+
+def framed(said: Said) -> memoryview:
+    """The frame of what was taken last, behind its length; it stays until something else is taken."""
+    return _framed[said.begin : said.end]
+
+
+def batch(said: Said) -> bytes:
+    """The encoded batch in it."""
+    return bytes(_framed[said.batch : said.end])
+
+
 if BUILT:  # written and read within one call of ``take``, by the one thread that has the cameras
     _out = ffi.new("uint8_t[]", _ROOM)
     _written = ffi.buffer(_out)
     _ENDS = lib.CAMSHAFT_ENDS
     _found = ffi.new("uint32_t[]", _ENDS + 128)
+    _ROOM_OUT = 2 * _ROOM  # payloads lie in one half before they come to the other
+    _frame = ffi.new("uint8_t[]", _ROOM_OUT)
+    _framed = memoryview(ffi.buffer(_frame))
+    _said = ffi.new("uint32_t[]", lib.CAMSHAFT_SAID)

@@ -20,6 +20,7 @@ MAX_FRAME_BYTES = 4 << 20  # a lossless 4K picture is smaller
 MAX_FRAME_PACKETS = 4_096  # as many as a batch may have
 EARLY = 2  # frames in a row of which a marker left a rest that is none, after which no marker is believed
 
+_FOREVER_NS = 1 << 62
 _KEYFRAME = int(Flags.KEYFRAME)
 
 
@@ -150,6 +151,10 @@ class Frames:
     def expects_picture(self, _arrival_ns: int) -> bool:
         """Whether ``receive_picture`` may be called: nothing of the next picture has come, and no keyframe is due."""
         return self._open and not self._payloads
+
+    def expects_pictures_until(self, arrival_ns: int) -> int:
+        """The time for which ``expects_picture`` holds if nothing else comes; 0 if it does not hold now."""
+        return _FOREVER_NS if self.expects_picture(arrival_ns) else 0
 
     def receive_picture(self, payloads: list[bytes], _first: int, timestamp: int, arrival_ns: int) -> None:
         """Take a whole picture that is no keyframe, as it goes out: ``receive`` would have made the same of it."""

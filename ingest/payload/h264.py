@@ -222,6 +222,10 @@ class H264(NalPayloadFormat):
             and arrival_ns - self._idr_ns < NO_IDR_AFTER_NS  # after that a recovery point may have to do
         )
 
+    def expects_pictures_until(self, arrival_ns: int) -> int:
+        """The time for which ``expects_picture`` holds if nothing else comes; 0 if it does not hold now."""
+        return self._idr_ns + NO_IDR_AFTER_NS if self.expects_picture(arrival_ns) else 0
+
     def restart(self) -> None:
         """See ``NalPayloadFormat``."""
         super().restart()

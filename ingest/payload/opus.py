@@ -35,6 +35,8 @@ _SILENT = 255
 class Opus(Standalone):
     """One camera's Opus track."""
 
+    as_it_comes = True
+
     def __init__(self, output: Output) -> None:
         super().__init__(Track(Kind.AUDIO, "opus", CLOCK_RATE, 2))  # RFC 7587 7: always announced as two channels
         self._output = output

@@ -8,6 +8,8 @@ from common.media import Track
 class Standalone:
     """One camera's track: what ``PayloadFormat`` counts, and nothing to do where packets are missing or begin anew."""
 
+    as_it_comes = False  # each packet's payload goes out by itself, unchanged, with its timestamp
+
     def __init__(self, track: Track) -> None:
         self.frames = 0  # packets that were sent on
         self.keyframes = 0

@@ -49,6 +49,11 @@ class LeastDelay:
         self._window_end = self._updated = 0
         self._window_ns, self._slew = _WINDOW_NS, _SLEW
 
+    @property
+    def offset_ns(self) -> int | None:
+        """The offset in use; ``None`` before there is one."""
+        return self._offset_ns
+
     def hurry(self, drifts: bool) -> None:
         """Follow the remote clock closely if it ``drifts`` as no clock does, and as usual if not."""
         self._window_ns, self._slew = (_DRIFT_WINDOW_NS, _DRIFT_SLEW) if drifts else (_WINDOW_NS, _SLEW)
@@ -86,6 +91,16 @@ class CameraClock:
             return False
         self._right = -MAX_AHEAD_NS <= behind <= MAX_BEHIND_NS and self._right is not False
         return True
+
+    @property
+    def right(self) -> bool:
+        """Whether it shows our time."""
+        return bool(self._right)
+
+    @property
+    def offset_ns(self) -> int | None:
+        """Our time less the camera's, unless something arrives before that; ``None`` if it is not known."""
+        return 0 if self._right else self._delay.offset_ns
 
     def unix_ns(self, ntp_ns: int, arrival_ns: int) -> int:
         """Our time for a camera's time, for something that arrives now; never later than now."""
@@ -164,6 +179,27 @@ class TrackClock:
             report, self._early = self._early, None
             self.reported(report, arrival_ns)
         return self._timestamp * self._out_rate // self._rate if self._scales else self._timestamp
+
+    def due(self, raw: int) -> tuple[int, int, int, bool, int, int] | None:
+        """Foretell what ``stamp`` and ``capture_ns`` will say of what comes after ``raw``, and runs on as it should.
+
+        That is the last timestamp given out, to which a step is added; ticks a second; what the time of capture is more
+        than the timestamp, unless it would be after the arrival, and whether that makes it less; the largest step; and
+        until when all of that holds. Both have to be called all the same, a moment later. ``None`` if it is not known.
+        """
+        steady = self._extended == self._timestamp and not (self._scales or self._restarted or self._early)
+        if not steady or raw != self._raw or self._measured_from is None:
+            return None
+        if self._report is None or self._drifts:
+            ahead_ns, learns = self._delay.offset_ns, True
+        else:
+            at, ntp_ns = self._report
+            offset_ns, learns = self._camera.offset_ns, not self._camera.right
+            ahead_ns = None if offset_ns is None else ntp_ns - self._ns(at) + offset_ns
+        if ahead_ns is None:
+            return None
+        until_ns = self._measured_from[1] + MEASURE_NS
+        return self._timestamp, self._rate, ahead_ns, learns, self._leap, until_ns
 
     def restart(self) -> None:
         """Begin another source with the next packet: its timestamps have nothing to do with the old ones."""

@@ -8,6 +8,8 @@ way               takes                                               from
 ================  ==================================================  ==================================
 ``take_picture``  a whole ordinary picture, by one compiled call      what was read, before it is parsed
 ``take_packet``   one packet of sound                                 what was read, before it is parsed
+``course``        either, for who sends it first and ``enter``s it     what was read, before it is parsed
+                  a moment later (``ingest.rtsp.express``)
 ``receive_run``   fragments of one NAL unit that differ only in       the parser
                   their number; all else it gives to ``receive``
 ================  ==================================================  ==================================
@@ -18,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from struct import Struct
 
-from common.media import Kind
+from common.media import Batch, Kind
 from ingest import native
 from ingest.payload.nal_format import NalPayloadFormat
+from ingest.rtp.foretold import enter_picture, foretold
 from ingest.rtp.receiver import TAIL, TrackReceiver
 
 _FRAMED = Struct("!BBHBBHII")  # an interleaved frame (RFC 2326 10.12) and the header of its packet (RFC 3550 5.1)
@@ -32,17 +35,45 @@ _DOLLAR, _PLAIN = 0x24, 0x80  # first bytes of the two: of version 2, and with n
 class Shortcut:
     """The way from one interleaved ``channel`` to its track."""
 
-    __slots__ = ("_channel", "_receiver")
+    __slots__ = ("_channel", "_receiver", "_sound")
 
     def __init__(self, receiver: TrackReceiver, channel: int) -> None:
         self._receiver, self._channel = receiver, channel
+        self._sound = receiver.kind is Kind.AUDIO
 
     @property
     def take(self) -> Callable[[bytearray, int, int, int], tuple[int, int] | None] | None:
         """The one of ``take_picture`` and ``take_packet`` that serves the track, if one does."""
-        if self._receiver.kind is Kind.AUDIO:
+        if self._sound:
             return self.take_packet
         return self.take_picture if native.BUILT else None
+
+    def course(self, topic: bytes, arrival_ns: int) -> native.Course | None:
+        """The next that may go out at once under ``topic``, and be entered a moment later; ``None`` if nothing may."""
+        receiver, due = self._receiver, self._receiver.due
+        if not native.BUILT or due is None or due[0] < 0:
+            return None
+        sequence, ssrc = due
+        course = foretold(receiver.unpacking, self._channel, sequence, ssrc, arrival_ns)
+        return None if course is None else native.Course(course, topic)
+
+    def enter(self, said: native.Said, end: bytes, arrival_ns: int) -> Batch:
+        """Remember what went out, whose last bytes are ``end``: all of a packet of sound.
+
+        Returns its batch, of which the payloads do not count.
+        """
+        receiver, unpacking = self._receiver, self._receiver.unpacking
+        receiver.passed(said.packets, said.octets, said.raw, end[-TAIL:])
+        if self._sound:
+            unpacking.deliver(end, end[0], end[1], said.raw, arrival_ns)
+        else:
+            enter_picture(unpacking, said.raw, said.first, said.payloads, arrival_ns)
+        (batch,) = unpacking.take(arrival_ns)
+        return batch
+
+    def end(self, received: bytearray, size: int) -> bytes:
+        """The last bytes of so many that were received, as ``enter`` needs them."""
+        return bytes(received[_FRAMING if self._sound else size - TAIL : size])
 
     def take_picture(self, received: bytearray, start: int, end: int, arrival_ns: int) -> tuple[int, int] | None:
         """Take the ordinary picture between two places of ``received``.

@@ -37,8 +37,8 @@ class Unpacking:
         self._changed = changed
         self._reviewed = (-1, 0, 0)  # access units that had been published then, packets that had come and were lost
         self._missing = 0.0  # share of packets between the last reviews, if nothing was published
-        self._punctual = True  # packets are read as they come
-        self._timestamp = 0
+        self.punctual = True  # packets are read as they come
+        self.timestamp = 0
         self._padded = True  # packets that say so end in padding
         self._choose(choice, epoch)
         self.reception = Reception(choice.clock_rate)
@@ -48,9 +48,9 @@ class Unpacking:
         self.choice = choice
         self._overruled: Choice | None = None  # the one before what comes was found to be of another codec
         self._trials = 0  # reviews that doubt that
-        self._clock = TrackClock(choice.clock_rate, self._camera, track.clock_rate)
-        self._output = Output(track.kind, track.carried, self._clock, epoch, track.clock_rate)
-        self._take_up(make(choice, self._output))
+        self.clock = TrackClock(choice.clock_rate, self._camera, track.clock_rate)
+        self.output = Output(track.kind, track.carried, self.clock, epoch, track.clock_rate)
+        self._take_up(make(choice, self.output))
         self._doubt()
         self.raw = -1  # timestamp of the last packet as it came
 
@@ -63,7 +63,7 @@ class Unpacking:
         if choice.track == before.track and choice.clock_rate == before.clock_rate:
             self.choice = choice
             return False
-        self._choose(choice, self._output.epoch)
+        self._choose(choice, self.output.epoch)
         self.reception = Reception(choice.clock_rate, received, lost)
         return True
 
@@ -71,7 +71,7 @@ class Unpacking:
         """Have that format take what comes."""
         self._format = form
         self.nal_format = form if isinstance(form, NalPayloadFormat) else None
-        self._pictured = form if isinstance(form, H264 | H265) else None
+        self.pictured = form if isinstance(form, H264 | H265) else None
         self._pictures = native.Pictures(h265=isinstance(form, H265)) if native.BUILT else None
 
     def _doubt(self) -> None:
@@ -93,9 +93,9 @@ class Unpacking:
     def _go_over(self, choice: Choice) -> PayloadFormat:
         """Take what comes of the same source for something else from now on."""
         self.choice = choice
-        track, epoch = choice.track, self._output.epoch
-        self._output = Output(track.kind, track.carried, self._clock, epoch, track.clock_rate)
-        form = make(choice, self._output)
+        track, epoch = choice.track, self.output.epoch
+        self.output = Output(track.kind, track.carried, self.clock, epoch, track.clock_rate)
+        form = make(choice, self.output)
         self._take_up(form)
         self._changed()
         return form
@@ -150,12 +150,12 @@ class Unpacking:
     @property
     def repaired(self) -> int:
         """Timestamps that were wrong."""
-        return self._clock.repaired
+        return self.clock.repaired
 
     @property
     def deadline_ns(self) -> int | None:
         """When ``take`` has to be called, in Unix time; ``None`` as a rule, after every read."""
-        return self._output.deadline_ns if self._output.payloads else None
+        return self.output.deadline_ns if self.output.payloads else None
 
     @property
     def begun(self) -> bool:
@@ -172,8 +172,8 @@ class Unpacking:
                 self._format.mark()
             return
         if timestamp != self.raw:
-            self._turn_to(timestamp, arrival_ns)
-        self._format.receive(packet, start, end, self._timestamp, second > 127, arrival_ns)
+            self.turn_to(timestamp, arrival_ns)
+        self._format.receive(packet, start, end, self.timestamp, second > 127, arrival_ns)
 
     def take_picture(
         self, received: bytearray, start: int, end: int, channel: int, sequence: int, ssrc: int, arrival_ns: int
@@ -182,15 +182,15 @@ class Unpacking:
 
         ``None``, and nothing has happened, if it is not there or not ordinary. See ``TrackReceiver.due``.
         """
-        form, pictures = self._pictured, self._pictures
+        form, pictures = self.pictured, self._pictures
         if form is None or pictures is None or self.raw < 0 or not form.expects_picture(arrival_ns):
             return None
         payload_type = self.choice.format.payload_type
         picture = pictures.take(received, start, end, channel, payload_type, sequence, ssrc, self.raw)
         if picture is not None:
             _, _, _, timestamp, first, payloads = picture
-            self._turn_to(timestamp, arrival_ns)
-            form.receive_picture(payloads, first, self._timestamp, arrival_ns)
+            self.turn_to(timestamp, arrival_ns)
+            form.receive_picture(payloads, first, self.timestamp, arrival_ns)
         return picture
 
     def deliver_all(self, packets: Sequence[Packet | None]) -> None:
@@ -203,28 +203,28 @@ class Unpacking:
 
     def reported(self, report: SenderReport, arrival_ns: int) -> None:
         """Take a sender report."""
-        self._clock.reported(report, arrival_ns)
+        self.clock.reported(report, arrival_ns)
         self.reception.reported(report, arrival_ns)
 
     def restart(self, received: int, lost: int) -> None:
         """Begin another source with the next packet; ``received`` came of those before, and ``lost`` did not."""
         self.raw = -1
         self._padded = True
-        self._clock.restart()
+        self.clock.restart()
         self.reception = Reception(self.choice.clock_rate, received, lost)
         self._format.restart()
 
     def renew(self, epoch: int) -> None:
         """Start a new epoch."""
-        self._output.renew(epoch)
+        self.output.renew(epoch)
 
     def take(self, now_ns: int) -> list[Batch]:
         """Return the batches since the last call; an incomplete unit waits a moment for its rest."""
-        return self._output.take(now_ns)
+        return self.output.take(now_ns)
 
     def read_as_it_comes(self, punctual: bool) -> None:
         """Note whether packets are read as soon as they come: while they are not, their jitter cannot be told."""
-        self._punctual = punctual
+        self.punctual = punctual
         self.reception.paused()
 
     def _bounds(self, packet: bytes, first: int) -> tuple[int, int]:
@@ -240,9 +240,9 @@ class Unpacking:
             end -= packet[-1] * self._padded
         return start, end
 
-    def _turn_to(self, timestamp: int, arrival_ns: int) -> None:
+    def turn_to(self, timestamp: int, arrival_ns: int) -> None:
         """The first packet of another timestamp came."""
         self.raw = timestamp
-        self._timestamp = self._clock.stamp(timestamp, arrival_ns)
-        if self._punctual:
+        self.timestamp = self.clock.stamp(timestamp, arrival_ns)
+        if self.punctual:
             self.reception.arrived(timestamp, arrival_ns)

@@ -19,9 +19,9 @@ from common.clock import unix_ns
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.budget import Budget
-from ingest.rtp.rtcp import REPORT_INTERVAL
 from ingest.rtp.stream import CameraStream
 from ingest.rtsp.auth import Pin
+from ingest.rtsp.express import Express, Way, no_way
 from ingest.rtsp.interleaved import Interleaved
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.media import SessionMedia
@@ -56,6 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         keepalive: Keepalive,
         pace: Pace,
         budget: Budget,
+        way: Way = no_way,
     ) -> None:
         self.udp = udp
         self._loop = asyncio.get_running_loop()
@@ -66,10 +67,11 @@ class Connection(asyncio.BufferedProtocol):
         self._session = RtspSession(url, udp, self._media.select, pin, keepalive, *of_media)
         self._interleaved = Interleaved(self._parser, self._answered)
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)
-        self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self))
+        self._express = Express(self._parser, self._interleaved, self._turns, way)
+        self._publishing = Publishing(self._media, self._turns, publish, partial(on_media, self), self._express)
         self._quickack = QuickAck()
         self._stall = Stall()
-        self._report_due, self._moment = 0.0, next(_MOMENTS)
+        self._moment = next(_MOMENTS)
         self.get_buffer = self._parser.buffer  # type: ignore[method-assign]  # asked before each read: one call, not two
         self._transport: asyncio.Transport | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -85,6 +87,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def stream(self) -> CameraStream:
         """The tracks' receivers; none until every track is set up."""
+        self._express.end()
         return self._media.stream
 
     @property
@@ -169,6 +172,8 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: this and what it calls is done for every read."""
         arrival_ns = unix_ns()
+        if self._express.begun and self._express.take(nbytes, arrival_ns):
+            return
         if self._turns.watched:
             self._turns.watch()
         parser, interleaved, count = self._parser, self._interleaved, 0
@@ -218,6 +223,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(CameraError(CameraState.CLOSED, "the camera sends requests but does not read the answers"))
         else:
             self._transport.write(data)
+            self._express.end()  # for the sake of the next read, which is to be acknowledged
             self._quickack.due = True
 
     # What the session wants to be done.
@@ -244,6 +250,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _tick(self) -> None:
         now = self._loop.time()
+        self._express.end()
         self._turns.tick(now)
         try:
             if self._session.state is SessionState.DESCRIBE and (message := self._stall.look(self._parser, now)):
@@ -251,13 +258,17 @@ class Connection(asyncio.BufferedProtocol):
             self._do(self._session.tick(now, partial=self._parser.partial > 0, flowing=self.stream.flowing))
             if self._session.state is SessionState.PLAYING:
                 self._silence.check(now)
-                if now >= self._report_due:
-                    self._report_due = now + REPORT_INTERVAL
-                    self._media.stream.review(self._parser.junk)
-                    self._media.send_reports(unix_ns(), self._write)
+                self._media.look_again(now, self._parser.junk, self._write)
         except CameraError as exc:
             self._fail(exc)
             return
-        # In one of a few moments, not in its own: a hundred cameras would wake the process 400 times a second.
-        ticks = round((now - self._moment) / TICK) + 1
-        self._ticker = self._loop.call_later(self._moment + TICK * ticks - now, self._tick)
+        if not self._quickack.due:
+            self._publishing.begin_express(unix_ns())
+        self._ticker = self._loop.call_later(_until_tick(self._moment, now), self._tick)
+
+
+def _until_tick(moment: float, now: float) -> float:
+    """Seconds until the next tick: in one of a few moments, as a hundred cameras would wake the process 400 times a
+    second if each had its own."""
+    ticks = round((now - moment) / TICK) + 1
+    return moment + TICK * ticks - now

@@ -14,10 +14,11 @@ from dataclasses import replace
 from functools import partial
 
 from common.cameras import Transport
+from common.clock import unix_ns
 from common.media import Kind, Track
 from ingest.payload.registry import Choice, NothingPlayableError, choose, choose_muxed, doubtful
 from ingest.rtp.receiver import TrackReceiver
-from ingest.rtp.rtcp import receiver_report
+from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtp.shortcut import Shortcut
 from ingest.rtp.stream import CameraStream
 from ingest.rtsp.groups import Group
@@ -66,6 +67,7 @@ class SessionMedia:
         self._protected: dict[int, Protected] = {}  # by section's index, where it comes as SRTP
         self._strays: dict[int, TrackReceiver] = {}  # whose packets come on another channel, by that
         self._strays_since_ns = 0
+        self._report_due = 0.0
 
     def select(self, description: SessionDescription) -> list[MediaSection]:
         """The sections to set up. Raises ``NothingPlayableError``."""
@@ -144,6 +146,7 @@ class SessionMedia:
         self.stream = CameraStream(choices, udp=self.udp, epoch=self.stream.epoch)
         routes: dict[int, Route] = {}
         takes: dict[int, Take] = {}
+        shortcuts: dict[int, Shortcut] = {}
         channel = -1  # of the picture
         for index, (setup, receiver) in enumerate(zip(setups, self.stream.receivers, strict=True)):
             protected = Protected(setup.keys, receiver) if setup.keys else None
@@ -158,11 +161,12 @@ class SessionMedia:
                 rtp, rtcp = setup.spec.interleaved
                 routes[rtcp] = partial(_each, receiver.receive_rtcp)
                 short = Shortcut(receiver, rtp)
+                shortcuts.setdefault(rtp, short)
                 routes[rtp] = short.receive_run  # last: where both are one, it tells them apart
-                if short.take is not None:
-                    takes.setdefault(rtp, short.take)
+                if (take := short.take) is not None:
+                    takes.setdefault(rtp, take)
                     channel = rtp if receiver.kind is Kind.VIDEO else channel
-        interleaved.open(routes, takes, channel)
+        interleaved.open(routes, takes, channel, shortcuts)
         interleaved.stray = None if self.udp or self._protected else self._stray
 
     def announce(self, entries: Sequence[Announced]) -> None:
@@ -224,6 +228,13 @@ class SessionMedia:
                 if address is not None and address not in senders and self.networks.allows(address):
                     senders.append(address)
         return senders
+
+    def look_again(self, now: float, junk: int, write: Callable[[bytes], None]) -> None:
+        """Every few seconds, look whether packets are still what they were taken for, and report; see ``review``."""
+        if now >= self._report_due:
+            self._report_due = now + REPORT_INTERVAL
+            self.stream.review(junk)
+            self.send_reports(unix_ns(), write)
 
     def send_reports(self, now_ns: int, write: Callable[[bytes], None]) -> None:
         """RFC 3550 6.4.2: from the start, also when there is nothing to report yet; ``write`` sends over TCP."""

@@ -20,6 +20,7 @@ from ingest.budget import Budget
 from ingest.rtsp.auth import Pin
 from ingest.rtsp.client import Connection
 from ingest.rtsp.connect import connect
+from ingest.rtsp.express import Way, no_way
 from ingest.rtsp.keepalive import Keepalive
 from ingest.rtsp.media import SessionMedia
 from ingest.rtsp.networks import Networks
@@ -46,6 +47,7 @@ async def connected(
     multicast: bool = False,
     epoch: int,
     publish: Callable[[list[Batch]], bool | None],
+    way: Way = no_way,
     on_media: Callable[[Connection], None] = lambda _connection: None,
     on_redirect: Callable[[RtspUrl], None] = lambda _url: None,
     pin: Pin | None = None,
@@ -58,11 +60,11 @@ async def connected(
     """A session that plays until the block is left. What ends it before is raised by ``ended``.
 
     ``publish`` gets batches in order, and returns ``False`` where nobody takes them; ``on_media`` is called once, with
-    the first packet. Redirects are followed, but not to where only this machine can reach, unless the camera is there
-    itself; ``on_redirect`` is told of each. ``multicast`` asks for UDP that is sent to a group.
-    Nothing is sent to, or taken from, an address that ``networks`` does not allow.
-    ``pin``, ``keepalive`` and ``pace`` are what earlier sessions taught; ``bitrate`` is what the camera may send for
-    long, in Mbit/s. ``muxed`` has a transport stream passed on as it is, see ``choose_muxed``.
+    the first packet; ``way`` is one that leads past ``publish``. Redirects are followed, but not to where only this
+    machine can reach, unless the camera is there itself; ``on_redirect`` is told of each. ``multicast`` asks for UDP
+    that is sent to a group. Nothing is sent to, or taken from, an address that ``networks`` does not allow. ``pin``,
+    ``keepalive`` and ``pace`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
+    Mbit/s. ``muxed`` has a transport stream passed on as it is, see ``choose_muxed``.
     """
     pin, keepalive = pin or Pin(), keepalive or Keepalive()
     budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())
@@ -74,6 +76,7 @@ async def connected(
             udp=udp,
             media=partial(SessionMedia, url, udp=udp, multicast=multicast, epoch=epoch, networks=networks, muxed=muxed),
             publish=publish,
+            way=way,
             on_media=on_media,
             pin=pin,
             keepalive=keepalive,

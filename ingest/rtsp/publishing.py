@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from common.clock import unix_ns
 from common.media import Batch
+from ingest.rtsp.express import Express
 from ingest.rtsp.media import SessionMedia
 from ingest.rtsp.turns import Turns
 
@@ -22,9 +23,11 @@ class Publishing:
         turns: Turns,
         publish: Callable[[list[Batch]], bool | None],
         on_media: Callable[[], None],
+        express: Express,
     ) -> None:
         self.unwatched = False  # nobody takes what is published
         self._media, self._turns, self._publish, self._on_media = media, turns, publish, on_media
+        self._express = express
         self._flowing = False
         self._rests_from = 0.0  # on the loop's clock; counts while it flows
         self._loop = asyncio.get_running_loop()
@@ -40,6 +43,12 @@ class Publishing:
             and self._flowing
             and self._loop.time() >= self._rests_from
         )
+
+    def begin_express(self, arrival_ns: int) -> None:
+        """Have what comes next taken by the express way, if somebody takes it and nothing that came awaits its rest."""
+        steady = self._flowing and self._expiry is None and not (self.unwatched or self._media.nothing_playable)
+        if steady and not self._turns.watched:
+            self._express.begin(arrival_ns)
 
     def rest(self) -> None:
         """Read less often until somebody watches, if that may be."""
@@ -76,15 +85,19 @@ class Publishing:
         if not whole and self._expiry is None and (deadline_ns := stream.deadline_ns) is not None:
             # uvloop counts in milliseconds: less than one would call again and again until the time has come.
             self._expiry = self._loop.call_later(max(deadline_ns - now_ns, 1_000_000) / 1e9, self._expire)
+        if whole and not (self._express.begun or self._express.vain):
+            self.begin_express(arrival_ns)
 
     def close(self) -> None:
         """Publish nothing any more that waits."""
+        self._express.end()
         self.unwatched = False
         if self._expiry is not None:
             self._expiry.cancel()
 
     def _expire(self) -> None:
         self._expiry = None
+        self._express.end()
         now_ns = unix_ns()
         self._media.stream.expire(now_ns)
         self.flush(now_ns, 0, 0)

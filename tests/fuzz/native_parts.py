@@ -113,12 +113,13 @@ FANOUT = Part(
 )
 PICTURES = Part(
     name="pictures-native",
-    reads="pictures in interleaved frames, from a camera, in `ingest/native/pictures.c` (ASan, UBSan)",
+    reads="pictures in interleaved frames, from a camera, in `ingest/native/pictures.c` and `express.c` (ASan, UBSan)",
     most=4_096,
     source=_ROOT / "ingest" / "native" / "pictures.c",
     program=Path(__file__).with_name("native") / "pictures_fuzz.c",
     module="ingest.native._pictures",
     builder=compiled.pictures,
+    beside=(_ROOT / "ingest" / "native" / "express.c",),
 )
 PARTS = {part.name: part for part in (BATCHES, FANOUT, PICTURES)}
 

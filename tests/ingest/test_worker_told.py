@@ -109,12 +109,12 @@ async def test_what_a_camera_sent_is_given_to_nobody_while_it_is_said_goodbye_to
     """It may be another camera whose name that is now."""
     async with FakeCamera([h264_track()], rewrite=unanswered) as fake, told(tmp_path) as (ingest, _):
         ingest.handle(Assign(spec("door", fake)))
-        gops = ingest._publisher._gops
-        await until(lambda: gops.get(Rendition("door")), BOUND)
+        kept = ingest._publisher._groups.of
+        await until(lambda: kept(Rendition("door")), BOUND)
         ingest.handle(Assign(spec("door", fake, 2)) if then == "another" else Release("door"))
-        assert not gops.get(Rendition("door"))
+        assert not kept(Rendition("door"))
         await fake.asked("TEARDOWN")
-        assert not gops.get(Rendition("door"))
+        assert not kept(Rendition("door"))
 
 
 async def test_a_key_is_used_until_the_camera_has_gone_and_then_forgotten(tmp_path: Path) -> None:

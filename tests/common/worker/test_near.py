@@ -15,7 +15,7 @@ from common.media import live_topic, replay_topic
 from common.near import CALL, Call
 from common.worker import near_door, neighbours, pipe
 from common.worker.publisher import Publisher
-from tests.fakes.near_machine import DOOR, GROUP, Camera, Machine, whole
+from tests.fakes.near_machine import DOOR, GROUP, Camera, Express, Machine, whole
 from tests.fakes.private_bus import private_endpoints, zmq_context
 
 
@@ -91,6 +91,24 @@ async def test_what_is_cached_comes_near_by_and_only_so(machine: Machine) -> Non
     assert camera.publisher.counters["replays"] == replays + 1
     assert await machine.relayed() <= relayed + 6, "the first batches by both ways at most"
     assert "door" in taken
+
+
+async def test_what_goes_straight_to_one_is_not_missing_for_who_comes_or_who_takes_over(machine: Machine) -> None:
+    camera, first = Express(machine.publisher(), 1), machine.viewer()
+    await machine.until(lambda: first.near, camera)
+    await machine.until(lambda: camera.straight > 20 and 10 < camera.pictures % GROUP < GROUP - 10, camera)
+    second, begin = machine.viewer(), camera.pictures // GROUP * GROUP
+    await machine.until(lambda: second.near, camera)
+    straight = camera.straight
+    await machine.until(lambda: len(second.shown()) > 2 * GROUP, camera)
+    assert camera.straight <= straight + GROUP, "two take it now"
+    second.subscriber.unsubscribe("door")
+    await machine.until(lambda: camera.straight > straight + GROUP, camera)
+    await machine.until(lambda: first.shown()[-1] == camera.pictures - 1)
+    assert second.shown()[0] == begin
+    for viewer in (first, second):
+        shown = viewer.shown()
+        assert shown == list(range(shown[0], shown[-1] + 1))
 
 
 async def test_a_publisher_that_is_gone_leaves_no_gap_behind_the_one_that_takes_over(machine: Machine) -> None:

@@ -14,7 +14,8 @@ from common.bus import Channel, open_socket
 from common.endpoints import Endpoints
 from common.media import MAX_GOP_BYTES, Batch, Flags, decode_frame, encode_batch, live_topic, replay_topic, taken_topic
 from common.seal import Sealer, StreamSeals
-from common.worker.publisher import OVERHEAD, Gop, Publisher
+from common.worker.groups import OVERHEAD, Gop
+from common.worker.publisher import Publisher
 from rigs.waiting import until
 
 BOUND = 10.0

@@ -1,4 +1,4 @@
-/* Fuzzes ingest/native/pictures.c with what a camera sends, within what ingest/native/__init__.py promises it: bytes that
+/* Fuzzes ingest/native/pictures.c and express.c with what a camera sends, within what ingest/native/__init__.py promises it: bytes that
  * were received, of that size, and room for what they become.
  *
  * The input's first byte says which codec, and how: as it stands, or as a program that writes frames, most of them right,
@@ -7,6 +7,14 @@
 #include <stdlib.h>
 
 #include "../../../ingest/native/pictures.c"
+
+#define read16 express_read16 /* each has its own */
+#define read32 express_read32
+#undef FRAME
+#undef RTP
+#include "../../../ingest/native/express.c"
+#undef read16
+#undef read32
 
 #define ROOM 131072
 #define MOST 1160
@@ -44,6 +52,25 @@ static size_t write_frames(uint8_t *at, int h265) {
     return (size_t)(at - begin);
 }
 
+/* The same by the express way: what is written is a frame of the size that it says, within what there is room for. */
+static void take_express(const uint8_t *data, size_t received, unsigned how) {
+    struct camshaft_course course = {
+        .of = how & 0x10 ? CAMSHAFT_SOUND : (int)(how & 1), .payload_type = 96, .ssrc = 7, .raw = how & 4, .leap = 1 << 20,
+        .until_ns = 1000, .rate = 90000, .capture_ns = how, .learns = how & 0x20, .most = MOST, .topic_size = 5, .begin_size = 21};
+    size_t room = how & 8 ? received : 2 * ROOM;
+    uint8_t *out = malloc(room ? room : 1);
+    uint32_t said[CAMSHAFT_SAID];
+    struct camshaft_course before = course;
+    if (camshaft_take_express(&course, data, received, how & 0x40 ? 1000 : 999, out, room, said)) {
+        uint32_t end = said[CAMSHAFT_FRAME_END];
+        if (end > room || read32(out) != end - 4 || said[CAMSHAFT_BATCH_AT] != 9 || said[CAMSHAFT_MADE] > MAX_PACKETS) abort();
+        if (course.sequence != said[CAMSHAFT_CAME] || course.number != said[CAMSHAFT_MADE]) abort();
+    } else if (memcmp(&before, &course, sizeof course)) {
+        abort();
+    }
+    free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static uint8_t frames[160 * 2048];
     input = bytes;
@@ -63,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         if (out[before] & 0x80) abort(); /* forbidden_zero_bit */
     }
     free(found);
+    take_express(data, received, how);
     int64_t code = camshaft_start_code(data, (int64_t)received);
     if (code >= 0 && (data[code] || data[code + 1] || data[code + 2] != 1)) abort();
     free(data);

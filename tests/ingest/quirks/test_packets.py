@@ -113,7 +113,7 @@ async def test_junk_between_frames_is_skipped() -> None:
 async def test_frames_that_are_always_shorter_than_they_say_are_named(
     off: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.rtsp.client.REPORT_INTERVAL", 0.2)
+    monkeypatch.setattr("ingest.rtsp.media.REPORT_INTERVAL", 0.2)
     fake = FakeCamera()
     fake.wrap = lambda frame: frame[:2] + (len(frame) - 4 + off).to_bytes(2) + frame[4:]
     async with fake, Pulled(fake.url, transport=Transport.TCP) as pulled:

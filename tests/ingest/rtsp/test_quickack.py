@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from common.media import Kind
-from ingest.rtsp import client
+from ingest.rtsp import client, media
 from ingest.rtsp.quickack import QuickAck
 from rigs.camera import FakeCamera, h264_track, opus_track
 from tests.fakes.viewer import Viewer, playing
@@ -22,7 +22,7 @@ from tests.fakes.viewer import Viewer, playing
 @pytest.mark.thorough
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_a_camera_with_nagles_algorithm_does_not_wait_for_us(loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "REPORT_INTERVAL", 0.0)  # what we send makes the kernel slow to acknowledge
+    monkeypatch.setattr(media, "REPORT_INTERVAL", 0.0)  # what we send makes the kernel slow to acknowledge
     monkeypatch.setattr(client, "TICK", 0.02)
 
     turns: list[int] = []  # when this loop had its turn, Unix time in ns

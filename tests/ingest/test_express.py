@@ -1,0 +1,175 @@
+"""By the express way the same leaves as by the usual one, and the same is remembered of it."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.media import Batch, decode_frame, encode_batch, live_topic
+from common.worker.groups import Groups
+from common.worker.straight import Books, Straight
+from ingest import native
+from ingest.rtsp.express import MOST, Express
+from rigs.reading import H264, H265, Reading
+from rigs.rtp import rtp
+from tests.fakes.pictures import Camera, framed
+from tests.ingest.test_native import FRAME_NS, NOW, needs_native, state
+
+pytestmark = needs_native
+
+OPUS = b"m=audio 0 RTP/AVP 97\r\na=rtpmap:97 opus/48000/2\r\n"
+TOPIC = live_topic("door")
+SLEW_NS = 50_000_000  # by which the time of capture may be less for a moment: a delay that grows is followed late
+
+
+class Short(Reading):
+    """A camera whose packets may go by the express way, to one who takes them."""
+
+    def __init__(self, description: bytes) -> None:
+        super().__init__(description)
+        self.sent: list[bytes] = []
+        self.express_ones = 0
+        self.spent = [0, 0, 0]
+        self.groups = Groups(1 << 30, SimpleNamespace())  # type: ignore[arg-type]
+        turns = SimpleNamespace(spend=self._spend)
+        self.express = Express(self._parser, self._interleaved, turns, self._way)  # type: ignore[arg-type]
+
+    def read(self, data: bytes, now_ns: int) -> list[Batch]:
+        room = self._parser.buffer()
+        if len(data) < len(room) and self.express.begun:
+            room[: len(data)] = data
+            if self.express.take(len(data), now_ns):
+                self.express_ones += 1
+                return []
+        self.publish(super().read(data, now_ns))
+        if self._interleaved.whole and not self.express.begun:
+            self.express.begin(now_ns)
+        return []
+
+    def publish(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self.sent.append(TOPIC + encode_batch(batch))
+            self.groups.keep("door", batch, encode_batch(batch))
+
+    def _way(self, _books: Books) -> Straight:
+        return Straight(TOPIC, None, self._send, lambda *kept: self.groups.keep("door", *kept))  # type: ignore[arg-type]
+
+    def _send(self, _neighbour: object, frame: memoryview) -> None:
+        assert int.from_bytes(frame[:4]) == len(frame) - 4
+        self.sent.append(bytes(frame[4:]))
+
+    def _spend(self, size: int, packets: int, batches: int, _passed_ns: int) -> None:
+        self.spent = [a + b for a, b in zip(self.spent, (size, packets, batches), strict=True)]
+
+
+class Both:
+    """One camera, whose packets go by the express way where they can, and by the usual one."""
+
+    def __init__(self, *, h265: bool = False) -> None:
+        description = (H265 if h265 else H264) + OPUS
+        self.short, self.plain = Short(description), Reading(description)
+        self.expected: list[Batch] = []
+        self.now_ns = NOW
+        self.sounds = 0
+
+    def read(self, data: bytes, after_ns: int = FRAME_NS) -> None:
+        self.now_ns += after_ns
+        self.short.read(data, self.now_ns)
+        self.expected += self.plain.read(data, self.now_ns)
+        self.compare()
+
+    def sound(self, size: int = 160) -> bytes:
+        self.sounds += 1
+        packet = rtp(b"%c" % (self.sounds % 256) * size, self.sounds, 960 * self.sounds, payload_type=97, ssrc=7)
+        return framed(packet, 2)
+
+    def compare(self) -> None:
+        sent = [decode_frame(frame).batches[0] for frame in self.short.sent]
+        assert len(sent) == len(self.expected)
+        for one, other in zip(sent, self.expected, strict=True):
+            assert abs(one.capture_ns - other.capture_ns) <= SLEW_NS
+            assert encode_batch(one._replace(capture_ns=0)) == encode_batch(other._replace(capture_ns=0))
+            assert encode_batch(one) in self.short.sent[sent.index(one)], "written as it reads"
+        self.short.sent.clear()
+        self.expected.clear()
+
+    def settled(self) -> None:
+        """As soon as somebody looks, nothing tells which way was taken."""
+        self.short.express.end()
+        assert state(self.short.stream) == state(self.plain.stream)
+
+
+@pytest.mark.parametrize("h265", [False, True])
+def test_all_but_the_first_and_what_is_not_ordinary_go_by_it(h265: bool) -> None:
+    camera, both = Camera(1, h265=h265, strange=False), Both(h265=h265)
+    both.read(camera.keyframe())
+    for sizes in ((900,), (900,), (5_000,), (15_000,), (40,), (1_160,), (700, 800)):
+        both.read(camera.ordinary(*sizes))
+    assert both.short.express_ones == 6
+    both.settled()
+    both.read(camera.ordinary(900))
+    both.read(camera.ordinary(900))
+    assert both.short.express_ones == 7, "who looked has ended it; the next one goes on with it"
+    both.read(camera.keyframe())
+    both.read(camera.ordinary(900) + camera.ordinary(900))
+    assert both.short.express_ones == 7
+    both.settled()
+
+
+def test_sound_goes_by_it_and_what_waits_is_bounded() -> None:
+    both, camera = Both(), Camera(1, strange=False)
+    both.read(camera.keyframe())
+    both.read(camera.ordinary(900))
+    both.read(both.sound(), FRAME_NS)
+    for _ in range(2 * MOST):
+        both.read(both.sound(), FRAME_NS // 2)
+        both.read(camera.ordinary(900), FRAME_NS // 2)
+    assert both.short.express_ones > 3 * MOST
+    assert len(both.short.express._passed) < MOST
+    both.settled()
+    kept = [decode_frame(TOPIC + each).batches[0] for each in both.short.groups.of("door").batches]  # type: ignore[arg-type]
+    assert [batch.kind for batch in kept] == ["video"] * (2 + 2 * MOST), "who joins gets the whole group"
+    assert [batch.sequence for batch in kept[1:]] == [kept[1].sequence + at for at in range(1 + 2 * MOST)]
+    assert both.short.spent[2] == both.short.express_ones, "and the budget is told of all"
+
+
+@pytest.mark.parametrize("h265", [False, True])
+@settings(max_examples=60)
+@given(seed=st.integers(0, 2**32))
+def test_whatever_comes_it_is_as_without_it(h265: bool, seed: int) -> None:
+    camera, chance, both = Camera(seed, h265=h265), random.Random(seed), Both(h265=h265)
+    both.read(camera.keyframe())
+    for _ in range(40):
+        what = chance.random()
+        if what < 0.3:
+            both.read(both.sound(chance.choice([1, 160, 255, 256, 1_161])), chance.randrange(FRAME_NS))
+        elif what < 0.85:
+            both.read(camera.ordinary(chance.choice([40, 900, 20_000])), chance.randrange(2 * FRAME_NS))
+        else:
+            odd = [camera.any(), camera.report(), camera.keyframe(), b"junk", camera.ordinary(900) + both.sound()]
+            both.read(chance.choice(odd), chance.choice([0, FRAME_NS, 70 * FRAME_NS]))
+        if chance.random() < 0.1:
+            both.settled()
+    both.settled()
+
+
+@given(st.integers(0, 2**32), st.integers(0, 200))
+def test_nothing_is_taken_of_what_is_cut_or_damaged(seed: int, at: int) -> None:
+    camera, chance, both = Camera(seed, strange=False), random.Random(seed), Both()
+    both.read(camera.keyframe())
+    both.read(camera.ordinary(900))
+    data = bytearray(camera.ordinary(chance.choice([40, 3_000])))
+    data[min(at, len(data) - 1)] ^= 1 << chance.randrange(8)
+    both.read(bytes(data[: chance.randrange(1, len(data) + 1)]))
+    both.read(bytes(data))
+    both.settled()
+
+
+def test_a_topic_that_is_too_long_is_refused() -> None:
+    due = native.Due(0, 0, 96, 0, 1, 0, 1, 1, 0, 90_000, 0, False, 0, b"begin")
+    with pytest.raises(ValueError, match="topic"):
+        native.Course(due, bytes(native.lib.CAMSHAFT_MAX_BEGIN))
