@@ -8,13 +8,13 @@ from memory, for one picture as for eight.
 Two rules keep that invisible, and ``Feed`` and ``Incoming`` see to both:
 
 * Who looks at what is remembered calls ``settle`` first.
-* Who changes what a ``Course`` was made of calls ``end``; the next picture is looked at as all were before.
+* Who changes what a way was made of calls ``end``; the next picture is looked at as all were before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from common.clock import unix_ns
 from common.media import Kind, is_video
@@ -27,27 +27,9 @@ MOST_UNSETTLED = 8  # pictures and pieces of sound: a viewer's budget and a repo
 _PACKETS, _ARRIVAL = 7, 4  # in what is found of a batch
 
 
-class Course(NamedTuple):
-    """How ordinary pictures or sound of a feed leave, for as long as nothing about it changes."""
-
-    audience: native.Audience
-    named: bytes  # kind and codec that they have to have
-    most: int  # packets
-    header: bytes
-    marker: int
-    offset: int  # of their timestamps
-    first: int  # index of the next packet
-
-
-class Passed(NamedTuple):
-    """A picture, or a piece of sound, that has left and is not entered yet."""
-
-    feed: Passing
-    frame: bytes
-    found: native.Found
-    now: float  # monotonic …
-    now_ns: int  # … and Unix time at which it came …
-    sent_ns: int  # … and left
+Passed = tuple["Passing", bytes, native.Slot, float, int, int]
+"""A picture, or a piece of sound, that has left and is not entered yet: its feed and frame, where it is to be read, the
+monotonic and the Unix time at which it came, and that at which it left. Times of Unix are in nanoseconds."""
 
 
 class Passing(Protocol):
@@ -55,24 +37,14 @@ class Passing(Protocol):
 
     kind: Kind
 
-    def course(self, epoch: int) -> Course | None:
-        """How ordinary pictures or sound of that epoch leave now; ``None`` if not by one call."""
+    def way(self, due: tuple[int, int, int]) -> native.Way | None:
+        """The way of ordinary pictures or sound, of which that is due; ``None`` if they do not leave by one call."""
 
     def enter(self, frame: bytes, found: native.Found, now: float) -> None:
         """Remember what has left."""
 
     def lacking(self, refused: native.Refused, first: int) -> None:
         """Tell those of whom the system did not take the last that was entered, from index ``first`` on."""
-
-
-class _Way:
-    """A course that is kept to, and the batch that is due on it."""
-
-    __slots__ = ("course", "early_ns", "epoch", "feed", "index", "number", "until")
-
-    def __init__(self, feed: Passing, course: Course, due: tuple[int, int, int, float]) -> None:
-        self.feed, self.course, self.index = feed, course, course.first
-        self.epoch, self.number, self.early_ns, self.until = due
 
 
 class Books:
@@ -84,7 +56,7 @@ class Books:
         self, feeds: Mapping[str, Passing], incoming: Incoming, delayed: Callable[[int], object] = lambda _ns: None
     ) -> None:
         self._feeds, self._incoming, self._delayed = feeds, incoming, delayed
-        self._ways: dict[bool, _Way] = {}  # by whether it is the picture's
+        self._ways: dict[bool, tuple[Passing, native.Way, float]] = {}  # picture's and sound's, until when they hold
         self._passed: list[Passed] = []
 
     def pass_on(self, frame: bytes, at: int, now: float, now_ns: int) -> bool:
@@ -94,36 +66,31 @@ class Books:
         where ``egress.native`` was built.
         """
         video = is_video(frame, at)
-        way = self._ways.get(video)
-        if way is None or now > way.until:
-            way = self._begin(video, now)
-            if way is None:
+        begun = self._ways.get(video)
+        if begun is None or now > begun[2]:
+            begun = self._begin(video, now)
+            if begun is None:
                 return False
-        audience, named, most, header, marker, offset, _ = way.course
-        due = way.epoch, way.number, now_ns - way.early_ns
-        sent = audience.pass_on(frame, at, named, most, due, header, marker, offset, way.index)
-        if sent is None:
+        feed, way, _ = begun
+        slot = way.pass_on(frame, at, now_ns)
+        if slot is None:
             return False
-        found, refused = sent
-        packets = found[_PACKETS]
-        way.number += packets
-        way.index += packets
         passed = self._passed
-        passed.append(Passed(way.feed, frame, found, now, now_ns, unix_ns()))
-        if refused:
-            self.end(way.feed.kind)
-            way.feed.lacking(refused, way.index - packets)
+        passed.append((feed, frame, slot, now, now_ns, unix_ns()))
+        if way.was_refused:
+            self.end(feed.kind)
+            feed.lacking(way.refused, way.first - native.found_in(slot)[_PACKETS])
         elif len(passed) >= MOST_UNSETTLED:
             self.settle()
         return True
 
     def newest(self, kind: str | None = None) -> float | None:
         """Monotonic time of the newest of a kind, or of any, that is not entered; ``None`` if there is none."""
-        return next((each.now for each in reversed(self._passed) if kind in (None, each.feed.kind)), None)
+        return next((now for feed, *_, now, _, _ in reversed(self._passed) if kind in (None, feed.kind)), None)
 
     def look(self, now: float) -> None:
         """Enter what has left if nothing more comes; to be called now and then."""
-        if self._passed and now - self._passed[-1].now > SILENT:
+        if now - (self.newest() or now) > SILENT:
             self.settle()
 
     def settle(self) -> None:
@@ -132,7 +99,8 @@ class Books:
         if not passed:
             return
         self._passed = []
-        for feed, frame, found, now, now_ns, sent_ns in passed:
+        for feed, frame, slot, now, now_ns, sent_ns in passed:
+            found = native.found_in(slot)
             arrival_ns = found[_ARRIVAL]
             feed.enter(frame, found, now)
             self._incoming.passed(feed.kind, found[_PACKETS], now=now, transit_ns=now_ns - arrival_ns)
@@ -146,14 +114,14 @@ class Books:
         else:
             self._ways.pop(kind == Kind.VIDEO, None)
 
-    def _begin(self, video: bool, now: float) -> _Way | None:
+    def _begin(self, video: bool, now: float) -> tuple[Passing, native.Way, float] | None:
         """The way of the next picture, or sound; ``None`` if that has to go by the usual one."""
         self.settle()
         feed = self._feeds[Kind.VIDEO if video else Kind.AUDIO]
         due = self._incoming.due(feed.kind, now=now)
-        course = feed.course(due[0]) if due is not None else None
-        if due is None or course is None:
+        way = feed.way(due[:3]) if due is not None else None
+        if due is None or way is None:
             self._ways.pop(video, None)
             return None
-        way = self._ways[video] = _Way(feed, course, due)
-        return way
+        begun = self._ways[video] = feed, way, due[3]
+        return begun

@@ -15,7 +15,6 @@ from typing import Protocol
 from common.media import CLOCK_RATES, Batch, Kind, named
 from common.packed import Packed
 from egress import native
-from egress.media.books import Course
 from egress.media.fanout import Parcel, cuts, cuts_of, lacking_of
 from egress.media.group import Group, GroupKey, Lane
 from egress.media.history import ALL, NOBODY, WATCHED, Histories, Unit
@@ -154,13 +153,13 @@ class Feed(Sent):
         for tap in tuple(self._taps) if self._taps else ():
             tap.take(batch, self._timeline.timestamp)
 
-    def course(self, epoch: int) -> Course | None:
-        """How an ordinary picture or sound of that epoch leaves, as most do where few watch, without ``push``.
+    def way(self, due: tuple[int, int, int]) -> native.Way | None:
+        """The way of ordinary pictures or sound, as most are where few watch, which leave without ``push``.
 
-        ``None`` if it is not to be sent in one piece to all who watch. To be called only where ``egress.native`` was
-        built, and by ``books``.
+        ``due`` is the epoch, number and age of the next, as ``native.Way`` has it. ``None`` if it is not to be sent in
+        one piece to all who watch. To be called only where ``egress.native`` was built, and by ``books``.
         """
-        offset = self._timeline.offset(epoch)
+        offset = self._timeline.offset(due[0])
         if offset is None or self._in_keyframe or self._thin or self._taps or len(self._groups) != 1:
             return None
         if self._idle and not self._video:  # which may start with any sound
@@ -170,10 +169,11 @@ class Feed(Sent):
         if audience.border < len(audience.members) or not self.outbox.empty:
             return None
         most, header = SLICE // audience.border, group.usual_header(self._probe)
-        return Course(audience.compiled, self._named, most, header, self._marker, offset, self._history.end)
+        first = self._history.end
+        return native.Way(audience.compiled, self._named, most, due, header, self._marker, offset, first)
 
     def enter(self, frame: bytes, found: native.Found, now: float) -> None:
-        """Remember what left by a ``course``, as ``push`` would."""
+        """Remember what left by a ``way``, as ``push`` would."""
         self.remember(frame, found, self._marker, self._probe, now)
 
     def lacking(self, refused: native.Refused, first: int) -> None:

@@ -22,6 +22,7 @@ BUILT = lib is not None
 LIBRARY = ffi.string(lib.camshaft_library()).decode() if BUILT else ""  # that encrypts, with its version
 NEEDS = "a C compiler and the headers of Python and OpenSSL (Debian: gcc python3-dev libssl-dev)"
 
+SLOTS = 16
 _WORD = 0xFFFFFFFF  # of which a timestamp is made
 
 Cipher = Any
@@ -34,6 +35,8 @@ Shape = tuple[int, int, int, int, int, int, int]
 """A run, as ``struct camshaft_run`` has it."""
 Found = list[int]
 """A batch in numbers, as ``common.native.read_batch`` has it."""
+Slot = Any
+"""Where these numbers are, until so many others are as there are ``SLOTS``: ``int64_t *``; see ``found_in``."""
 Refused = list[tuple[int, int, int]]
 """Place, number of runs that are not to be sent again, and errno, of each to whom something was not sent."""
 
@@ -63,16 +66,28 @@ def route(fd: int, gso: bool, family: socket.AddressFamily, remote: tuple[Any, .
 class Audience:
     """Lanes, and the route of each. Raises ``ValueError`` if there are more of one than of the other."""
 
-    __slots__ = ("_errors", "_kept", "_lanes", "_routes", "_sent", "size")
+    __slots__ = ("_errors", "_kept", "_lanes", "_routes", "_sent", "size", "was_refused")
 
     def __init__(self, lanes: Sequence[Lane], routes: Sequence[Route]) -> None:
         if len(lanes) != len(routes):
             raise ValueError("each lane has a route")
         self.size = len(lanes)
+        self.was_refused = False  # something of what was passed on last
         self._kept = lanes, routes
         self._lanes = ffi.new("struct camshaft_lane *[]", lanes)
         self._routes = ffi.new("struct camshaft_route *[]", routes)
         self._sent, self._errors = ffi.new("int[]", self.size), ffi.new("int[]", self.size)
+
+    @property
+    def places(self) -> tuple[Any, ...]:
+        """The lanes, routes and places for errors, as C takes them, and how many there are."""
+        return self._lanes, self._routes, self._sent, self._errors, self.size
+
+    @property
+    def refused(self) -> Refused:
+        """All to whom something was not sent of what was passed on last."""
+        sent, errors = self._sent, self._errors
+        return [(at, sent[at], errors[at]) for at in range(self.size) if errors[at]] if self.was_refused else []
 
     def send(self, parcel: PackedParcel, first: int, start: int, stop: int) -> Refused:
         """Send ``parcel``, whose first packet has index ``first``, to those from place ``start`` to before ``stop``.
@@ -116,8 +131,70 @@ class Audience:
         )
         if refused < 0:
             return None
-        found: Found = ffi.unpack(_found, lib.CAMSHAFT_FOUND)
-        return found, [(at, sent[at], errors[at]) for at in range(self.size) if errors[at]] if refused else []
+        self.was_refused = refused > 0
+        return found_in(_found), self.refused
+
+
+class Way:
+    """The way of all ordinary pictures, or sounds, of a track, for as long as nothing about it changes."""
+
+    __slots__ = ("_audience", "_kept", "_next", "_slots", "_way", "was_refused")
+
+    def __init__(
+        self,
+        audience: Audience,
+        named: bytes,
+        packets: int,
+        due: tuple[int, int, int],
+        header: bytes,
+        marker: int,
+        offset: int,
+        first: int,
+    ) -> None:
+        """Send them to ``audience``, the first of them what is ``due``: its epoch, its number, and how many nanoseconds
+        ago it may have been read from the camera. All else is as ``Audience.pass_on`` has it."""
+        self._audience = audience
+        self._kept = kept = ffi.from_buffer(named), ffi.from_buffer(header)
+        self._slots = [ffi.new("int64_t[]", lib.CAMSHAFT_FOUND) for _ in range(SLOTS)]
+        self._next = 0
+        self.was_refused = False  # something of what was passed on last
+        self._way = ffi.new(
+            "struct camshaft_way *",
+            (
+                *(kept[0], len(named), MAX_PAYLOAD, packets, *due),
+                *(kept[1], len(header), marker, offset & _WORD, first, *audience.places),
+            ),
+        )
+
+    @property
+    def first(self) -> int:
+        """Index of the next packet."""
+        return int(self._way.first)
+
+    @property
+    def refused(self) -> Refused:
+        """All to whom something was not sent of what was passed on last."""
+        return self._audience.refused
+
+    def pass_on(self, frame: bytes, at: int, now_ns: int) -> Slot | None:
+        """Send them the one at ``at`` in a frame of the bus that came at that time, if it is the one that is due.
+
+        Returns where it is to be read in numbers; ``None``, and nothing was sent, if it is another, or no ordinary one.
+        """
+        slot = self._slots[self._next]
+        refused = lib.camshaft_keep_on(self._way, frame, len(frame), at, now_ns, slot)
+        if refused < 0:
+            return None
+        self._next = (self._next + 1) % SLOTS
+        if refused or self.was_refused:
+            self.was_refused = self._audience.was_refused = refused > 0
+        return slot
+
+
+def found_in(slot: Slot) -> Found:
+    """The batch in numbers that are there."""
+    found: Found = ffi.unpack(slot, lib.CAMSHAFT_FOUND)
+    return found
 
 
 class PackedParcel:

@@ -54,3 +54,14 @@ int camshaft_pass_on(const uint8_t *frame, size_t size, size_t at, const uint8_t
     write_headers(headers, header, header_size, run.count, (uint32_t)timestamp, marker);
     return camshaft_fan_out(headers, frame, &run, 1, first, lanes, routes, sent, errors, viewers);
 }
+
+int camshaft_keep_on(struct camshaft_way *way, const uint8_t *frame, size_t size, size_t at, int64_t now_ns, int64_t *found) {
+    int refused = camshaft_pass_on(frame, size, at, way->named, way->named_size, way->most, way->packets, way->epoch,
+                                   way->sequence, now_ns - way->early_ns, way->header, way->header_size, way->marker,
+                                   way->offset, way->first, way->lanes, way->routes, way->sent, way->errors, way->viewers,
+                                   found);
+    if (refused < 0) return refused;
+    way->sequence += found[CAMSHAFT_COUNT];
+    way->first += found[CAMSHAFT_COUNT];
+    return refused;
+}

@@ -6,6 +6,27 @@ enum { /* as egress/media/fanout.py has them: what one run may be */
     CAMSHAFT_OVERHEAD = 40    /* … so many for each packet beside its payload */
 };
 
+/* The way of all ordinary pictures, or sounds, of a track for as long as nothing about it changes; see camshaft_pass_on. */
+struct camshaft_way {
+    const uint8_t *named;
+    size_t named_size;
+    size_t most, packets;
+    int64_t epoch, sequence; /* that are due … */
+    int64_t early_ns;        /* … and how long ago they may have been read from the camera */
+    const uint8_t *header;
+    size_t header_size;
+    uint8_t marker;
+    int64_t offset;
+    int64_t first; /* index of the next packet */
+    struct camshaft_lane **lanes;
+    struct camshaft_route **routes;
+    int *sent, *errors;
+    int viewers;
+};
+
+/* The same for what stands in a frame that came at now_ns; if it was sent, the way is that of the next one. */
+int camshaft_keep_on(struct camshaft_way *way, const uint8_t *frame, size_t size, size_t at, int64_t now_ns, int64_t *found);
+
 /* Sends the picture or sound that stands at `at` in a frame to all of some viewers, if it is the one that is due; see passing.c.
  *
  * named     kind and codec that it has to have, as they stand in a frame

@@ -44,16 +44,9 @@ class _Track(NamedTuple):
     shortcut: Shortcut
 
 
-class _Passed(NamedTuple):
-    """A picture, or a piece of sound, that has left and is not entered yet."""
-
-    shortcut: Shortcut
-    said: native.Said
-    end: bytes  # of what came
-    encoded: bytes
-    arrival_ns: int
-    passed_ns: int  # that it took
-    size: int  # bytes that were read
+_Passed = tuple[Shortcut, native.Said, bytes, bytes, int, int, int]
+"""A picture, or a piece of sound, that has left and is not entered yet: by which shortcut, what is said of it, the end
+of what came, its encoded batch, the Unix time at which it came and what it took, in nanoseconds, and the bytes read."""
 
 
 class Express:
@@ -103,7 +96,7 @@ class Express:
         straight.send(native.framed(said))
         end, encoded = track.shortcut.end(received, size), native.batch(said)
         passed = self._passed
-        passed.append(_Passed(track.shortcut, said, end, encoded, arrival_ns, unix_ns() - arrival_ns, size))
+        passed.append((track.shortcut, said, end, encoded, arrival_ns, unix_ns() - arrival_ns, size))
         if len(passed) >= MOST:
             self._settle(straight)
         return True
@@ -135,10 +128,10 @@ class Express:
     def _settle(self, straight: Straight) -> None:
         passed, self._passed = self._passed, []
         size = packets = passed_ns = 0
-        for each in passed:
-            straight.keep(each.shortcut.enter(each.said, each.end, each.arrival_ns), each.encoded)
-            size += each.size
-            packets += each.said.packets
-            passed_ns += each.passed_ns
+        for shortcut, said, end, encoded, arrival_ns, its_ns, its_size in passed:
+            straight.keep(shortcut.enter(said, end, arrival_ns), encoded)
+            size += its_size
+            packets += said.packets
+            passed_ns += its_ns
         if passed:
             self._turns.spend(size, packets, len(passed), passed_ns)
