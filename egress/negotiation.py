@@ -327,6 +327,8 @@ def _no_usable_codec(offer: ParsedOffer, tracks: Sequence[Track], unconverted: s
     message = f"This browser cannot play the camera. The camera sends {sends}; the offer accepts {takes}."
     if unconverted and any(track.playable for track in tracks):
         message += f" It is not converted, because {unconverted}."
+        if all(track.codec != "H264" for track in tracks if track.kind is Kind.VIDEO):
+            message += " Set the camera to H.264, which all browsers play."
     lacks_h264 = any(m.kind == Kind.VIDEO for m in media) and "H264" not in map(str.upper, names)
     if lacks_h264 and (not tracks or any(track.codec == "H264" and track.playable for track in tracks)):
         message += f" {_NO_H264}"
@@ -336,4 +338,5 @@ def _no_usable_codec(offer: ParsedOffer, tracks: Sequence[Track], unconverted: s
 def _describe(track: Track) -> str:
     if track.problem:
         return f"{track.codec} ({track.problem.rstrip('.')})"
-    return f"{track.codec} (profile {track.profile})" if track.profile else track.codec
+    named = track.profile and "=" not in track.profile  # H.265's says nothing to people
+    return f"{track.codec} (profile {track.profile})" if named else track.codec

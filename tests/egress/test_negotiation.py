@@ -156,6 +156,14 @@ def test_who_takes_uncompressed_sound_gets_it_as_it_comes(
     assert renditions == {Kind.AUDIO: "door/opus" if is_converted else "door"}, "nor if it came before the camera"
 
 
+def test_a_picture_that_nobody_converts_is_named_with_what_to_set() -> None:
+    camera = Track(Kind.VIDEO, "H265", 90_000, profile="profile-id=1;tier-flag=0;level-id=150")
+    with pytest.raises(RequestError) as caught:
+        negotiate(BROWSER.offer(video_section().replace("H265", "XYZ")), [camera], (), "no transcode worker is running")
+    assert "The camera sends H265; " in caught.value.message
+    assert caught.value.message.endswith("worker is running. Set the camera to H.264, which all browsers play.")
+
+
 @pytest.mark.parametrize(
     ("offered", "track", "made"),
     [
