@@ -17,6 +17,7 @@ from rigs.browser import Browser, audio_section, video_section
 from rigs.bystander import unharmed
 from rigs.clip import SMALL
 from rigs.gst_camera import GstCamera
+from rigs.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gstreamer]
 
@@ -71,9 +72,9 @@ async def test_strangers_who_fill_the_log_and_a_database_that_is_lost(
     running = await shared_cluster({"front-door": gst_camera(SMALL).url})
     [database] = running.directory.glob("**/camshaft.db")
     async with aiohttp.ClientSession(running.url) as http, unharmed(running, "front-door"):
-        before, until = len(running.log), time.monotonic() + LOUD
+        before, end = len(running.log), time.monotonic() + LOUD
         async with asyncio.TaskGroup() as group:
-            said = [group.create_task(loud(running, http, number, until)) for number in range(LOUD_STRANGERS)]
+            said = [group.create_task(loud(running, http, number, end)) for number in range(LOUD_STRANGERS)]
             await asyncio.sleep(LOUD / 2)
             for file in database.parent.glob("camshaft.db*"):
                 file.unlink()
