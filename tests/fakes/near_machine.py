@@ -31,9 +31,12 @@ class Camera:
     def __init__(self, publisher: Publisher, epoch: int) -> None:
         self.publisher, self.epoch = publisher, epoch
         self.pictures = self.sounds = 0
+        self.group = GROUP
 
     def goes_on(self) -> None:
-        frame = video(self.pictures, self.pictures, keyframe=self.pictures % GROUP == 0, packets=1, epoch=self.epoch)
+        frame = video(
+            self.pictures, self.pictures, keyframe=self.pictures % self.group == 0, packets=1, epoch=self.epoch
+        )
         self.pictures += 1
         self.publisher.publish("door", [frame])
         for _ in range(2):
@@ -51,7 +54,7 @@ class Express(Camera):
         self._sent: list[tuple[Batch, bytes]] = []
 
     def goes_on(self) -> None:
-        if self.pictures % GROUP == 0:
+        if self.pictures % self.group == 0:
             self.end()
             super().goes_on()
             return
