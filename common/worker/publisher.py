@@ -129,7 +129,7 @@ class Publisher:
         if topic is None or len(near) != 1 or rendition in self._taken or rendition in self._sealers:
             return None
         self._books[rendition] = books
-        return Straight(topic, near[0], self._send_one, partial(self._groups.keep, rendition))
+        return Straight(topic, partial(self._send_one, near[0]), partial(self._groups.keep, rendition))
 
     def taken(self, rendition: Rendition) -> bool:
         """Whether anybody subscribes to its live batches, directly or according to the relay."""

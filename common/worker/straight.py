@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from common.media import Batch
-from common.worker.neighbours import Neighbour
 
 
 class Books(Protocol):
@@ -23,22 +22,11 @@ class Books(Protocol):
 class Straight:
     """``send`` and ``keep`` are the publisher's."""
 
-    __slots__ = ("_keep", "_neighbour", "_send", "topic")
+    __slots__ = ("keep", "send", "topic")
 
     def __init__(
-        self,
-        topic: bytes,
-        neighbour: Neighbour,
-        send: Callable[[Neighbour, memoryview], object],
-        keep: Callable[[Batch, bytes], object],
+        self, topic: bytes, send: Callable[[memoryview], object], keep: Callable[[Batch, bytes], object]
     ) -> None:
         self.topic = topic
-        self._neighbour, self._send, self._keep = neighbour, send, keep
-
-    def send(self, frame: memoryview) -> None:
-        """Send a frame behind its length, as ``Pipe`` has it; only for this call the frame stays as it is."""
-        self._send(self._neighbour, frame)
-
-    def keep(self, batch: Batch, encoded: bytes) -> None:
-        """Keep what was sent for those who join; of ``batch`` the payloads do not count."""
-        self._keep(batch, encoded)
+        self.send = send  # a frame behind its length, as ``Pipe`` has it; it stays as it is only for this call
+        self.keep = keep  # what was sent, for those who join; of the batch the payloads do not count

@@ -47,8 +47,8 @@ class Due(NamedTuple):
 class Said(NamedTuple):
     """A picture or piece of sound that was taken, in numbers."""
 
-    begin: int  # where its frame begins, behind its length …
-    batch: int  # … and the encoded batch …
+    begin: int  # where its frame is, with its length before it, …
+    batch: int  # … where the encoded batch begins in that …
     end: int  # … and where both end
     packets: int
     octets: int
@@ -146,7 +146,7 @@ class Course:
     def take(self, received: Any, size: int, arrival_ns: int) -> Said | None:
         """Take the picture, or the piece of sound, that all of ``size`` bytes is which lie in ``received``.
 
-        ``None``, and nothing has happened, if it is not there or not ordinary. See ``framed`` and ``batch``.
+        ``None``, and nothing has happened, if it is not there or not ordinary. See ``framed``.
         """
         if not lib.camshaft_take_express(self._course, received, size, arrival_ns, _frame, _ROOM_OUT, _said):
             return None
@@ -159,13 +159,8 @@ def place(received: bytearray) -> Any:
 
 
 def framed(said: Said) -> memoryview:
-    """The frame of what was taken last, behind its length; it stays until something else is taken."""
+    """The frame of what was taken last, behind its length, up to its batch's end; it stays until another is taken."""
     return _framed[said.begin : said.end]
-
-
-def batch(said: Said) -> bytes:
-    """The encoded batch in it."""
-    return bytes(_framed[said.batch : said.end])
 
 
 if BUILT:  # written and read within one call of ``take``, by the one thread that has the cameras

@@ -93,8 +93,9 @@ class Express:
         if said is None:
             self.end()
             return False
-        straight.send(native.framed(said))
-        end, encoded = track.shortcut.end(received, size), native.batch(said)
+        frame = native.framed(said)
+        straight.send(frame)
+        end, encoded = track.shortcut.end(received, size), bytes(frame[said.batch :])
         passed = self._passed
         passed.append((track.shortcut, said, end, encoded, arrival_ns, unix_ns() - arrival_ns, size))
         if len(passed) >= MOST:

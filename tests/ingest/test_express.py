@@ -56,9 +56,9 @@ class Short(Reading):
             self.groups.keep("door", batch, encode_batch(batch))
 
     def _way(self, _books: Books) -> Straight:
-        return Straight(TOPIC, None, self._send, lambda *kept: self.groups.keep("door", *kept))  # type: ignore[arg-type]
+        return Straight(TOPIC, self._send, lambda *kept: self.groups.keep("door", *kept))  # type: ignore[arg-type]
 
-    def _send(self, _neighbour: object, frame: memoryview) -> None:
+    def _send(self, frame: memoryview) -> None:
         assert int.from_bytes(frame[:4]) == len(frame) - 4
         self.sent.append(bytes(frame[4:]))
 
