@@ -128,11 +128,6 @@ class Express:
 
     def _settle(self, straight: Straight) -> None:
         passed, self._passed = self._passed, []
-        size = packets = passed_ns = 0
-        for shortcut, said, end, encoded, arrival_ns, its_ns, its_size in passed:
+        for shortcut, said, end, encoded, arrival_ns, passed_ns, size in passed:
             straight.keep(shortcut.enter(said, end, arrival_ns), encoded)
-            size += its_size
-            packets += said.packets
-            passed_ns += its_ns
-        if passed:
-            self._turns.spend(size, packets, len(passed), passed_ns)
+            self._turns.spend(size, said.packets, 1, passed_ns)  # each was a turn of its own

@@ -63,6 +63,7 @@ class Short(Reading):
         self.sent.append(bytes(frame[4:]))
 
     def _spend(self, size: int, packets: int, batches: int, _passed_ns: int) -> None:
+        assert batches == 1, "a turn for each read: eight of them together would seem long"
         self.spent = [a + b for a, b in zip(self.spent, (size, packets, batches), strict=True)]
 
 
