@@ -29,6 +29,7 @@ from ingest.rtsp.parser import Parser
 from ingest.rtsp.turns import Turns
 
 MOST = 8  # pictures and pieces of sound that wait
+FRAMING = 4  # bytes before an interleaved packet (RFC 2326 10.12)
 
 Way = Callable[[Books], Straight | None]
 """The way straight to the only one who takes what is published, until the books are told that it ends."""
@@ -88,6 +89,8 @@ class Express:
         received, straight = self._received, self._straight
         track = self._tracks.get(received[1])
         if track is None or straight is None:  # of a track that has no course, or of none
+            if int.from_bytes(received[2:4]) != size - FRAMING:  # what is behind it may be of one that has
+                self.end()
             return False
         said = track.course.take(self._data, size, arrival_ns) if size < self._parser.offered else None
         if said is None:

@@ -22,6 +22,10 @@ from tests.ingest.test_native import FRAME_NS, NOW, needs_native, state
 pytestmark = needs_native
 
 OPUS = b"m=audio 0 RTP/AVP 97\r\na=rtpmap:97 opus/48000/2\r\n"
+AAC = (
+    b"m=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/48000/1\r\n"
+    b"a=fmtp:97 mode=AAC-hbr;config=1188;sizelength=13;indexlength=3;indexdeltalength=3\r\n"
+)
 TOPIC = live_topic("door")
 SLEW_NS = 50_000_000  # by which the time of capture may be less for a moment: a delay that grows is followed late
 
@@ -70,8 +74,9 @@ class Short(Reading):
 class Both:
     """One camera, whose packets go by the express way where they can, and by the usual one."""
 
-    def __init__(self, *, h265: bool = False) -> None:
-        description = (H265 if h265 else H264) + OPUS
+    def __init__(self, *, h265: bool = False, sound: bytes = OPUS) -> None:
+        description = (H265 if h265 else H264) + sound
+        self._sound = sound
         self.short, self.plain = Short(description), Reading(description)
         self.expected: list[Batch] = []
         self.now_ns = NOW
@@ -85,7 +90,9 @@ class Both:
 
     def sound(self, size: int = 160) -> bytes:
         self.sounds += 1
-        packet = rtp(b"%c" % (self.sounds % 256) * size, self.sounds, 960 * self.sounds, payload_type=97, ssrc=7)
+        unit = b"" if self._sound is OPUS else b"\0\x10" + (size << 3).to_bytes(2)  # RFC 3640 3.2.1
+        sound = b"%c" % (self.sounds % 256) * size
+        packet = rtp(unit + sound, self.sounds, 960 * self.sounds, payload_type=97, ssrc=7)
         return framed(packet, 2)
 
     def compare(self) -> None:
@@ -136,6 +143,22 @@ def test_sound_goes_by_it_and_what_waits_is_bounded() -> None:
     assert [batch.kind for batch in kept] == ["video"] * (2 + 2 * MOST), "who joins gets the whole group"
     assert [batch.sequence for batch in kept[1:]] == [kept[1].sequence + at for at in range(1 + 2 * MOST)]
     assert both.short.spent[2] == both.short.express_ones, "and the budget is told of all"
+
+
+def test_sound_of_another_kind_passes_by_and_what_comes_behind_it_is_looked_at() -> None:
+    both, camera = Both(sound=AAC), Camera(1, strange=False)
+    both.read(camera.keyframe())
+    both.read(camera.ordinary(900))
+    both.read(both.sound())
+    both.read(camera.ordinary(900))
+    picture = camera.ordinary(900)
+    both.read(picture)
+    both.read(both.sound())
+    assert both.short.express_ones == 1
+    assert both.short.express.begun, "it has a track of its own"
+    both.read(both.sound() + picture)  # which the camera repeats: that was taken before
+    both.read(camera.ordinary(900))
+    both.settled()
 
 
 @pytest.mark.parametrize("h265", [False, True])
