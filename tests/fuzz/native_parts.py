@@ -53,7 +53,7 @@ class Part:
     module: str  # that Python loads
     builder: Any
     libraries: tuple[str, ...] = ()
-    beside: tuple[Path, ...] = ()  # what else is in the extension
+    beside: tuple[Path, ...] = ()  # what else is in the extension, and beside the program
 
     def build_fuzzer(self, binary: Path) -> None:
         """Compile the fuzzer. Raises ``CalledProcessError`` or ``FileNotFoundError``."""
@@ -67,27 +67,31 @@ class Part:
         """Compile the extension, with another source where one is given. Raises as ``build_fuzzer``."""
         wrapper = extension.with_suffix(".c")
         self.builder.emit_c_code(str(wrapper))
-        folders = {source.parent for source in (self.source, *self.beside)}
-        headers = [f"-I{sysconfig.get_path('include')}", *(f"-I{folder}" for folder in sorted(folders))]
+        headers = [f"-I{sysconfig.get_path('include')}", *self._headers]
         shared = ["-fPIC", "-shared", "-Wno-unused-parameter"]  # the wrapper, which is cffi's, has some
         sources = [str(wrapper), str(source or self.source), *map(str, self.beside), *self.libraries]
         command = [_compiler(), *_FLAGS, _SANITIZERS, *shared, *headers, "-o", str(extension), *sources]
         subprocess.run(command, check=True, capture_output=True)
 
-    def run_tests(self, extension: Path, tests: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_tests(self, extension: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Tests in a Python that loads ``extension`` for this part.
 
         The sanitizer must be there before anything else. Each object gets a block of its own from it, so that its end
         is known. Python's own leaks are left out.
         """
-        command = [sys.executable, "-c", _TESTS, self.module, str(extension), str(tests), *arguments]
+        command = [sys.executable, "-c", _TESTS, self.module, str(extension), *map(str, arguments)]
         options = {"LD_PRELOAD": _sanitizer(), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
         environment = {**os.environ, **options, HAS_TURN: "1"}
         environment.pop("PYTEST_XDIST_WORKER", None)  # nor do they collect together with others
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
 
+    @property
+    def _headers(self) -> list[str]:
+        return [f"-I{folder}" for folder in sorted({source.parent for source in (self.source, *self.beside)})]
+
     def _compile(self, compiler: str, binary: Path, *flags: str) -> None:
-        command = [compiler, *_FLAGS, *flags, "-o", str(binary), str(self.program), *self.libraries]
+        sources = [str(self.program), *map(str, self.beside), *self.libraries]
+        command = [compiler, *_FLAGS, *flags, *self._headers, "-o", str(binary), *sources]
         subprocess.run(command, check=True, capture_output=True)
 
 

@@ -1,5 +1,5 @@
-/* Fuzzes ingest/native/pictures.c and express.c with what a camera sends, within what ingest/native/__init__.py promises it: bytes that
- * were received, of that size, and room for what they become.
+/* Fuzzes ingest/native/pictures.c and express.c with what a camera sends, within what ingest/native/__init__.py promises
+ * them: bytes that were received, of that size, and room for what they become.
  *
  * The input's first byte says which codec, and how: as it stands, or as a program that writes frames, most of them right,
  * because a fuzzer does not find a picture by itself. With -DREPLAY it is a program that runs the files it is given. */
@@ -8,13 +8,7 @@
 
 #include "../../../ingest/native/pictures.c"
 
-#define read16 express_read16 /* each has its own */
-#define read32 express_read32
-#undef FRAME
-#undef RTP
-#include "../../../ingest/native/express.c"
-#undef read16
-#undef read32
+#include "../../../ingest/native/express.h"
 
 #define ROOM 131072
 #define MOST 1160
