@@ -54,6 +54,12 @@ class LeastDelay:
         """The offset in use; ``None`` before there is one."""
         return self._offset_ns
 
+    @property
+    def holds_until_ns(self) -> int:
+        """Until when the offset in use is the least difference that comes; 0 while it follows one that grows."""
+        least = min(self._least_before, self._least)
+        return self._window_end if self._offset_ns is not None and self._offset_ns >= least else 0
+
     def hurry(self, drifts: bool) -> None:
         """Follow the remote clock closely if it ``drifts`` as no clock does, and as usual if not."""
         self._window_ns, self._slew = (_DRIFT_WINDOW_NS, _DRIFT_SLEW) if drifts else (_WINDOW_NS, _SLEW)
@@ -81,7 +87,7 @@ class CameraClock:
 
     def __init__(self) -> None:
         self.distrusted = 0  # sender reports that were not believed
-        self._delay = LeastDelay()
+        self.delay = LeastDelay()
         self._right: bool | None = None  # it shows our time and needs no offset; None before the first report
 
     def judge(self, ntp_ns: int, arrival_ns: int) -> bool:
@@ -100,11 +106,11 @@ class CameraClock:
     @property
     def offset_ns(self) -> int | None:
         """Our time less the camera's, unless something arrives before that; ``None`` if it is not known."""
-        return 0 if self._right else self._delay.offset_ns
+        return 0 if self._right else self.delay.offset_ns
 
     def unix_ns(self, ntp_ns: int, arrival_ns: int) -> int:
         """Our time for a camera's time, for something that arrives now; never later than now."""
-        offset_ns = self._delay.update(arrival_ns - ntp_ns, arrival_ns)
+        offset_ns = self.delay.update(arrival_ns - ntp_ns, arrival_ns)
         return min(ntp_ns if self._right else ntp_ns + offset_ns, arrival_ns)
 
 
@@ -190,15 +196,17 @@ class TrackClock:
         steady = self._extended == self._timestamp and not (self._scales or self._restarted or self._early)
         if not steady or raw != self._raw or self._measured_from is None:
             return None
+        until_ns = self._measured_from[1] + MEASURE_NS
         if self._report is None or self._drifts:
-            ahead_ns, learns = self._delay.offset_ns, True
+            ahead_ns, learns, delay = self._delay.offset_ns, True, self._delay
         else:
             at, ntp_ns = self._report
-            offset_ns, learns = self._camera.offset_ns, not self._camera.right
+            offset_ns, learns, delay = self._camera.offset_ns, not self._camera.right, self._camera.delay
             ahead_ns = None if offset_ns is None else ntp_ns - self._ns(at) + offset_ns
+        if learns:
+            until_ns = min(until_ns, delay.holds_until_ns)
         if ahead_ns is None:
             return None
-        until_ns = self._measured_from[1] + MEASURE_NS
         return self._timestamp, self._rate, ahead_ns, learns, self._leap, until_ns
 
     def restart(self) -> None:
