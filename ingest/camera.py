@@ -96,7 +96,6 @@ class Camera:
         connection = self._connection
         if connection is None:
             return self._standing.report
-        receivers = connection.stream.receivers
         state, detail = self._standing.report.state, self._standing.report.detail
         if state is CameraState.PLAYING:
             state, detail = _shown(connection), _hindrance(connection)
@@ -106,7 +105,7 @@ class Camera:
             detail=detail,
             transport=connection.transport,
             tracks=connection.tracks,
-            stats=tuple(receiver.stats for receiver in receivers),
+            stats=tuple(receiver.stats for receiver in connection.stream.receivers),
         )
 
     @property

@@ -27,7 +27,7 @@ class Parser(Protocol):
         """Take bytes. Returns whether it wants no more of them, and those that are not its own."""
 
     def feed_eof(self) -> None:
-        """Nothing more comes."""
+        """Take nothing more."""
 
 
 class Paced:
@@ -61,7 +61,7 @@ class Paced:
         return self._closed, b""
 
     def feed_eof(self) -> None:
-        """Nothing more comes. What waits is handed on all the same: the last of it may be a farewell."""
+        """Take nothing more. What waits is handed on all the same: the last of it may be a farewell."""
         self._ended = True
         if self._closed and self._parser is not None:
             self._parser.feed_eof()

@@ -26,7 +26,7 @@ class Gop:
         return self._batches
 
     def add(self, batch: Batch, encoded: bytes) -> None:
-        """The next batch of the picture."""
+        """Keep the next batch of the picture."""
         if batch.flags & _KEYFRAME:
             self.clear()
             self._epoch = batch.epoch

@@ -60,13 +60,13 @@ class NoBooks:
     """Where all is entered at once."""
 
     def settle(self) -> None:
-        """Nothing waits."""
+        """Do nothing: nothing waits."""
 
     def end(self, kind: str | None = None) -> None:
-        """Nothing waits."""
+        """Do nothing: nothing waits."""
 
     def newest(self, kind: str | None = None) -> float | None:
-        """Nothing waits."""
+        """None: nothing waits."""
 
 
 NO_BOOKS = NoBooks()
@@ -152,9 +152,9 @@ class Incoming:
             self._request(now)
         return False
 
-    def due(self, kind: str, *, now: float) -> tuple[int, int, int, float] | None:
-        """The epoch and number of a kind's next batch, how many nanoseconds ago it may have been read from the camera,
-        and until when that holds.
+    def due(self, kind: str, *, now: float) -> tuple[int, int, int, int, float] | None:
+        """The epoch and number of a kind's next batch, how many nanoseconds ago it has to have been read from the
+        camera at most and at least, and until when that holds.
 
         ``receive`` would simply pass on a batch that matches, and note no more about it than ``passed`` does. ``None``
         if no batch qualifies. Whoever keeps to it has ``books``.
@@ -162,7 +162,8 @@ class Incoming:
         expected, least = self._expected[kind], self._least_transit_ns
         if expected is None or self._pending or not least or now - self._window_at > TRANSIT_WINDOW:
             return None
-        return self._epoch, expected, min(least) + MAX_AGE_NS, self._window_at + TRANSIT_WINDOW
+        fastest = min(least)
+        return self._epoch, expected, fastest + MAX_AGE_NS, fastest, self._window_at + TRANSIT_WINDOW
 
     def passed(self, kind: str, packets: int, *, now: float, transit_ns: int) -> None:
         """Note that the batch due, of so many packets, was passed on without us, ``transit_ns`` after it was read."""
@@ -261,6 +262,7 @@ class Incoming:
         """Whether the batch waited too long on its way; measured against the fastest, as clocks of machines differ."""
         transit = unix_ns - batch.arrival_ns
         least = self._least_transit_ns
+        before = least[:]
         if not least or now - self._window_at > TRANSIT_WINDOW:
             self._window_at = now
             least[:] = [transit, *least[:1]]
@@ -269,8 +271,9 @@ class Incoming:
         late = transit - min(least)
         if late > MOST_WAIT * 1e9:
             least[:] = [transit]
-            return False
-        return late > MAX_AGE_NS
+        if least != before:
+            self.books.end()  # what is due was said by them
+        return MAX_AGE_NS < late <= MOST_WAIT * 1e9
 
     def _request(self, now: float) -> None:
         if now - self._requested_at >= REPLAY_INTERVAL:

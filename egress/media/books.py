@@ -37,7 +37,7 @@ class Passing(Protocol):
 
     kind: Kind
 
-    def way(self, due: tuple[int, int, int]) -> native.Way | None:
+    def way(self, due: tuple[int, int, int, int]) -> native.Passage | None:
         """The way of ordinary pictures or sound, of which that is due; ``None`` if they do not leave by one call."""
 
     def enter(self, frame: bytes, found: native.Found, now: float) -> None:
@@ -56,7 +56,9 @@ class Books:
         self, feeds: Mapping[str, Passing], incoming: Incoming, delayed: Callable[[int], object] = lambda _ns: None
     ) -> None:
         self._feeds, self._incoming, self._delayed = feeds, incoming, delayed
-        self._ways: dict[bool, tuple[Passing, native.Way, float]] = {}  # picture's and sound's, until when they hold
+        self._ways: dict[
+            bool, tuple[Passing, native.Passage, float]
+        ] = {}  # picture's and sound's, until when they hold
         self._passed: list[Passed] = []
 
     def pass_on(self, frame: bytes, at: int, now: float, now_ns: int) -> bool:
@@ -114,14 +116,14 @@ class Books:
         else:
             self._ways.pop(kind == Kind.VIDEO, None)
 
-    def _begin(self, video: bool, now: float) -> tuple[Passing, native.Way, float] | None:
+    def _begin(self, video: bool, now: float) -> tuple[Passing, native.Passage, float] | None:
         """The way of the next picture, or sound; ``None`` if that has to go by the usual one."""
         self.settle()
         feed = self._feeds[Kind.VIDEO if video else Kind.AUDIO]
         due = self._incoming.due(feed.kind, now=now)
-        way = feed.way(due[:3]) if due is not None else None
+        way = feed.way(due[:4]) if due is not None else None
         if due is None or way is None:
             self._ways.pop(video, None)
             return None
-        begun = self._ways[video] = feed, way, due[3]
+        begun = self._ways[video] = feed, way, due[4]
         return begun

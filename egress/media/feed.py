@@ -153,11 +153,11 @@ class Feed(Sent):
         for tap in tuple(self._taps) if self._taps else ():
             tap.take(batch, self._timeline.timestamp)
 
-    def way(self, due: tuple[int, int, int]) -> native.Way | None:
+    def way(self, due: tuple[int, int, int, int]) -> native.Passage | None:
         """The way of ordinary pictures or sound, as most are where few watch, which leave without ``push``.
 
-        ``due`` is the epoch, number and age of the next, as ``native.Way`` has it. ``None`` if it is not to be sent in
-        one piece to all who watch. To be called only where ``egress.native`` was built, and by ``books``.
+        ``due`` is the epoch, number and ages of the next, as ``native.Passage`` has it. ``None`` if it is not to be
+        sent in one piece to all who watch. To be called only where ``egress.native`` was built, and by ``books``.
         """
         offset = self._timeline.offset(due[0])
         if offset is None or self._in_keyframe or self._thin or self._taps or len(self._groups) != 1:
@@ -170,7 +170,7 @@ class Feed(Sent):
             return None
         most, header = SLICE // audience.border, group.usual_header(self._probe)
         first = self._history.end
-        return native.Way(audience.compiled, self._named, most, due, header, self._marker, offset, first)
+        return native.Passage(audience.compiled, self._named, most, due, header, self._marker, offset, first)
 
     def enter(self, frame: bytes, found: native.Found, now: float) -> None:
         """Remember what left by a ``way``, as ``push`` would."""

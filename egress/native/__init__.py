@@ -24,6 +24,7 @@ NEEDS = "a C compiler and the headers of Python and OpenSSL (Debian: gcc python3
 
 SLOTS = 16
 _WORD = 0xFFFFFFFF  # of which a timestamp is made
+_ANY = (1 << 63) - 1  # time, as late as it can be
 
 Cipher = Any
 """AES-GCM with one viewer's key: ``struct camshaft_cipher *``."""
@@ -125,7 +126,7 @@ class Audience:
         """
         sent, errors = self._sent, self._errors
         refused = lib.camshaft_pass_on(
-            *(frame, len(frame), at, named, len(named), MAX_PAYLOAD, packets, *due),
+            *(frame, len(frame), at, named, len(named), MAX_PAYLOAD, packets, *due, _ANY),
             *(header, len(header), marker, offset & _WORD, first),
             *(self._lanes, self._routes, sent, errors, self.size, _found),
         )
@@ -135,7 +136,7 @@ class Audience:
         return found_in(_found), self.refused
 
 
-class Way:
+class Passage:
     """The way of all ordinary pictures, or sounds, of a track, for as long as nothing about it changes."""
 
     __slots__ = ("_audience", "_kept", "_next", "_slots", "_way", "was_refused")
@@ -145,14 +146,14 @@ class Way:
         audience: Audience,
         named: bytes,
         packets: int,
-        due: tuple[int, int, int],
+        due: tuple[int, int, int, int],
         header: bytes,
         marker: int,
         offset: int,
         first: int,
     ) -> None:
         """Send them to ``audience``, the first of them what is ``due``: its epoch, its number, and how many nanoseconds
-        ago it may have been read from the camera. All else is as ``Audience.pass_on`` has it."""
+        ago it has to have been read from the camera, at most and at least. All else: see ``Audience.pass_on``."""
         self._audience = audience
         self._kept = kept = ffi.from_buffer(named), ffi.from_buffer(header)
         self._slots = [ffi.new("int64_t[]", lib.CAMSHAFT_FOUND) for _ in range(SLOTS)]

@@ -1,8 +1,9 @@
 /* An ordinary picture or piece of sound from the bus's frame to the kernel, in one call: what nearly all are to an egress.
  *
- * It is one that common/native/batches.c reads, no keyframe, whole, the next one by its number, not too old, and one run.
- * For those this does what common/media.py, common/worker/incoming.py and egress/media/ do for all, and leaves to them what
- * is to be remembered of it, and every picture that is not ordinary. Datagrams are the same either way; tests hold that.
+ * It is one that common/native/batches.c reads, no keyframe, whole, the next one by its number, not too old, nor faster on
+ * its way than any before, and one run. For those this does what common/media.py, common/worker/incoming.py and
+ * egress/media/ do for all, and leaves to them what is to be remembered of it, and every picture that is not ordinary.
+ * Datagrams are the same either way; tests hold that.
  *
  * It keeps nothing between calls and allocates nothing.
  */
@@ -29,8 +30,8 @@ static void write_headers(uint8_t *at, const uint8_t *header, size_t size, uint3
 }
 
 int camshaft_pass_on(const uint8_t *frame, size_t size, size_t at, const uint8_t *named, size_t named_size, size_t most,
-                     size_t packets, int64_t epoch, int64_t sequence, int64_t oldest_ns, const uint8_t *header,
-                     size_t header_size, uint8_t marker, int64_t offset, int64_t first, struct camshaft_lane **lanes,
+                     size_t packets, int64_t epoch, int64_t sequence, int64_t oldest_ns, int64_t newest_ns,
+                     const uint8_t *header, size_t header_size, uint8_t marker, int64_t offset, int64_t first, struct camshaft_lane **lanes,
                      struct camshaft_route **routes, int *sent, int *errors, int viewers, int64_t *found) {
     uint8_t headers[CAMSHAFT_MAX_SEGMENTS * MAX_HEADER];
     if (header_size < PLAIN_HEADER || header_size > MAX_HEADER) return -1;
@@ -39,7 +40,7 @@ int camshaft_pass_on(const uint8_t *frame, size_t size, size_t at, const uint8_t
     if (!camshaft_read_batch(frame, size, at, most, packets, found)) return -1;
     if (found[CAMSHAFT_NAMED] != (int64_t)(at + NAMED_AT + named_size) || found[CAMSHAFT_FLAGS] != UNIT_END) return -1;
     if (found[CAMSHAFT_EPOCH] != epoch || found[CAMSHAFT_SEQUENCE] != sequence) return -1;
-    if (found[CAMSHAFT_ARRIVAL] < oldest_ns) return -1;
+    if (found[CAMSHAFT_ARRIVAL] < oldest_ns || found[CAMSHAFT_ARRIVAL] > newest_ns) return -1;
     if (found[CAMSHAFT_COUNT] * (found[CAMSHAFT_SIZE] + CAMSHAFT_OVERHEAD) > CAMSHAFT_MAX_RUN) return -1;
     struct camshaft_run run = {
         .count = (uint32_t)found[CAMSHAFT_COUNT],
@@ -57,8 +58,8 @@ int camshaft_pass_on(const uint8_t *frame, size_t size, size_t at, const uint8_t
 
 int camshaft_keep_on(struct camshaft_way *way, const uint8_t *frame, size_t size, size_t at, int64_t now_ns, int64_t *found) {
     int refused = camshaft_pass_on(frame, size, at, way->named, way->named_size, way->most, way->packets, way->epoch,
-                                   way->sequence, now_ns - way->early_ns, way->header, way->header_size, way->marker,
-                                   way->offset, way->first, way->lanes, way->routes, way->sent, way->errors, way->viewers,
+                                   way->sequence, now_ns - way->most_ns, now_ns - way->least_ns, way->header,
+                                   way->header_size, way->marker, way->offset, way->first, way->lanes, way->routes, way->sent, way->errors, way->viewers,
                                    found);
     if (refused < 0) return refused;
     way->sequence += found[CAMSHAFT_COUNT];

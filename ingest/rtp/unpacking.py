@@ -241,7 +241,7 @@ class Unpacking:
         return start, end
 
     def turn_to(self, timestamp: int, arrival_ns: int) -> None:
-        """The first packet of another timestamp came."""
+        """Go on to another timestamp, whose first packet came."""
         self.raw = timestamp
         self.timestamp = self.clock.stamp(timestamp, arrival_ns)
         if self.punctual:

@@ -63,8 +63,9 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = Parser()
         self._media = media()
         self._silence = Silence(self._media, pace)
-        of_media = self._media.ssrc, self._media.multicast
-        self._session = RtspSession(url, udp, self._media.select, pin, keepalive, *of_media)
+        self._session = RtspSession(
+            url, udp, self._media.select, pin, keepalive, self._media.ssrc, self._media.multicast
+        )
         self._interleaved = Interleaved(self._parser, self._answered)
         self._turns = Turns(budget, self._parser, self._media.ports, self._go_on, self._fail)
         self._express = Express(self._parser, self._interleaved, self._turns, way)
@@ -93,11 +94,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def peer(self) -> str:
         """The camera's address."""
-        return str(cast(asyncio.Transport, self._transport).get_extra_info("peername")[0])
-
-    @property
-    def _local(self) -> str:
-        return str(cast(asyncio.Transport, self._transport).get_extra_info("sockname")[0])
+        return _address(self._transport, "peername")
 
     @property
     def server(self) -> str:
@@ -226,20 +223,19 @@ class Connection(asyncio.BufferedProtocol):
             self._express.end()  # for the sake of the next read, which is to be acknowledged
             self._quickack.due = True
 
-    # What the session wants to be done.
-
     def _do(self, actions: Sequence[Action]) -> None:
+        """Do what the session wants to be done."""
         self._parser.describes = self._session.state is SessionState.DESCRIBE
         for action in actions:
             match action:
                 case Send(message):
                     self._write(bytes(message))
                 case BindPorts():
-                    ports = self._media.bind(self._local)
+                    ports = self._media.bind(_address(self._transport, "sockname"))
                     self._do(self._session.bound(ports, self._loop.time()))
                 case Punch():
-                    setups, flush = self._session.setups, self._publishing.flush
-                    self._media.open(setups, self.peer, self._local, flush, self._interleaved)
+                    setups, local = self._session.setups, _address(self._transport, "sockname")
+                    self._media.open(setups, self.peer, local, self._publishing.flush, self._interleaved)
                 case Playing(announced):
                     self._media.announce(announced)
                     self._silence.begin(self._loop.time())
@@ -265,6 +261,11 @@ class Connection(asyncio.BufferedProtocol):
         if not self._quickack.due:
             self._publishing.begin_express(unix_ns())
         self._ticker = self._loop.call_later(_until_tick(self._moment, now), self._tick)
+
+
+def _address(transport: asyncio.Transport | None, which: str) -> str:
+    """One of the two addresses of a connection that is there."""
+    return str(cast(asyncio.Transport, transport).get_extra_info(which)[0])
 
 
 def _until_tick(moment: float, now: float) -> float:

@@ -21,7 +21,7 @@ _MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MulticastGroup:
     """A group, the ports of RTP and RTCP, and what else is known of it."""
 
     address: str
@@ -33,7 +33,7 @@ class Group:
         return f"{self.address} port {self.ports[0]}"
 
 
-def group_of(spec: TransportSpec, section: MediaSection) -> Group:
+def group_of(spec: TransportSpec, section: MediaSection) -> MulticastGroup:
     """The group that an answer to SETUP agrees on. Raises ``ProtocolError`` where it names none that may be joined."""
     connection, hops, *_ = [*section.connection.split("/"), "", ""]
     address = spec.destination or connection
@@ -45,7 +45,7 @@ def group_of(spec: TransportSpec, section: MediaSection) -> Group:
     if not 0 < min(first, second) <= max(first, second) <= _MAX_PORT:
         raise ProtocolError(f"names no port of its multicast to {address}; set one in the camera")
     said = int(hops) if hops.isascii() and hops.isdigit() and len(hops) <= 3 and "." in address else 0
-    return Group(
+    return MulticastGroup(
         str(numeric(address)),
         (first, second),
         ttl=spec.ttl or min(said, 255) or 1,

@@ -21,7 +21,7 @@ from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.rtcp import REPORT_INTERVAL, receiver_report
 from ingest.rtp.shortcut import Shortcut
 from ingest.rtp.stream import CameraStream
-from ingest.rtsp.groups import Group
+from ingest.rtsp.groups import MulticastGroup
 from ingest.rtsp.interleaved import Interleaved, Route
 from ingest.rtsp.message import InterleavedFrame
 from ingest.rtsp.multicast import join_pair
@@ -212,7 +212,7 @@ class SessionMedia:
         report = receiver_report(self.ssrc, CNAME, [])
         rtcp.send(report if isinstance(receiver, TrackReceiver) else receiver.report(report))
 
-    def _join(self, index: int, group: Group, peer: str, local: str) -> None:
+    def _join(self, index: int, group: MulticastGroup, peer: str, local: str) -> None:
         """Have the ports of that track be in a group, instead of those at our address if it has some."""
         senders = self._senders(peer, *group.sources)
         pair = join_pair(group, local, senders, reports=self.networks.allows(group.address))
@@ -230,7 +230,7 @@ class SessionMedia:
         return senders
 
     def look_again(self, now: float, junk: int, write: Callable[[bytes], None]) -> None:
-        """Every few seconds, look whether packets are still what they were taken for, and report; see ``review``."""
+        """Look, every few seconds, whether packets are still what they were taken for, and report; see ``review``."""
         if now >= self._report_due:
             self._report_due = now + REPORT_INTERVAL
             self.stream.review(junk)

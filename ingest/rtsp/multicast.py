@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.cameras import CameraState
 from common.errors import CameraError
-from ingest.rtsp.groups import Group
+from ingest.rtsp.groups import MulticastGroup
 from ingest.rtsp.udp import RECEIVE_BUFFER, UdpPort
 from ingest.rtsp.zone import numeric
 
@@ -31,7 +31,9 @@ _GROUP_SOURCE = struct.Struct("@I4x128s128s")  # … in struct group_source_req,
 _INTERFACES = Path("/proc/net/if_inet6")  # address in 32 hexadecimal digits, index of the interface in hexadecimal, …
 
 
-def join_pair(group: Group, local: str, senders: Sequence[str], *, reports: bool = True) -> tuple[UdpPort, UdpPort]:
+def join_pair(
+    group: MulticastGroup, local: str, senders: Sequence[str], *, reports: bool = True
+) -> tuple[UdpPort, UdpPort]:
     """Ports for RTP and RTCP in ``group``, joined where this machine has the address ``local``.
 
     Where the camera named its senders, the network is asked for what ``senders`` send alone. ``reports``: the second
@@ -61,7 +63,7 @@ def join_pair(group: Group, local: str, senders: Sequence[str], *, reports: bool
     return UdpPort(rtp), UdpPort(rtcp, (group.address, group.ports[1]) if reports else None)
 
 
-def _join4(sock: socket.socket, group: Group, port: int, local: str, senders: Sequence[str]) -> None:
+def _join4(sock: socket.socket, group: MulticastGroup, port: int, local: str, senders: Sequence[str]) -> None:
     to, at = socket.inet_aton(group.address), socket.inet_aton(local)
     sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)  # else another socket's groups come here, too
     sock.bind((group.address, port))
@@ -74,7 +76,7 @@ def _join4(sock: socket.socket, group: Group, port: int, local: str, senders: Se
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
 
 
-def _join6(sock: socket.socket, group: Group, port: int, local: str, senders: Sequence[str]) -> None:
+def _join6(sock: socket.socket, group: MulticastGroup, port: int, local: str, senders: Sequence[str]) -> None:
     to, index = socket.inet_pton(socket.AF_INET6, group.address), _index(local)
     sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
     sock.bind((group.address, port, 0, index))

@@ -57,14 +57,13 @@ async def connected(
     networks: Networks = Networks(),  # noqa: B008  # frozen
     muxed: bool = False,
 ) -> AsyncIterator[Connection]:
-    """A session that plays until the block is left. What ends it before is raised by ``ended``.
+    """Play until the block is left. What ends it before is raised by ``ended``.
 
-    ``publish`` gets batches in order, and returns ``False`` where nobody takes them; ``on_media`` is called once, with
-    the first packet; ``way`` is one that leads past ``publish``. Redirects are followed, but not to where only this
-    machine can reach, unless the camera is there itself; ``on_redirect`` is told of each. ``multicast`` asks for UDP
-    that is sent to a group. Nothing is sent to, or taken from, an address that ``networks`` does not allow. ``pin``,
-    ``keepalive`` and ``pace`` are what earlier sessions taught; ``bitrate`` is what the camera may send for long, in
-    Mbit/s. ``muxed`` has a transport stream passed on as it is, see ``choose_muxed``.
+    ``publish`` gets batches in order, and returns ``False`` where nobody takes them; ``way`` is one that leads past it.
+    ``on_media`` is called once, with the first packet, ``on_redirect`` for each redirect: these are followed, but to
+    where only this machine can reach if the camera is there itself. ``networks`` bounds whom is spoken to.
+    ``multicast`` asks for UDP to a group; ``pin``, ``keepalive`` and ``pace`` are what earlier sessions taught. The
+    camera may send ``bitrate`` Mbit/s for long. ``muxed``: a transport stream as it is, see ``choose_muxed``.
     """
     pin, keepalive = pin or Pin(), keepalive or Keepalive()
     budget = Budget(bitrate, asyncio.get_running_loop().time(), thread_time())

@@ -8,7 +8,7 @@ from functools import partial
 
 from common.cameras import CameraState
 from common.errors import CameraError, ProtocolError
-from ingest.rtsp.groups import Group, group_of
+from ingest.rtsp.groups import MulticastGroup, group_of
 from ingest.rtsp.message import Response
 from ingest.rtsp.transport import Pair, TransportSpec
 from ingest.sdp import MediaSection
@@ -22,7 +22,7 @@ class Setup:
 
     section: MediaSection
     spec: TransportSpec
-    group: Group | None = None  # that it is sent to, where it is multicast
+    group: MulticastGroup | None = None  # that it is sent to, where it is multicast
     keys: tuple[Keys, Keys] | None = None  # the camera's and ours, where it sends SRTP
 
 

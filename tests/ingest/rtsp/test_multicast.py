@@ -12,7 +12,7 @@ import pytest
 
 from common.cameras import CameraState
 from common.errors import CameraError
-from ingest.rtsp.groups import Group
+from ingest.rtsp.groups import MulticastGroup
 from ingest.rtsp.multicast import join_pair
 from ingest.rtsp.udp import UdpPort
 from tests.ingest.rtsp.test_udp import Mailbox
@@ -36,7 +36,7 @@ class Ears:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
 
-    def join(self, group: Group, *senders: str, reports: bool = False) -> tuple[Mailbox, UdpPort]:
+    def join(self, group: MulticastGroup, *senders: str, reports: bool = False) -> tuple[Mailbox, UdpPort]:
         pair = join_pair(group, HERE, [HERE, *senders], reports=reports)
         mailbox = Mailbox()
         for port in pair:
@@ -55,7 +55,7 @@ async def test_groups_at_one_port_do_not_mix(ears: Ears) -> None:
     with sender() as camera:
         number = camera.getsockname()[1]
         ports = number, number ^ 1
-        boxes = [ears.join(Group(group, ports))[0] for group in (FIRST, SECOND, FIRST)]
+        boxes = [ears.join(MulticastGroup(group, ports))[0] for group in (FIRST, SECOND, FIRST)]
         camera.sendto(b"first", (FIRST, number))
         camera.sendto(b"second", (SECOND, number))
         for box in boxes:
@@ -66,9 +66,9 @@ async def test_groups_at_one_port_do_not_mix(ears: Ears) -> None:
 async def test_where_the_camera_names_its_sender_the_kernel_takes_no_other(ears: Ears) -> None:
     with sender() as camera, sender(ELSEWHERE) as gateway, sender("127.0.0.3") as stranger:
         number = camera.getsockname()[1]
-        group = Group(FIRST, (number, number ^ 1), sources=(ELSEWHERE,))
+        group = MulticastGroup(FIRST, (number, number ^ 1), sources=(ELSEWHERE,))
         box, _ = ears.join(group, ELSEWHERE)
-        everyone, _ = ears.join(Group(FIRST, (number, number ^ 1)))
+        everyone, _ = ears.join(MulticastGroup(FIRST, (number, number ^ 1)))
         for each in (stranger, gateway):
             each.sendto(b"from " + each.getsockname()[0].encode(), (FIRST, number))
         await box.flushed()
@@ -80,11 +80,11 @@ async def test_where_the_camera_names_its_sender_the_kernel_takes_no_other(ears:
 async def test_reports_go_to_the_group(ears: Ears) -> None:
     with sender() as camera, sender() as other:
         ports = camera.getsockname()[1], other.getsockname()[1]
-        _, rtcp = ears.join(Group(FIRST, ports), reports=True)
-        box, _ = ears.join(Group(FIRST, ports[::-1]))
+        _, rtcp = ears.join(MulticastGroup(FIRST, ports), reports=True)
+        box, _ = ears.join(MulticastGroup(FIRST, ports[::-1]))
         rtcp.send(b"report")
         await box.flushed()
-        _, silent = ears.join(Group(FIRST, ports))
+        _, silent = ears.join(MulticastGroup(FIRST, ports))
         silent.send(b"nobody is told")
         rtcp.send(b"again")
         await box.flushed(2)
@@ -96,20 +96,20 @@ async def test_a_port_that_cannot_be_joined_is_named() -> None:
         taken.bind((FIRST, 0))
         number = taken.getsockname()[1]
         with pytest.raises(CameraError) as caught:
-            join_pair(Group(FIRST, (number, number ^ 1)), HERE, [HERE])
+            join_pair(MulticastGroup(FIRST, (number, number ^ 1)), HERE, [HERE])
     assert caught.value.state is CameraState.UNREACHABLE
     assert f"{FIRST} port {number} cannot be joined: Address already in use" in caught.value.detail
 
 
 async def test_a_group_of_the_other_family_is_named() -> None:
     with pytest.raises(CameraError, match="reached by IPv4 and sends to ff15::7 port 5000; write its IPv6 address"):
-        join_pair(Group("ff15::7", (5000, 5001)), HERE, [HERE])
+        join_pair(MulticastGroup("ff15::7", (5000, 5001)), HERE, [HERE])
     await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("sources", [(), ("fd00::7",)])
 async def test_groups_of_ipv6_are_joined_at_the_interface_of_our_address(sources: tuple[str, ...]) -> None:
-    group = Group("ff15::7:1", (5000, 5001), sources=sources)
+    group = MulticastGroup("ff15::7:1", (5000, 5001), sources=sources)
     number, lo = socket.inet_pton(socket.AF_INET6, group.address).hex(), socket.if_nametoindex("lo")
     pair = join_pair(group, "::1", ["::1", *sources])
     joined = [line.split()[:3] for line in Path("/proc/net/igmp6").read_text().splitlines()]

@@ -92,6 +92,7 @@ async def test_another_list_of_kinds_holds_at_once(image: bytes) -> None:
     link = SimpleNamespace(node="ingest-1", report_soon=lambda: None)
     publisher = SimpleNamespace(
         publish=lambda _rendition, batches: published.extend(batches),
+        straight=lambda *_: None,
         forget=lambda _rendition: None,
         use_key=lambda *_: 0,
     )
@@ -126,7 +127,9 @@ async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_l
     """
     monkeypatch.setattr(starts, "LONGEST", 60.0)
     link = SimpleNamespace(node="ingest-1", report_soon=lambda: None)
-    publisher = SimpleNamespace(publish=lambda *_: True, forget=lambda _rendition: None, use_key=lambda *_: 0)
+    publisher = SimpleNamespace(
+        publish=lambda *_: True, straight=lambda *_: None, forget=lambda _rendition: None, use_key=lambda *_: 0
+    )
     asked: set[str] = set()
 
     async def silent(request: web.Request) -> web.Response:
