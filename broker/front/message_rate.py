@@ -1,7 +1,7 @@
 """How many messages a page may send by its WebSocket, and when it has said so much that nobody goes on listening.
 
-Messages beyond the rate wait in the page's own buffers, but for those that were read by then: up to a megabyte of them.
-Reading stands still meanwhile, so that not even the end of the connection is seen: the kernel is asked for it.
+Messages beyond the rate wait in the page's own buffers, but for what was read by then (``paced``). Reading stands still
+meanwhile, so that not even the end of the connection is seen: the kernel is asked for it.
 """
 
 from __future__ import annotations
