@@ -7,6 +7,7 @@ knows are mended in different places.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 from common.address import is_loopback, reachable_host
@@ -15,12 +16,17 @@ from common.errors import CameraError
 
 _SILENT = "check its power, its cable and its address, and whether a firewall is in between"
 _OWN = "that is this server itself, or its container; write the address of the machine you mean"
+_GROUP = (
+    "that is a multicast group, to which nobody can connect; write the camera's own address, and transport: multicast"
+)
 _MDNS = "such names need mDNS on this server, and containers have none; use the camera's IP address"
 
 
 def unreached(error: OSError, host: str, port: int, waited: float) -> CameraError:
     """The error for a TCP connection that failed, after ``waited`` seconds if nothing was heard."""
     where = f"{host} port {port}"
+    if _is_group(host):
+        return CameraError(CameraState.UNREACHABLE, f"{where}: {_GROUP}")
     if isinstance(error, ConnectionRefusedError):
         own = f": {_OWN}" if is_loopback(reachable_host(host)) else ""
         return CameraError(CameraState.CONNECTION_REFUSED, f"{where}{own}")
@@ -41,6 +47,13 @@ def unreached(error: OSError, host: str, port: int, waited: float) -> CameraErro
         case errno.EPERM | errno.EACCES:
             return CameraError(CameraState.UNREACHABLE, f"{where}: a firewall on this server forbids it")
     return CameraError(CameraState.UNREACHABLE, f"{where}: {reason}")
+
+
+def _is_group(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_multicast
+    except ValueError:
+        return False
 
 
 def unresolved(error: socket.gaierror | UnicodeError | TimeoutError, host: str) -> CameraError:

@@ -113,10 +113,10 @@ class Aac:
         self._clock_rate = clock_rate
         self._latm = codec == "MP4A-LATM"
         self._configuration, self._subframes = _announced(codec, parameters)
-        if self._configuration is None and not self._latm:
+        self._in_band = self._latm and parameters.get("cpresent", "1") != "0"
+        if self._configuration is None and not self._in_band:
             rate = min(_RATES, key=lambda each: abs(each - clock_rate))
             self._configuration = Configuration(_LC, rate, min(max(track.channels, 1), 2))
-        self._in_band = self._latm and parameters.get("cpresent", "1") != "0"
         size, index, delta = (_number(parameters, name) for name in ("sizelength", "indexlength", "indexdeltalength"))
         self._header_bits = (size or 13, 3 if index is None else index, 3 if delta is None else delta)  # AAC-hbr
         self._plain = size is None and not self._latm and parameters.get("mode", "").lower() != "aac-hbr"

@@ -32,6 +32,12 @@ def test_each_failure_says_where_to_look(error: OSError | int, state: CameraStat
     assert said in found.detail
 
 
+@pytest.mark.parametrize("host", ["239.3.1.182", "ff15::7"])
+def test_a_group_that_is_taken_for_a_camera_is_told_so(host: str) -> None:
+    for cause in (OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)), TimeoutError()):
+        assert "write the camera's own address, and transport: multicast" in unreached(cause, host, 8001, 5.0).detail
+
+
 def test_a_server_without_a_way_does_not_suspect_the_camera_s_power() -> None:
     cause = OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
     assert "power" not in unreached(cause, "10.0.0.9", 554, 5.0).detail

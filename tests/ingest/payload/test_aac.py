@@ -143,6 +143,14 @@ def test_latm_is_heard() -> None:
     assert heard(camera.frames()) == (pytest.approx(TONE, rel=0.02), 16_000)
 
 
+@pytest.mark.parametrize("config", ["", "zz", "40"])
+def test_latm_without_the_configuration_that_it_says_to_announce_is_of_the_kind_that_cameras_send(config: str) -> None:
+    camera = Camera("MP4A-LATM", 16_000, {"cpresent": "0", "config": config})
+    for number, frame in enumerate(tone("aac", rate=16_000).payloads):
+        camera.send(element(frame), number * SAMPLES)
+    assert heard(camera.frames()) == (pytest.approx(TONE, rel=0.02), 16_000)
+
+
 def test_latm_may_bring_its_configuration_along() -> None:
     frame = tone("aac", rate=16_000).payloads[3]
     configuration = f"0{int('400028103fc0', 16):048b}"[:45]  # useSameStreamMux 0, StreamMuxConfig
