@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.cameras import CameraState
-from common.errors import CameraError
 from ingest.rtsp.groups import MulticastGroup
+from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.udp import RECEIVE_BUFFER, UdpPort
 from ingest.rtsp.zone import numeric
 
@@ -44,7 +44,7 @@ def join_pair(
         detail = (
             f"the camera is reached by IPv{ours.version} and sends to {group}; write its IPv{theirs.version} address"
         )
-        raise CameraError(CameraState.REJECTED, detail)
+        raise TransportRefusedError(CameraState.REJECTED, detail)
     wanted = [each for each in senders if numeric(each).version == theirs.version] if group.sources else []
     opened: list[socket.socket] = []
     try:
@@ -58,7 +58,7 @@ def join_pair(
         for sock in opened:
             sock.close()
         detail = f"the multicast group {group} cannot be joined: {exc.strerror}"
-        raise CameraError(CameraState.UNREACHABLE, detail) from None
+        raise TransportRefusedError(CameraState.UNREACHABLE, detail) from None
     rtp, rtcp = opened
     return UdpPort(rtp), UdpPort(rtcp, (group.address, group.ports[1]) if reports else None)
 

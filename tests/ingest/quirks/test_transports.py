@@ -11,6 +11,7 @@ import pytest
 from common.cameras import CameraState, Transport
 from ingest.rtsp import silence
 from ingest.rtsp.message import Request, Response
+from ingest.rtsp.transport import TransportSpec
 from rigs.camera import Answer, FakeCamera, h264_track, pcmu_track
 from tests.fakes.quirks import WANTED, plays, with_header
 from tests.fakes.viewer import Pulled
@@ -90,6 +91,22 @@ async def test_multicast_that_does_not_arrive_is_named(monkeypatch: pytest.Monke
         report = await pulled.reached(CameraState.SILENT)
         assert "by multicast to 239.255.0.4 port" in report.detail
         assert "IGMP" in report.detail
+
+
+async def test_a_group_that_cannot_be_joined_leaves_the_other_transports() -> None:
+    """As its port is another program's, here."""
+    fake = FakeCamera(transports={"multicast", "tcp"}, answers_multicast=True, group="239.255.0.5")
+    taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def rewrite(request: Request, response: Response) -> Answer:
+        if (text := response.headers.get("Transport") or "") and "port=" in text:
+            taken.bind((fake.group, TransportSpec.parse(text).port[0]))  # type: ignore[index]  # it names one
+        return response
+
+    fake.rewrite = rewrite
+    with taken:
+        pulled = await plays(fake, transport=Transport.UDP)
+    assert pulled.camera.report.transport == "tcp"
 
 
 async def test_a_camera_without_multicast_is_told_apart() -> None:
