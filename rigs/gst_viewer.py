@@ -18,11 +18,13 @@ DECODERS = {
     "H265": "rtph265depay ! h265parse ! avdec_h265",
     "VP8": "rtpvp8depay ! vp8dec",
     "L16": "rtpL16depay ! audioconvert ! audio/x-raw,format=S16LE,channels=1",
+    "PCMU": "rtppcmudepay ! mulawdec ! audioconvert ! audio/x-raw,format=S16LE,channels=1",
     "OPUS": "rtpopusdepay ! opusdec ! audioconvert ! audio/x-raw,format=S16LE,channels=1",
 }
 SOUND_RATE = 16_000  # Hz, of L16
 _FORMATS = {
     "L16": f"L16,media=audio,clock-rate={SOUND_RATE},encoding-params=(string)1",
+    "PCMU": "PCMU,media=audio,clock-rate=8000",
     "OPUS": "OPUS,media=audio,clock-rate=48000,encoding-params=(string)2",
 }
 _IMPORTS = "import gi; gi.require_version('GstWebRTC', '1.0'); from gi.repository import GstWebRTC"
