@@ -42,6 +42,10 @@ _OF_PROXIES = (
     "x-real-ip",
     INGRESS_PATH.lower(),
 )  # beginnings of headers that no page may send
+_NO_SDP = (
+    "The body is not an SDP offer (RFC 8866): it does not begin with v=0. Send the text of "
+    "localDescription.sdp as it is, without JSON around it."
+)
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}+(?:, ?[A-Za-z0-9-]{1,64}+){0,31}")
 
 
@@ -53,14 +57,14 @@ def prepare(app: web.Application) -> None:
 async def offer(request: web.Request) -> web.Response:
     """A viewer joins. Raises ``RequestError`` if it cannot."""
     _expect(request, SDP)
-    sdp = await read_text(request)
+    sdp = (await read_text(request)).removeprefix("\ufeff")  # that some editors write
     check_still(request)
     if not sdp.strip():
         raise RequestError(
             400, "empty_offer", "The body is empty; it must be an SDP offer. This server makes no offers."
         )
     if not sdp.lstrip().startswith("v=0"):
-        raise RequestError(400, "malformed_sdp", "The body is not an SDP offer (RFC 8866): it does not begin with v=0.")
+        raise RequestError(400, "malformed_sdp", _NO_SDP)
     context, camera = request.app[CONTEXT], CameraName(request.match_info["camera"])
     wish = parse_wish(request.query.get("stream"), request.query.get("height"))
     answer = await ask(context, principal_of(request), address_of(request), camera, sdp, wish)

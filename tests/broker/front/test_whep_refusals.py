@@ -1,6 +1,7 @@
 """Requests that WHEP refuses, and what it says of offers, fragments, methods, and an egress that does not answer."""
 
 import asyncio
+import json
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -92,6 +93,16 @@ async def test_a_wrong_fragment(broker, egress, content_type: str, body: str | b
 async def test_a_wrong_offer_is_refused_with_a_reason(broker, egress, options, expected) -> None:
     assert await refusal(await post(broker, **options)) == expected
     assert egress.messages == []
+
+
+async def test_an_offer_in_json_is_told_what_to_send(broker: RunningBroker) -> None:
+    response = await post(broker, data=json.dumps({"type": "offer", "sdp": OFFER}))
+    assert "localDescription.sdp as it is, without JSON" in (await response.json())["detail"]
+
+
+async def test_an_offer_with_a_mark_of_its_byte_order_is_taken(broker: RunningBroker, egress: FakeEgress) -> None:
+    response = await post(broker, data=f"\ufeff{OFFER}")
+    assert response.status == 201
 
 
 @pytest.mark.parametrize("encoding", ["deflate", "gzip", "br", "zstd", "x", "identity, gzip"])
