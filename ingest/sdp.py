@@ -222,8 +222,8 @@ def _section(
 
 def _sources(lines: _Lines) -> tuple[str, ...]:
     """RFC 4570 3: ``incl IN IP4 <destination> <source> …``."""
-    filters = (value.split(maxsplit=4 + MAX_SOURCES) for value in lines.values("source-filter")[:1])
-    return tuple(source for mode, *fields in filters if mode == "incl" for source in fields[3 : 3 + MAX_SOURCES])
+    mode, *fields = (lines.value("source-filter") or "").split(maxsplit=4 + MAX_SOURCES) or [""]
+    return tuple(fields[3 : 3 + MAX_SOURCES]) if mode == "incl" else ()
 
 
 def _size(lines: _Lines) -> tuple[int, int]:

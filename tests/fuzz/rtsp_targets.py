@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections import deque
 from types import SimpleNamespace
 
@@ -11,11 +12,13 @@ from common.media import Track
 from common.payload.output import Output
 from ingest import sdp
 from ingest.payload import registry
+from ingest.rtsp.groups import group_of
 from ingest.rtsp.http_head import AnswerReader
 from ingest.rtsp.message import Request, Response
 from ingest.rtsp.parser import Parser
 from ingest.rtsp.transport import TransportSpec
 from ingest.rtsp.udp import UdpPort
+from ingest.sdp import MediaSection
 from ingest.srtp import mikey, sdes
 from ingest.srtp.keys import SUITES, USUAL, Keys
 from ingest.srtp.packets import Protector, Unprotector
@@ -63,6 +66,8 @@ RTSP_WORDS = (
     b"Content-Base: ", b"$\0\0\x0c\x80\x60", b" rtsp://a/b RTSP/1.0\r\n", b"Public: GET_PARAMETER",
 )  # fmt: skip
 SDP_WORDS = (
+    b"a=source-filter:incl IN IP4 * 10.0.0.7",
+    b"c=IN IP4 239.1.2.3/64",
     b"\r\nm=video 0 RTP/AVP ", b"\r\nm=audio 0 RTP/AVP ", b"\r\na=rtpmap:96 ", b"H264/90000", b"opus/48000/2",
     b"\r\na=fmtp:96 ", b"packetization-mode=", b"sprop-parameter-sets=", b"profile-level-id=", b"\r\na=control:",
     b"\r\na=sendonly", b"RTP/SAVP", b"MPEG4-GENERIC", b"\0",
@@ -111,6 +116,10 @@ def _output(track: Track) -> Output:
 def parse_transport(data: bytes) -> None:
     spec = TransportSpec.parse(text(data))
     assert TransportSpec.parse(str(spec)).interleaved == spec.interleaved
+    group = group_of(spec, MediaSection("video", "RTP/AVP", (), port=spec.ssrc or 0, connection=spec.source or ""))
+    assert ipaddress.ip_address(group.address).is_multicast
+    assert 0 < min(group.ports) <= max(group.ports) < 1 << 16
+    assert 0 < group.ttl < 256
 
 
 def read_datagrams(data: bytes) -> None:
@@ -260,6 +269,7 @@ TARGETS = [
             "blanks": repeated(b" ", b"m=video 0 RTP/AVP 96\na=rtpmap:96 ", b"x"),
             "digits": repeated(b"1", b"m=video 0 RTP/AVP 96\na=rtpmap:"),
             "line breaks": repeated(b"\n"),
+            "sources": repeated(b" 10.0.0.7", b"m=video 0 RTP/AVP 96\na=source-filter: incl IN IP4 *"),
         },
     ),
     Target(
@@ -287,9 +297,23 @@ TARGETS = [
             b"RTP/AVP/TCP;unicast;interleaved=0-1;ssrc=DEADBEEF",
             b'RTP/AVP;unicast;client_port=5000-5001;server_port=6000-6001;source="10.0.0.2";mode="PLAY"',
             b"RAW/RAW/UDP,RTP/AVPF/UDP;multicast;interleaved=4",
+            b"RTP/AVP;multicast;destination=239.1.2.3;source=10.0.0.2;port=5000-5001;ttl=16",
+            b"RTP/AVP;multicast;source=ff15::7/3;ssrc=1388",
         ),
         (ProtocolError,),
-        (b"interleaved=", b"client_port=", b"server_port=", b"ssrc=", b";", b"-", b"multicast"),
+        (
+            b"interleaved=",
+            b"destination=",
+            b"port=",
+            b"ttl=",
+            b"source=239.",
+            b"client_port=",
+            b"server_port=",
+            b"ssrc=",
+            b";",
+            b"-",
+            b"multicast",
+        ),
         {
             "parameters": repeated(b";a%d=b", b"RTP/AVP"),
             "specs": repeated(b"x,"),
