@@ -43,7 +43,7 @@ class Passing(Protocol):
     def enter(self, frame: bytes, found: native.Found, now: float) -> None:
         """Remember what has left."""
 
-    def lacking(self, refused: native.Refused, first: int) -> None:
+    def lacking(self, refused: native.Refused, frame: bytes, found: native.Found, first: int) -> None:
         """Tell those of whom the system did not take the last that was entered, from index ``first`` on."""
 
 
@@ -81,7 +81,8 @@ class Books:
         passed.append((feed, frame, slot, now, now_ns, unix_ns()))
         if way.was_refused:
             self.end(feed.kind)
-            feed.lacking(way.refused, way.first - native.found_in(slot)[_PACKETS])
+            found = native.found_in(slot)
+            feed.lacking(way.refused, frame, found, way.first - found[_PACKETS])
         elif len(passed) >= MOST_UNSETTLED:
             self.settle()
         return True

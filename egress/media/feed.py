@@ -176,11 +176,12 @@ class Feed(Sent):
         """Remember what left by a ``way``, as ``push`` would."""
         self.remember(frame, found, self._marker, self._probe, now)
 
-    def lacking(self, refused: native.Refused, first: int) -> None:
+    def lacking(self, refused: native.Refused, frame: bytes, found: native.Found, first: int) -> None:
         """Tell those of whom the system did not take what was entered last, from index ``first`` on."""
         (group,) = self._groups.values()
-        ((unit, start, stop),) = self._history.spans(first, self._history.end - first)
-        parcel = Parcel.of_spans([(unit, start, stop)], [stop - start], group)
+        unit = self._unit(frame, found, self._marker, self._probe)  # the history may be too small for it
+        packets = len(unit.payloads)
+        parcel = Parcel.of_spans([(unit, 0, packets)], [packets], group)
         for lane, lacking in lacking_of(refused, parcel, first, group.audience).items():
             self._blocked(lane, lacking)
 

@@ -59,11 +59,17 @@ class Sent:
 
     def remember(self, frame: bytes, found: Sequence[int], marker: int, probe: int, now: float) -> None:
         """Remember an ordinary batch, read from a frame of the bus as ``found`` says, that left at ``now``."""
-        _epoch, _number, timestamp, capture_ns, _arrival_ns, _flags, _named, packets, size, last, *places = found
         self._pushed_at = now
-        extended = self._timeline.advance(timestamp, capture_ns)
-        total = (packets - 1) * size + last
-        self._meter.add(total, extended / self._timeline.clock_rate)
-        payloads = Packed(frame, packets, size, last, *places)
-        unit = Unit(payloads, extended & 0xFFFFFFFF, marker, probe, total)
+        extended = self._timeline.advance(found[_TIMESTAMP], found[_CAPTURE])
+        unit = self._unit(frame, found, marker, probe)
+        self._meter.add(unit.size, extended / self._timeline.clock_rate)
         self._history.append(unit, now, keyframe=False)
+
+    def _unit(self, frame: bytes, found: Sequence[int], marker: int, probe: int) -> Unit:
+        """The packets of the newest batch, read from its frame as ``found`` says."""
+        packets, size, last, *places = found[_PACKETS:]
+        payloads = Packed(frame, packets, size, last, *places)
+        return Unit(payloads, self._timeline.timestamp & 0xFFFFFFFF, marker, probe, (packets - 1) * size + last)
+
+
+_TIMESTAMP, _CAPTURE, _PACKETS = 2, 3, 7  # in what is found of a batch

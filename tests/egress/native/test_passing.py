@@ -310,6 +310,17 @@ async def test_viewers_whose_way_is_full_fall_behind_as_without_it(made: Callabl
         assert [lane.packets for lane in both.short.lanes] == [following] * 2
 
 
+async def test_viewers_whose_way_is_full_are_told_though_nothing_can_be_kept(made: Callable[..., Both]) -> None:
+    both = made()
+    following = pictures(both, 2)
+    with stream_socket(0) as (full, _):
+        for each in (both.short, both.plain):
+            each.retarget(full)
+            each.feed.history._histories.limit(1)
+        both.give(video(following, 3))
+        assert both.short.listener.told[-1:] == [("fall_behind", following)]
+
+
 async def test_what_has_left_is_entered_for_several_at_once_or_when_somebody_asks(made: Callable[..., Both]) -> None:
     both = made()
     following = pictures(both, 1)
