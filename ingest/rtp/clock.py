@@ -207,6 +207,8 @@ class TrackClock:
             until_ns = min(until_ns, delay.holds_until_ns)
         if ahead_ns is None:
             return None
+        if self._report is not None:  # what comes so late may tell that the report is nonsense
+            until_ns = min(until_ns, ahead_ns + self._ns(self._timestamp) + MAX_AGE_NS)
         return self._timestamp, self._rate, ahead_ns, learns, self._leap, until_ns
 
     def restart(self) -> None:

@@ -13,6 +13,8 @@ from common.media import Batch, decode_frame, encode_batch, live_topic
 from common.worker.groups import Groups
 from common.worker.straight import Books, Straight
 from ingest import native
+from ingest.rtp.clock import MAX_AGE_NS, MEASURE_NS, CameraClock, TrackClock
+from ingest.rtp.rtcp import SenderReport
 from ingest.rtsp.express import MOST, Express
 from rigs.reading import H264, H265, Reading
 from rigs.rtp import rtp
@@ -27,6 +29,7 @@ AAC = (
     b"a=fmtp:97 mode=AAC-hbr;config=1188;sizelength=13;indexlength=3;indexdeltalength=3\r\n"
 )
 TOPIC = live_topic("door")
+NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
 
 
 class Short(Reading):
@@ -166,6 +169,17 @@ def test_a_delay_that_grows_is_followed_as_without_it() -> None:
         if number % 6 == 5:
             both.settled()
     assert both.short.express_ones > 100
+
+
+def test_what_comes_so_late_that_its_report_is_doubted_is_not_foretold() -> None:
+    clock, old_ns = TrackClock(48_000, CameraClock()), 900_000_000
+    clock.stamp(0, NOW)
+    seconds, rest_ns = divmod(NOW - old_ns, 10**9)
+    clock.reported(SenderReport(7, seconds + NTP_EPOCH << 32 | (rest_ns << 32) // 10**9, 0), NOW)
+    captured_ns = clock.capture_ns(0, NOW)
+    due = clock.due(0)
+    assert due is not None
+    assert due[-1] == captured_ns + MAX_AGE_NS < NOW + MEASURE_NS
 
 
 @pytest.mark.parametrize("h265", [False, True])
