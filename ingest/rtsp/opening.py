@@ -96,10 +96,8 @@ async def connected(
             return
         finally:
             await connection.close()
-    raise CameraError(
-        CameraState.REJECTED,
-        f"the camera redirects more than {MAX_REDIRECTS} times; point its URL at the stream itself",
-    )
+    detail = f"the camera redirects more than {MAX_REDIRECTS} times; point its URL at the stream itself"
+    raise CameraError(CameraState.REJECTED, detail)
 
 
 async def over_any(transports: Iterable[Transport], attempt: Callable[[Transport], Awaitable[T]]) -> T:

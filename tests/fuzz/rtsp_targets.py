@@ -220,6 +220,7 @@ TARGETS = [
             "body": repeated(b"b", b"\x3f" + HEAD + b"Content-Length: 60000\r\n\r\n"),
             "junk": repeated(b"\xff", b"\x3f"),
         },
+        most=1_024,
         bound=16_384,
     ),
     Target(

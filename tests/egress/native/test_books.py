@@ -1,4 +1,4 @@
-"""Whoever comes, leaves or looks between pictures finds all as if each had been entered at once."""
+"""The books of several pictures: whoever comes or leaves between them finds all as if each had been entered at once."""
 
 from __future__ import annotations
 

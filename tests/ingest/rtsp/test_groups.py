@@ -48,7 +48,7 @@ def test_the_answer_names_it(answer: str, expected: MulticastGroup) -> None:
         ),
         (
             "a=source-filter:\nm=video 5000 RTP/AVP 96\nc=IN IP4 239.1.2.3\na=source-filter:incl IN",
-            Group("239.1.2.3", (5000, 5001)),
+            MulticastGroup("239.1.2.3", (5000, 5001)),
         ),
         (
             "a=source-filter: excl IN IP4 * 10.0.0.7\nm=video 5000 RTP/AVP 96\nc=IN IP4 239.1.2.3",
