@@ -34,7 +34,8 @@ from rigs.process import end_with_parent
 CHROMIUM = "/usr/bin/chromium"
 # The same without a window of its own, where it is installed: its start and each page take a sixth of the CPU. What it
 # does with media and networks is the same code.
-SHELL = shutil.which("chromium-headless-shell") or CHROMIUM
+# Debian's command of that name is a script that stays, so what is told to end would not be the browser.
+SHELL = shutil.which("chromium-headless-shell", path="/usr/lib/chromium") or CHROMIUM
 PROBE = Path(__file__).with_name("probe.js")
 FLAGS = (
     "--no-sandbox",

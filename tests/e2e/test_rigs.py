@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any
@@ -17,7 +19,9 @@ from rigs.chromium import Chromium, Kept, luma_deviation
 from rigs.clip import SMALL, TINY, Clip, access_units, is_keyframe
 from rigs.gst_camera import GstCamera
 from rigs.path import Path
+from rigs.process import ROOT
 from rigs.relay import Relay
+from rigs.waiting import until
 from rigs.whep import WhepServer
 
 pytestmark = pytest.mark.e2e
@@ -88,6 +92,25 @@ async def test_gst_camera_changes_its_picture_in_mid_stream(
         return seen
 
     assert await asyncio.to_thread(sizes) == {(640, 360), (320, 240)}
+
+
+def lives(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.mark.browser
+async def test_a_kept_chromium_ends_with_who_began_it() -> None:
+    begins = "from rigs.chromium import Kept; kept = Kept(); kept.address(); print(*kept.pids(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", begins], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as began:
+        assert began.stdout
+        pids = [int(pid) for pid in (await asyncio.to_thread(began.stdout.readline)).split()]
+        began.kill()
+    assert pids
+    await until(lambda: not any(map(lives, pids)))
 
 
 @pytest.mark.browser
