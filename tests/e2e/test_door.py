@@ -60,6 +60,7 @@ def broker_memory(running: Cluster) -> int:
     return int(psutil.Process(running.pids()["broker"][0]).memory_info().rss)
 
 
+@pytest.mark.quiet
 async def test_a_viewer_joins_beside_connections_that_are_of_no_use(
     few_files: None, cluster: Callable[..., Any], gst_camera: Callable[..., GstCamera]
 ) -> None:

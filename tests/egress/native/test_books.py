@@ -222,7 +222,7 @@ STEPS: Any = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(STEPS)
 async def test_whatever_happens_between_pictures_it_is_as_if_each_was_entered_at_once(steps: list[Any]) -> None:
     with both() as pair:
