@@ -39,7 +39,7 @@ def write_answer(
     negotiated: Negotiated, transport: TransportDescription, sources: Mapping[Kind, Source], name: str
 ) -> str:
     """The SDP answer. ``name`` identifies the media stream to the page and groups audio with video."""
-    served = {section.mid: section for section in negotiated.sections}
+    served = dict(zip(negotiated.places, negotiated.sections, strict=True))
     inactive = negotiated.inactive
     lines = [
         "v=0",
@@ -50,14 +50,14 @@ def write_answer(
         f"a=msid-semantic: WMS {name}",
     ]
     if negotiated.offer.bundle:
-        lines.append(f"a=group:BUNDLE {' '.join(served if inactive is None else [inactive, *served])}")
-    for media in negotiated.offer.media:
-        mid = media.rtp.muxId
-        if (section := served.get(mid)) and section.kind == media.kind:
-            del served[mid]  # the others have no name either, if it has none
+        mids = [section.mid for section in negotiated.sections]
+        lines.append(f"a=group:BUNDLE {' '.join(mids if inactive is None else [inactive, *mids])}")
+    for place, media in enumerate(negotiated.offer.media):
+        if section := served.get(place):
             lines += _served(media, section, transport, sources[section.kind], name)
         else:
-            lines += _inactive(media, transport) if mid == inactive else _rejected(media, transport)
+            inactivated = media.rtp.muxId == inactive
+            lines += _inactive(media, transport) if inactivated else _rejected(media, transport)
     return "\r\n".join(lines) + "\r\n"
 
 

@@ -81,6 +81,7 @@ class Negotiated:
     ice: Credentials
     inactive: str | None  # mid of the section that has the bundle's transport and no media, if there is such a one
     offer: ParsedOffer = field(repr=False)
+    places: tuple[int, ...]  # of the sections, among the media sections of the offer: names need not tell them apart
 
 
 class Terms(Protocol):
@@ -144,9 +145,11 @@ def _negotiate(
     """
     offer = read(reduced)
     sections: list[Section] = []
-    served: list[sdp.MediaDescription] = []
+    places: list[int] = []
     # Without BUNDLE one section is served: the picture, wherever it stands.
-    for media in offer.media if offer.bundle else sorted(offer.media, key=lambda media: media.kind != Kind.VIDEO):
+    for place, media in sorted(
+        enumerate(offer.media), key=lambda each: not offer.bundle and each[1].kind != Kind.VIDEO
+    ):
         kind = _servable_kind(media, offer, sections)
         if kind is None:
             continue
@@ -164,7 +167,7 @@ def _negotiate(
         ids = _extensions(media) if kind is Kind.VIDEO else (0, 0)
         accepted = tuple(dict.fromkeys(formats + _formats_of(media, kind, others) + (spare or ())))
         may_convert = is_converted or spare is not None
-        served.append(media)
+        places.append(place)
         made = _made(media, kind).codec
         sections.append(Section(media.rtp.muxId, kind, accepted, *ids, is_converted, may_convert, of_other, made))
     if not sections:
@@ -172,8 +175,10 @@ def _negotiate(
             raise RequestError(503, "converters_full", _FULL)
         raise _no_usable_codec(offer, tracks, unconverted)
     inactive = _inactive_tag(offer, [section.mid for section in sections])
-    fingerprints, ice = _transport_of(_tagged(offer, served) if inactive is None else inactive)
-    return Negotiated(tuple(sections), fingerprints, ice, None if inactive is None else inactive.rtp.muxId, offer)
+    tagged = _tagged(offer, [offer.media[place] for place in places]) if inactive is None else inactive
+    fingerprints, ice = _transport_of(tagged)
+    mid = None if inactive is None else inactive.rtp.muxId
+    return Negotiated(tuple(sections), fingerprints, ice, mid, offer, tuple(places))
 
 
 def renditions_for(

@@ -176,6 +176,14 @@ def test_a_section_without_mid_is_answered_without() -> None:
     assert "a=mid" not in write_answer(negotiate(offer, [h264(HIGH)]), TRANSPORT, SOURCES, "name")
 
 
+def test_of_two_sections_without_names_the_one_that_can_be_is_served() -> None:
+    first, second = video_section("0", direction="sendonly"), video_section("1", h264={"64001f": 104})
+    offer = BROWSER.offer(first, second, bundle=False).replace("a=mid:0\r\n", "").replace("a=mid:1\r\n", "")
+    media = answer(negotiate(offer, [h264(HIGH)])).media
+    assert [each.port for each in media] == [0, 9]
+    assert media[1].fmt[0] == 104
+
+
 def test_without_bundle_one_section_is_served() -> None:
     negotiated = negotiate(BROWSER.offer(bundle=False), [])
     assert [s.kind for s in negotiated.sections] == [Kind.VIDEO]
