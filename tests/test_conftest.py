@@ -248,11 +248,15 @@ def test_gentle_processes_get_what_computes_from_the_end_and_the_others_what_is_
 
 
 def test_what_a_process_had_that_died_is_run_by_another(shared_out: tuple[Scheduling, list[Node]]) -> None:
-    scheduling, (first, second, *_) = shared_out
-    assert scheduling.remove_node(first) == WAITING[0], "what it died of"
+    scheduling, (first, second, third, *_) = shared_out
+    assert scheduling.remove_node(first) is None
     for name in second.given[:2]:
         scheduling.mark_test_complete(second, second.collection.index(name))
-    assert second.given[2] == WAITING[5]
+    assert second.given[2:4] == [WAITING[0], WAITING[5]], "the one that it died of comes first"
+    assert scheduling.remove_node(second) == WAITING[0], "two have died of it"
+    for name in third.given[:2]:
+        scheduling.mark_test_complete(third, third.collection.index(name))
+    assert third.given[2] == WAITING[5]
 
 
 def test_all_is_over_when_each_has_but_the_last_that_it_runs(shared_out: tuple[Scheduling, list[Node]]) -> None:

@@ -80,6 +80,7 @@ class Scheduling:
         self._collection: list[str] = []
         self._waiting: deque[list[int]] = deque()  # units that no process has; those that wait …
         self._computing: deque[list[int]] = deque()  # … and those that compute
+        self._died_of: set[int] = set()
         self._kept = 0  # of these, until what waits is quiet
 
     @property
@@ -109,15 +110,21 @@ class Scheduling:
         self._collections[node] = list(collection)
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """Take back what a process had that ended; the test that it died of, if it did."""
+        """Take back what a process had that ended. Returns the test that it died of, if one did so a second time.
+
+        What ran before in that process may be to blame: xdist tells of the death, and another process has the test.
+        """
         given = self._given.pop(node)
         if not given:
             return None
-        if given[1:]:
-            self._waiting.appendleft(given[1:])
+        died_of = given[0]
+        again = died_of in self._died_of
+        self._died_of.add(died_of)
+        if left := given[1:] if again else given:
+            self._waiting.appendleft(left)
         for other in self.nodes:
             self._give(other)
-        return self._collection[given[0]]
+        return self._collection[died_of] if again else None
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         self._given[node].remove(item_index)
