@@ -21,9 +21,9 @@ from egress.wire.ice import Path
 from egress.wire.port import MediaSocket, UdpTarget
 from egress.wire.profiles import SRTP_AEAD_AES_128_GCM
 from egress.wire.srtp import GcmKeys
-from tests.egress.native.test_passing import MASTER, SECOND_NS, SOURCES, Bus, Listener, _received
 from tests.fakes.media import audio, video
 from tests.fakes.native import PAYLOAD_TYPE, needs_native, stream_socket, unreachable
+from tests.fakes.passing import MASTER, SECOND_NS, SOURCES, Bus, Listener, received_by
 
 pytestmark = needs_native
 
@@ -230,6 +230,6 @@ async def test_whatever_happens_between_pictures_it_is_as_if_each_was_entered_at
         pair.happens("sound", Kind.AUDIO, 0, 3, 100, 0)
         for step in steps:
             pair.happens(*step)
-            one, other = ([_received(each) for each in viewers.sockets] for viewers in pair.all)
+            one, other = ([received_by(each) for each in viewers.sockets] for viewers in pair.all)
             assert one == other
         assert pair.all[0].state() == pair.all[1].state()
