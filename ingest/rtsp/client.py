@@ -173,7 +173,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self._turns.watched:
             self._turns.watch()
-        parser, interleaved, count = self._parser, self._interleaved, 0
+        parser, interleaved, count, full = self._parser, self._interleaved, 0, nbytes == self._parser.offered
         try:
             count = interleaved.read(nbytes, arrival_ns)
         except ProtocolError as exc:
@@ -189,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._quickack.acknowledge()
         else:
             self._turns.spend(nbytes, count, 0, unix_ns() - arrival_ns)
-        if parser.more or nbytes == parser.offered:
+        if parser.more or full:
             self._turns.pause(0.0)
         elif self._publishing.unwatched and not (self.udp or parser.partial or nbytes > MOST_WHILE_RESTING):
             self._publishing.rest()
