@@ -124,6 +124,12 @@ class Connection(web.RequestHandler):
         paced = parser if self._paced is None else self._paced.to(parser)
         super().set_parser(paced, data_received_cb)  # type: ignore[arg-type]  # it wants these two methods of one
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on, unless bytes of a WebSocket wait: aiohttp asks for more with each message that it gives away."""
+        super().resume_reading(resume_parser)
+        if self._paced is not None:
+            self._paced.keep_pace()
+
     def _look_for_errors(self) -> None:
         """Let go of what an error's traceback holds: the bytes, and this connection, in a circle."""
         for message, _ in self._messages:  # aiohttp has no public way to them

@@ -43,6 +43,7 @@ class Paced:
         self._frames = Frames()
         self._waiting = bytearray()
         self._messages = 0  # handed on, and not handled
+        self._handed_on = 0  # bytes, since there were none of these
         self._going_on = False  # at the loop's next turn
         self._ended = False  # the connection is over, and what waits is the last of it
         self._closed = False  # nothing is handed on any more
@@ -58,6 +59,7 @@ class Paced:
             self._waiting += data
             self._grown(len(data))
             self._hand_on()
+            self.keep_pace()
         return self._closed, b""
 
     def feed_eof(self) -> None:
@@ -70,7 +72,19 @@ class Paced:
     def handled(self) -> None:
         """Count one message as handled."""
         self._messages -= 1
+        if not self._messages:
+            self._handed_on = 0
         self._hand_on()
+
+    def keep_pace(self) -> None:
+        """Have the connection read while nothing waits, and not otherwise."""
+        transport, reading = self._transport, len(self._waiting) < MAX_HEAD
+        if transport is None or transport.is_closing() or transport.is_reading() == reading:
+            return
+        if reading:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
 
     def close(self) -> None:
         """Drop what waits: nobody will handle it. Twice is fine."""
@@ -79,7 +93,7 @@ class Paced:
         self._waiting = bytearray()
 
     def _hand_on(self) -> None:
-        if self._closed or self._going_on or self._messages > _AGAIN:
+        if self._closed or self._going_on or self._messages > _AGAIN or (self._messages and self._handed_on >= _PIECE):
             return
         assert self._parser is not None
         try:
@@ -99,7 +113,7 @@ class Paced:
         self._going_on = bool(size and self._waiting and not self._messages)
         if self._going_on:  # what was handed on is a part of a message: nobody will say that it was handled
             asyncio.get_running_loop().call_soon(self._go_on)
-        self._read_on(len(self._waiting) < MAX_HEAD)
+        self.keep_pace()
 
     def _hand_on_to(self, parser: Parser) -> tuple[int, bool]:
         """Hand on so many bytes as hold few messages, which may be none. Raises ``ProtocolError``.
@@ -110,6 +124,7 @@ class Paced:
         size, messages = self._frames.take(self._waiting[:_PIECE], AT_ONCE - self._messages)
         if size:
             self._messages += messages
+            self._handed_on += size
             piece = bytes(self._waiting[:size])
             del self._waiting[:size]
             self._grown(-size)
@@ -119,12 +134,3 @@ class Paced:
     def _go_on(self) -> None:
         self._going_on = False
         self._hand_on()
-
-    def _read_on(self, reading: bool) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing() or transport.is_reading() == reading:
-            return
-        if reading:
-            transport.resume_reading()
-        else:
-            transport.pause_reading()

@@ -74,6 +74,24 @@ def test_few_messages_are_handed_on_and_the_rest_waits_as_bytes_unread() -> None
     assert (stage.waiting, stage.transport.reading) == (0, True)
 
 
+def test_long_messages_wait_as_bytes_too_and_nothing_is_read_until_they_are_handled() -> None:
+    long = b"\x82\xfe\xf0\x00\1\2\3\4" + bytes(0xF000)  # 61,440 bytes of them
+    stage = Stage()
+    for _ in range(4):
+        stage.paced.feed_data(long)
+        assert len(stage.parser.data) <= 2 * len(long)
+    assert stage.waiting >= 2 * len(long)
+    assert not stage.transport.reading
+
+    stage.transport.reading = True  # aiohttp asks for more with each message that it gives away
+    stage.paced.keep_pace()
+    assert not stage.transport.reading
+    for _ in range(4):
+        stage.paced.handled()
+    assert stage.parser.data == long * 4
+    assert stage.transport.reading
+
+
 def test_what_comes_slowly_is_handed_on_at_once() -> None:
     stage = Stage()
     for at in range(len(PING) * 3):
