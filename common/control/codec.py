@@ -7,6 +7,7 @@ of a report that is wrong instead of the whole.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import MISSING, fields
 from math import isfinite
 from typing import Annotated, Any
 
@@ -37,6 +38,11 @@ _BOUNDED = {Load, TrackStats, Track, StreamReport, Tried, ViewerReport, Report, 
     Unfit,
 }
 
+_MANY = {StreamReport, TrackStats, Tried, ViewerReport}  # by the thousand: what is as it is by default is left out
+_DEFAULTS = {  # the fields of each kind, with the value for which one is left out
+    kind: tuple((each.name, each.default if kind in _MANY else MISSING) for each in fields(kind)) for kind in _BOUNDED
+}
+
 
 def encode(message: ToBroker | ToWorker | StreamReport | ViewerReport) -> bytes:
     """One frame, or an item of a report. Raises ``ValueError`` or ``TypeError`` for what is no such message."""
@@ -54,15 +60,17 @@ def _map(message: Any) -> dict[str, object] | int:
         if not hasattr(kind, "__dataclass_fields__"):
             raise TypeError(f"{kind.__name__} is no part of a control message")
         return {name: getattr(message, name) for name in message.__dataclass_fields__}
-    fields = {}
-    for name in message.__dataclass_fields__:
+    told = {}
+    for name, default in _DEFAULTS[kind]:
         value = getattr(message, name)
+        if value == default:
+            continue
         if type(value) is str and len(value) > MAX_TEXT:
             value = value[: MAX_TEXT - 1] + "…"
         elif type(value) is float and not isfinite(value):
             value = 0.0
-        fields[name] = value
-    return fields
+        told[name] = value
+    return told
 
 
 def decode_for_broker(frame: bytes) -> ToBroker:

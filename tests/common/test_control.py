@@ -43,6 +43,7 @@ from common.control import (
     ToBroker,
     ToWorker,
     TrackStats,
+    Tried,
     ViewerReport,
     ViewerState,
     decode_for_broker,
@@ -112,6 +113,20 @@ def test_to_broker_round_trip(message: ToBroker) -> None:
 @pytest.mark.parametrize("message", TO_WORKER, ids=lambda message: message.type)
 def test_to_worker_round_trip(message: ToWorker) -> None:
     assert decode_for_worker(encode(message)) == message
+
+
+def test_what_there_are_thousands_of_is_told_without_what_is_as_ever() -> None:
+    viewer = ViewerReport("s", "yard", ViewerState.CONNECTING, packets=3, tried=Tried(heard_from=("10.0.0.1 5000",)))
+    told = msgpack.unpackb(encode(Report("out-1", Role.EGRESS, "1", viewers=(viewer,))))["viewers"]
+    assert told == [
+        {
+            "session": "s",
+            "camera": "yard",
+            "state": "connecting",
+            "packets": 3,
+            "tried": {"heard_from": ["10.0.0.1 5000"]},
+        }
+    ]
 
 
 def test_fields_of_a_newer_version_are_ignored_and_of_an_older_one_defaulted() -> None:

@@ -40,7 +40,7 @@ def test_a_small_report_is_one_message() -> None:
 
 
 def test_a_large_report_arrives_whole() -> None:
-    parts, taken = parts_of(LARGE), Parts()
+    parts, taken = parts_of(LARGE, 1_200), Parts()
     assert len(parts) > 3
     assert [taken.take(part) for part in parts[:-1]] == [None] * (len(parts) - 1)
     assert taken.take(parts[-1]) == LARGE
