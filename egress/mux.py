@@ -132,6 +132,9 @@ class Mux:
         if request.controlled:  # RFC 8445 7.3.1.1: a lite agent is always the controlled one
             way.send(binding_error(request.transaction, password, 487, "Role Conflict"))
             return
+        if not viewer.heard:  # from now on there is something to be seen to
+            viewer.due = now
+            viewer.hurry()
         pair = agent.heard(request, path, len(data), now)
         # Our check goes first: its answer is a proof, and is then here before anything that the response leads to.
         if (check := agent.check(pair, now)) is not None:

@@ -163,7 +163,7 @@ class Viewer:
     def sweep(self, *, now: float, unix_ns: int) -> None:
         """When it is ``due``: retransmissions of the handshake, consent, sender reports."""
         agent, dtls = self.reach.agent, self.reach.dtls
-        self.due = now + FIRST_RTCP_INTERVAL
+        self.due = now + (FIRST_RTCP_INTERVAL if self.heard else RTCP_INTERVAL)
         if not self.ended:
             self.ended = agent.expired(now)
         if not dtls.connected:

@@ -7,9 +7,9 @@ yet the oldest gives way to a new one. An honest viewer is heard of within a sec
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from common import clock
 from common.control import Ended, ViewerReport
@@ -46,7 +46,8 @@ class Viewers:
         self._viewers: dict[str, Viewer] = {}
         self._unheard: dict[str, Viewer] = {}  # those that no check has come from, as far as is known; oldest first
         self._restless: set[str] = set()  # those that were due again soon after their last sweep
-        self._reports: dict[str, ViewerReport] = {}  # of those with media, as of their last sweep: all at once is long
+        # As of their last sweep, of those with media and of those never heard of: all at once would take long.
+        self._reports: dict[str, ViewerReport] = {}
         self._dropped = 0  # datagrams to the port, at the last sweep
 
     def __len__(self) -> int:
@@ -118,10 +119,8 @@ class Viewers:
 
     def reports(self, now: float) -> tuple[ViewerReport, ...]:
         """Each viewer as the control plane is told of it."""
-        offered = self._offered if self._viewers.keys() - self._reports.keys() else []
         return tuple(
-            self._reports.get(session) or dataclasses.replace(viewer.report(now), tried=tried_by(viewer, offered))
-            for session, viewer in self._viewers.items()
+            self._reports.get(session) or self._report(viewer, now) for session, viewer in self._viewers.items()
         )
 
     def count(self, counters: Counter[str], reports: tuple[ViewerReport, ...]) -> None:
@@ -133,21 +132,25 @@ class Viewers:
     def _look(self, viewer: Viewer, now: float) -> None:
         viewer.sweep(now=now, unix_ns=clock.unix_ns())
         self._journal.look(viewer)
-        if viewer.heard:
-            self._unheard.pop(viewer.session, None)
+        if viewer.heard and self._unheard.pop(viewer.session, None) is not None:
+            self._reports.pop(viewer.session, None)  # which says that nothing was heard
         if viewer.ended:
             self._end(viewer, viewer.ended)
             return
         self.mux.keep_consent(viewer, now)
         self.mux.probe(viewer, now)
         if viewer.due - now >= RTCP_INTERVAL:
-            self._reports[viewer.session] = viewer.report(now)
+            self._reports[viewer.session] = self._report(viewer, now)
             if viewer.feedback.alarming:
                 self._link.report_soon()
         viewer.feedback.alarming = False
         if viewer.probing.waits:
             viewer.due = min(viewer.due, now + ROUND)
         (self._restless.add if viewer.due - now < RTCP_INTERVAL else self._restless.discard)(viewer.session)
+
+    def _report(self, viewer: Viewer, now: float) -> ViewerReport:
+        report = viewer.report(now)
+        return report if viewer.joined_at is not None else replace(report, tried=tried_by(viewer, self._offered))
 
     def _take(self, viewer: Viewer) -> None:
         self._viewers[viewer.session] = viewer

@@ -71,16 +71,11 @@ class MediaSocket:
             self.socket.close()
             raise
         self.family = family
+        self.number: int = self.socket.getsockname()[1]  # the port's
         self.gso = self._has_gso()
         self.blocked = 0  # sends that the full buffer refused
         self.failed = 0  # sends that failed for another reason, such as no route
         self.dropped = 0  # datagrams that came and found the socket full
-
-    @property
-    def number(self) -> int:
-        """The port's number."""
-        number: int = self.socket.getsockname()[1]
-        return number
 
     def receive(self) -> tuple[bytes, Path, float]:
         """One datagram, its path, and the Unix time in seconds at which it arrived, 0 where the system does not tell.

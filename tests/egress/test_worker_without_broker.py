@@ -27,6 +27,7 @@ from egress.wire.dtls import Identity
 from egress.wire.port import MediaPort
 from egress.wire.ports import Ports
 from rigs.browser import Browser
+from rigs.waiting import until
 from tests.fakes.egress_worker import NODE
 
 
@@ -108,6 +109,7 @@ async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
 
 async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr(sweeps, "CALM_INTERVAL", 0.01)
     told: list[float] = []
     async with without_broker(Said(), BrokenOnce()) as (tested, port):
         with pytest.raises(KeyError):
@@ -118,6 +120,29 @@ async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch:
             port.sockets[0].dropped = dropped
             await asyncio.sleep(0.2)
         assert len(told) == 2
+
+
+async def test_one_that_was_never_heard_of_is_told_of_as_it_was_at_its_last_look_and_anew_once_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeps, "CALM_INTERVAL", 0.01)
+    async with without_broker(Said(), BrokenOnce()) as (tested, _):
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        viewer = tested._viewers.get("s1")
+        assert viewer is not None
+        await asyncio.sleep(0.3)
+
+        base = Report(NODE, Role.EGRESS, "i")
+        (told,) = tested.report(base).viewers
+        assert told.tried is not None
+        assert tested.report(base).viewers[0] is told, "a stranger's thousand offers would take long each time"
+
+        monkeypatch.setattr(type(viewer), "heard", True)
+        viewer.due = asyncio.get_running_loop().time()
+        viewer.hurry()
+        await until(lambda: tested.report(base).viewers[0] is not told)
 
 
 async def test_how_often_paths_were_stuck_is_counted_also_of_viewers_that_have_left(
@@ -145,6 +170,14 @@ async def test_a_few_viewers_who_have_settled_are_looked_at_less_often_until_one
         viewer = tested._viewers.get("s1")
         assert viewer is not None
         monkeypatch.setattr(tested._streams, "sweep", swept.append)  # of all viewers, or none
+        await asyncio.sleep(0.3)
+        swept.clear()
+        await asyncio.sleep(0.5)
+        assert not swept, "nothing was heard of it: there is nothing to be seen to"
+
+        monkeypatch.setattr(type(viewer), "heard", True)
+        viewer.due = asyncio.get_running_loop().time()
+        viewer.hurry()
         await asyncio.sleep(0.5)
         assert len(swept) > 1, "it has not settled: it is not even connected"
 
