@@ -151,15 +151,15 @@ class Pipe:
                 return False
             except OSError:
                 count = 0
+            more = count == len(self._buffer)  # which a handler may exchange
             if not self._partial and count > _LENGTH.size:
                 (size,) = _LENGTH.unpack_from(self._buffer)
                 if count == _LENGTH.size + size:  # as most reads are: one frame, and all of it
                     self.on_frame(bytes(self._view[_LENGTH.size : count]))
-                    return not self._closed and count == len(self._buffer)
+                    return not self._closed and more
             if not count or not self._cut(self._view[:count]):
                 self._end()
                 return False
-            more = count == len(self._buffer)
         self._hand_on()
         return not self._closed and (more or bool(self._whole))
 

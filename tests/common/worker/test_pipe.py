@@ -199,6 +199,25 @@ async def test_one_that_rests_tells_whether_more_may_be_there(ends: Ends) -> Non
     assert ends.frames == [bytes(100_000)]
 
 
+async def test_more_is_looked_for_behind_a_frame_that_filled_a_read_and_let_longer_ones_in() -> None:
+    ours, theirs = socket.socketpair()
+    here, there = Pipe(ours, longest=LONGEST), Pipe(theirs, longest=4)
+    frames: list[bytes] = []
+
+    def let_in(frame: bytes) -> None:
+        frames.append(frame)
+        there.allow(LONGEST)
+
+    there.on_frame = let_in
+    here.send(b"word")
+    here.send(b"a frame")
+    assert there.read(), "the first filled the room that there was"
+    there.read()
+    assert frames == [b"word", b"a frame"]
+    here.close()
+    there.close()
+
+
 @pytest.mark.parametrize("opens", [False, True])
 async def test_what_there_was_no_time_for_comes_before_the_rest(
     ends: Ends, monkeypatch: pytest.MonkeyPatch, opens: bool
