@@ -92,6 +92,17 @@ def test_long_messages_wait_as_bytes_too_and_nothing_is_read_until_they_are_hand
     assert stage.transport.reading
 
 
+def test_nothing_is_read_while_words_wait_for_those_before_them() -> None:
+    stage = Stage()
+    stage.paced.feed_data(PING * AT_ONCE)
+    assert (stage.waiting, stage.transport.reading) == (0, True)
+    stage.paced.feed_data(PING * MANY)
+    assert (stage.waiting, stage.transport.reading) == (len(PING) * MANY, False)
+    for _ in range(MANY + AT_ONCE):
+        stage.paced.handled()
+    assert (stage.waiting, stage.transport.reading) == (0, True)
+
+
 def test_what_comes_slowly_is_handed_on_at_once() -> None:
     stage = Stage()
     for at in range(len(PING) * 3):
