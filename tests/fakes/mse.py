@@ -107,17 +107,17 @@ class Browser:
 
     def messages(self) -> list[tuple[int, bytes]]:
         """Every whole message after the head, and that nothing but the beginning of another follows."""
-        data, found = bytes(self.taken).removeprefix(HEAD), []
-        while len(data) >= 2:
-            size, begins = data[1], 2
+        data, at, found = bytes(self.taken).removeprefix(HEAD), 0, []
+        while len(data) - at >= 2:
+            size, begins = data[at + 1], at + 2
             if size == 126:
-                size, begins = int.from_bytes(data[2:4]), 4
+                size, begins = int.from_bytes(data[at + 2 : at + 4]), at + 4
             elif size == 127:
-                size, begins = int.from_bytes(data[2:10]), 10
+                size, begins = int.from_bytes(data[at + 2 : at + 10]), at + 10
             if len(data) < begins + size:
                 break
-            found.append((data[0] & 15, data[begins : begins + size]))
-            data = data[begins + size :]
+            found.append((data[at] & 15, data[begins : begins + size]))
+            at = begins + size
         return found
 
     def texts(self) -> list[Mapping[str, object]]:

@@ -42,6 +42,10 @@ class Camera:
         """A picture of slices of so many bytes."""
         return self._sent([self.slice(1, size, first=not at) for at, size in enumerate(sizes)])
 
+    def picture(self, *nals: bytes, size: int = 1_400) -> bytes:
+        """A picture of these NAL units, in packets whose payloads are of so many bytes at most."""
+        return self._sent(list(nals), size=size)
+
     def layered(self, *sizes: int) -> bytes:
         """A picture of H.265 with a slice of so many bytes in each layer, from the first one on."""
         layers = [(layer, self.slice(1, size)) for layer, size in enumerate(sizes)]

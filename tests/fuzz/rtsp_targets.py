@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from collections import deque
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from ingest.srtp.keys import SUITES, USUAL, Keys
 from ingest.srtp.packets import Protector, Unprotector
 from tests.fakes.clocks import ArrivalClock
 from tests.fuzz.camera_address_targets import text
-from tests.fuzz.target import Program, Target, repeated, string
+from tests.fuzz.target import Program, Target, on_loop, repeated, string
 
 PROTECTED = tuple(Keys(suite, bytes(suite.master_size), b"\1") for suite in SUITES.values())
 AUTHENTIC = tuple(
@@ -152,11 +151,8 @@ def read_datagrams(data: bytes) -> None:
         call_later=lambda *_: SimpleNamespace(cancel=lambda: None),
         time=lambda: float(len(waiting)),
     )
-    asyncio._set_running_loop(loop)  # type: ignore[arg-type]
-    try:
+    with on_loop(loop):
         port = UdpPort(sock)  # type: ignore[arg-type]
-    finally:
-        asyncio._set_running_loop(None)
     port.start(
         frozenset(addresses[:2]), (addresses[0], 5000) if len(data) % 2 else None, lambda *_: None, lambda *_: None
     )

@@ -3,113 +3,23 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.media import Batch, decode_frame, encode_batch, live_topic
-from common.worker.groups import Groups
-from common.worker.straight import Books, Straight
+from common.media import decode_frame
 from ingest import native
 from ingest.rtp.clock import MAX_AGE_NS, MEASURE_NS, CameraClock, TrackClock
 from ingest.rtp.rtcp import SenderReport
-from ingest.rtsp.express import MOST, Express
-from rigs.reading import H264, H265, Reading
-from rigs.rtp import rtp
-from tests.fakes.pictures import Camera, framed
-from tests.ingest.test_native import FRAME_NS, NOW, needs_native, state
+from ingest.rtsp.express import MOST
+from tests.fakes.pictures import Camera
+from tests.fakes.ways import AAC, FRAME_NS, NOW, TOPIC, Both
+from tests.ingest.test_native import needs_native
 
 pytestmark = needs_native
 
-OPUS = b"m=audio 0 RTP/AVP 97\r\na=rtpmap:97 opus/48000/2\r\n"
-AAC = (
-    b"m=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/48000/1\r\n"
-    b"a=fmtp:97 mode=AAC-hbr;config=1188;sizelength=13;indexlength=3;indexdeltalength=3\r\n"
-)
-TOPIC = live_topic("door")
 NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
-
-
-class Short(Reading):
-    """A camera whose packets may go by the express way, to one who takes them."""
-
-    def __init__(self, description: bytes) -> None:
-        super().__init__(description)
-        self.sent: list[bytes] = []
-        self.express_ones = 0
-        self.spent = [0, 0, 0]
-        self.groups = Groups(1 << 30, SimpleNamespace())  # type: ignore[arg-type]
-        turns = SimpleNamespace(spend=self._spend)
-        self.express = Express(self._parser, self._interleaved, turns, self._way)  # type: ignore[arg-type]
-
-    def read(self, data: bytes, now_ns: int) -> list[Batch]:
-        room = self._parser.buffer()
-        if len(data) < len(room) and self.express.begun:
-            room[: len(data)] = data
-            if self.express.take(len(data), now_ns):
-                self.express_ones += 1
-                return []
-        self.publish(super().read(data, now_ns))
-        if self._interleaved.whole and not self.express.begun:
-            self.express.begin(now_ns)
-        return []
-
-    def publish(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            self.sent.append(TOPIC + encode_batch(batch))
-            self.groups.keep("door", batch, encode_batch(batch))
-
-    def _way(self, _books: Books) -> Straight:
-        return Straight(TOPIC, self._send, lambda *kept: self.groups.keep("door", *kept))  # type: ignore[arg-type]
-
-    def _send(self, frame: memoryview) -> None:
-        assert int.from_bytes(frame[:4]) == len(frame) - 4
-        self.sent.append(bytes(frame[4:]))
-
-    def _spend(self, size: int, packets: int, batches: int, _passed_ns: int) -> None:
-        assert batches == 1, "a turn for each read: eight of them together would seem long"
-        self.spent = [a + b for a, b in zip(self.spent, (size, packets, batches), strict=True)]
-
-
-class Both:
-    """One camera, whose packets go by the express way where they can, and by the usual one."""
-
-    def __init__(self, *, h265: bool = False, sound: bytes = OPUS) -> None:
-        description = (H265 if h265 else H264) + sound
-        self._sound = sound
-        self.short, self.plain = Short(description), Reading(description)
-        self.expected: list[Batch] = []
-        self.now_ns = NOW
-        self.sounds = 0
-
-    def read(self, data: bytes, after_ns: int = FRAME_NS) -> None:
-        self.now_ns += after_ns
-        self.short.read(data, self.now_ns)
-        self.expected += self.plain.read(data, self.now_ns)
-        self.compare()
-
-    def sound(self, size: int = 160) -> bytes:
-        self.sounds += 1
-        unit = b"" if self._sound is OPUS else b"\0\x10" + (size << 3).to_bytes(2)  # RFC 3640 3.2.1
-        sound = b"%c" % (self.sounds % 256) * size
-        packet = rtp(unit + sound, self.sounds, 960 * self.sounds, payload_type=97, ssrc=7)
-        return framed(packet, 2)
-
-    def compare(self) -> None:
-        sent = [decode_frame(frame).batches[0] for frame in self.short.sent]
-        assert len(sent) == len(self.expected)
-        for one, other in zip(sent, self.expected, strict=True):
-            assert encode_batch(one) == encode_batch(other)
-            assert encode_batch(one) in self.short.sent[sent.index(one)], "written as it reads"
-        self.short.sent.clear()
-        self.expected.clear()
-
-    def settled(self) -> None:
-        """As soon as somebody looks, nothing tells which way was taken."""
-        self.short.express.end()
-        assert state(self.short.stream) == state(self.plain.stream)
 
 
 @pytest.mark.parametrize("h265", [False, True])

@@ -6,7 +6,6 @@ import random
 import shutil
 import subprocess
 import sysconfig
-from collections import Counter
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,17 +20,9 @@ from ingest.rtp.receiver import TrackReceiver
 from ingest.rtsp.parser import MAX_EVENTS, Parser, Read
 from rigs.reading import H264, H265, Reading
 from tests.fakes.pictures import SSRC, Camera, framed
+from tests.fakes.ways import FRAME_NS, NOW, state
 
-NOW = 1_700_000_000 * 10**9
-FRAME_NS = 40_000_000
 PAYLOAD_TYPE = 96
-# What is left behind of the last NAL unit is looked at by nobody before the next one begins; tables never change.
-NO_STATE = {"_rest", "_header", "_type", "_left", "_pictures", "_tracks"} | {
-    "_syntax",
-    "_structures",
-    "_types",
-    "_fragment_headers",
-}
 
 needs_native = pytest.mark.skipif(not native.BUILT, reason="ingest.native was not built here")
 
@@ -99,19 +90,6 @@ class Both:
     def compare(self) -> None:
         """Nothing else is remembered either."""
         assert state(self._compiled.stream) == state(self._plain.stream)
-
-
-def state(thing: object) -> object:
-    """Everything that is remembered, as far as it matters."""
-    if isinstance(thing, list | tuple):
-        return [state(each) for each in thing]
-    if isinstance(thing, dict):
-        return {key: state(value) for key, value in thing.items()}
-    if type(thing).__module__.startswith(("ingest.r", "ingest.payload", "common.payload.output")):
-        if hasattr(thing, "__dict__"):
-            return {name: state(value) for name, value in vars(thing).items() if name not in NO_STATE}
-        return repr(thing)
-    return thing if isinstance(thing, int | float | str | bytes | Counter | type(None)) else type(thing)
 
 
 @pytest.mark.thorough

@@ -21,7 +21,7 @@ ALLOWED = {
     ): "aioice tells nobody its relay",
     ("tests/deploy/test_coturn.py", "_TurnTransport__inner_protocol"): "likewise",
     ("tests/fakes/second_look.py", "_setupstate"): "pytest ends fixtures before a second run in no other way",
-    ("tests/fuzz/rtsp_targets.py", "_set_running_loop"): "a port asks for its loop, and to run one is slow",
+    ("tests/fuzz/target.py", "_set_running_loop"): "what is fuzzed asks for its loop, and to run one is slow",
 }
 """Where which is used, and why."""
 
