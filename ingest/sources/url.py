@@ -46,6 +46,8 @@ class SourceUrl:
             host, port = parts.hostname or "", parts.port
         except ValueError:
             raise ValueError("the URL has no valid host and port") from None
+        if " " in host or not host.isprintable():
+            raise ValueError("the URL has no valid host and port; there is a blank or a control character in it")
         port = DEFAULT_PORTS[scheme] if port is None else port
         if not port:
             raise ValueError(f"the URL needs a port: {scheme}://host:port")

@@ -55,6 +55,9 @@ def test_paths_of_this_machine() -> None:
         ("http://h:99999/", "no valid host"),
         ("http://[::1/", "no valid host"),
         ("http://user:sec/ret@h/", "no valid host"),
+        ("http://cam era/", "no valid host"),
+        ("http://cam\x7fera:81/", "no valid host"),
+        ("http://\x1bera/", "no valid host"),
     ],
 )
 def test_what_cannot_be_read_gets_a_sentence_without_the_url(text: str, sentence: str) -> None:
@@ -77,6 +80,11 @@ def test_what_a_playlist_leads_to_is_relative_to_it_and_keeps_credentials_on_the
 def test_nothing_leads_out_of_http(location: str) -> None:
     with pytest.raises(ValueError, match="not allowed"):
         OURS.leading(location)
+
+
+def test_nothing_leads_to_what_no_host_is_named() -> None:
+    with pytest.raises(ValueError, match="no valid host"):
+        OURS.leading("http://cam era/1.ts")
 
 
 def test_nothing_leads_out_of_tls() -> None:
