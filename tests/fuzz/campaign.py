@@ -136,10 +136,10 @@ def _keep(command: list[str], work: Path, kept: Path, scratch: Path) -> None:
 
 def _slow(target: Target, findings: Path) -> tuple[int, float]:
     """The number of inputs that are slow also where no paths are counted, and the seconds of the slowest of all."""
-    slowest = max((seconds(target, data, rounds=3) for data in corpus(target.name)), default=0.0)
+    slowest = max((_seconds(target, data) for data in corpus(target.name)), default=0.0)
     slow = 0
     for about in findings.glob("slow-*.txt"):
-        spent = seconds(target, about.with_suffix("").read_bytes(), rounds=3)
+        spent = _seconds(target, about.with_suffix("").read_bytes())
         slowest = max(slowest, spent)
         if spent > target.slow:
             slow += 1
@@ -147,6 +147,14 @@ def _slow(target: Target, findings: Path) -> tuple[int, float]:
             about.with_suffix("").unlink()
             about.unlink()
     return slow, slowest
+
+
+def _seconds(target: Target, data: bytes) -> float:
+    """The seconds of an input; 0 for one that fails, as it is told of among the crashes, and may be kept."""
+    try:
+        return seconds(target, data, rounds=3)
+    except Exception:
+        return 0.0
 
 
 def _last(pattern: str, log: str) -> int:
