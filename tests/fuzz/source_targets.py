@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import socket
+from typing import cast
+
+from common.cameras import TlsSpec
 from common.errors import CameraError, ProtocolError
 from common.media import Kind
 from ingest.payload.registry import NothingPlayableError, choose
 from ingest.rtp.stream import CameraStream
+from ingest.rtsp.networks import Networks
 from ingest.sdp import parse
+from ingest.sources.http import Http
 from ingest.sources.images import Images
 from ingest.sources.media import Found, Medium, describe
+from ingest.sources.share import Share
 from ingest.sources.srt.keys import Keys
 from ingest.sources.srt.session import Session
 from ingest.sources.srt.wire import CONCLUSION, INDUCTION, MAGIC, VERSION, Control, Handshake, control
@@ -19,6 +27,8 @@ from tests.fuzz.target import Program, Target, repeated, string
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "mpeg4", "aac", "aac_latm", "mp3", "pcm_s16le", "opus", "other")
 SOUND = CODECS[7:12]
+PLAYLIST = SourceUrl.parse("http://u:p@camera:80/live/a.m3u8")
+FREE = Share(10_000, clock=lambda: 0.0, cpu=lambda: 0.0, sleep=lambda _seconds: None)
 NOW = 1_700_000_000_000_000_000
 
 
@@ -114,6 +124,47 @@ def images(data: bytes) -> None:
     assert count <= len(data) + 80 * (len(data) // 4), "each image has four bytes and more"
 
 
+class _Said:
+    """A connection to a server that has said its answer already."""
+
+    def __init__(self, answer: bytes, url: SourceUrl) -> None:
+        self._answer, self._ours = answer, (url.host, url.port) == (PLAYLIST.host, PLAYLIST.port)
+
+    def sendall(self, request: bytes) -> None:
+        assert self._ours or b"uthorization" not in request, "no password goes elsewhere"
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(io.BytesIO(self._answer))
+
+    def close(self) -> None:
+        pass
+
+
+class _Answered(Http):
+    """Requests that are answered by what a program says, one after the other."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(PLAYLIST, TlsSpec(), Networks(), FREE)
+        self._program = program
+
+    def _connected(self, url: SourceUrl) -> socket.socket:
+        return cast(socket.socket, _Said(self._program.string(), url))
+
+
+def fetch(data: bytes) -> None:
+    """A playlist, its redirects and logins, and what it leads to."""
+    program = Program(data)
+    http = _Answered(program)
+    location, size = "", 0
+    for _ in range(4):
+        body = http.get(location)
+        while piece := body.read(1 + size % 4_096):
+            size += len(piece)
+        body.close()
+        location = program.string().decode("latin-1")
+    assert size <= len(data)
+
+
 TARGETS = [
     Target(
         "source-media",
@@ -178,6 +229,48 @@ TARGETS = [
             "gaps": lambda size: _srt(*(_srt_data(7 + 2 * n) for n in range(size // 24))),
             "extensions": lambda size: _shaken(INDUCTION, *((9, b"") for _ in range(size // 4))),
         },
+    ),
+    Target(
+        "source-http",
+        "answers of a web server to a source beside RTSP, and of what it redirects to",
+        fetch,
+        (
+            string(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nbody")
+            + string(b"b.ts")
+            + string(b"HTTP/1.1 206 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b\r\nbody\r\n0\r\nA: b\r\n\r\n"),
+            string(b"HTTP/1.0 302 Found\r\nLocation: http://b:81/x\r\n\r\n") + string(b"HTTP/1.0 200 OK\r\n\r\nrest"),
+            string(b'HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n\r\n')
+            + string(b"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: multipart/x; boundary=a\r\n\r\n"),
+            string(b"ICY 200 OK\r\n\r\n"),
+        ),
+        (CameraError,),
+        words=(
+            b"HTTP/1.1 200 OK\r\n",
+            b"Location: ",
+            b"\r\nTransfer-Encoding: chunked\r\n",
+            b"\r\nContent-Length: ",
+            b"WWW-Authenticate: Digest ",
+            b"WWW-Authenticate: Basic realm=a\r\n",
+            b"\r\n\r\n",
+        ),
+        grow={
+            "headers": lambda size: string(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * (size // 6) + b"\r\n"),
+            "folded": lambda size: string(
+                b"HTTP/1.1 200 OK\r\nContent-Type: a\r\n" + b" b\r\n" * (size // 4) + b"\r\n"
+            ),
+            "one line": lambda size: string(b"HTTP/1.1 200 OK\r\na: " + b"b" * size + b"\r\n\r\n"),
+            "parameters": lambda size: string(
+                b"HTTP/1.1 200 OK\r\nContent-Type: a/b" + b";c=d" * (size // 4) + b"\r\n\r\n"
+            ),
+            "chunks": lambda size: string(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * (size // 6)
+            ),
+            "challenges": lambda size: string(
+                b"HTTP/1.1 401 No\r\n" + b"WWW-Authenticate: Basic realm=a\r\n" * (size // 33) + b"\r\n"
+            ),
+        },
+        most=1_024,
+        bound=16_384,
     ),
     Target(
         "source-url",

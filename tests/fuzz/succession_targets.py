@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+import msgpack
 
 from common.errors import ProtocolError
 from common.media import Kind, Rendition
@@ -15,10 +19,13 @@ from egress.succession import resuming, states, words
 from egress.succession.places import Place
 from tests.fakes.session import IDENTITY
 from tests.fakes.target import FakeTarget
-from tests.fuzz.target import SESSION, Target
+from tests.fuzz.target import SESSION, Program, Target
 
 SOURCES = {kind: Source(1 + at, 11 + at, 0) for at, kind in enumerate(Kind)}
 NOW = 100.0
+PROGRAM = b"\xc1"  # begins no MessagePack: what follows says how one of the seeds is changed
+LONG = 256  # items of what is not made twice as long once more
+STOP = 0xFF  # of a way into a message: what has been got to is changed as a whole
 _GENERATION = states.GenerationState("remo", b"a remote password of 22", "ours", "a password of 24 signs…")
 _PAIR = states.PairState(("192.0.2.1", 5000), b"\x7f\0\0\1", False, 900, 0, 99.0, False, b"t" * 12, 98.0, 0.01)
 SESSION_STATE = states.SessionState(
@@ -108,12 +115,48 @@ class _Renditions:
 
 def take(data: bytes) -> None:
     """One message; a session is made of one that is whole, and its numbers go on."""
-    message = words.decode(data)
+    message = words.decode(_changed(Program(data[1:])) if data[:1] == PROGRAM else data)
     assert words.decode(words.encode(message)) == message
     if isinstance(message, states.FeedState):
         resuming.resume_feed(Stream("door", lambda: None, sources=SOURCES).feeds[message.kind], message)
     if isinstance(message, states.SessionState):
         _go_on(message)
+
+
+def _changed(program: Program) -> bytes:
+    """One of the seeds, changed at some places: of bytes changed by chance next to none are a session any more."""
+    tree = msgpack.unpackb(SEEDS[program.byte() % len(SEEDS)])
+    while program:
+        holder, key = tree, None
+        node = tree
+        while isinstance(node, dict | list) and node and (key is None or program.byte() != STOP):
+            holder, at = node, program.byte() % len(node)
+            key = list(node)[at] if isinstance(node, dict) else at
+            node = node[key]
+        if key is not None:
+            holder[key] = _value(program, node)
+    packed: bytes = msgpack.packb(tree)
+    return packed
+
+
+def _value(program: Program, before: Any) -> Any:
+    match program.byte() & 7:
+        case 0:
+            return before[:-1] if isinstance(before, bytes | str | list) else program.byte() - 128
+        case 1:
+            return before * 2 if isinstance(before, bytes | str | list) and len(before) < LONG else program.number(2)
+        case 2:
+            return program.number(4)
+        case 3:
+            return program.number(8)
+        case 4:
+            return struct.unpack("!d", program.take(8).ljust(8, b"\0"))[0]
+        case 5:
+            return program.take(program.byte()).decode("latin-1")
+        case 6:
+            return program.take(program.byte())
+        case _:
+            return (None, False, True, [])[program.byte() & 3]
 
 
 def _go_on(state: states.SessionState) -> None:
@@ -127,9 +170,11 @@ def _go_on(state: states.SessionState) -> None:
         raise
     places = {(each.rendition, each.kind): Place(-1_000, 0) for each in state.senders}
     resuming.begin(viewer, state, places, NOW)
-    for sender, told in zip(viewer.senders.values(), state.senders, strict=True):
-        if told.following is not None:
-            assert sender.cursor.upto - sender.lane.base == told.following
+    following = {each.kind: each.following for each in state.senders}
+    for sender in viewer.senders.values():
+        told = following.pop(sender.feed.kind)
+        assert told is None or sender.cursor.upto - sender.lane.base == told
+    assert not following
     viewer.report(NOW)
     viewer.sweep(now=NOW, unix_ns=10**18)
     viewer.close(unix_ns=10**18)
@@ -139,30 +184,37 @@ def _go_on(state: states.SessionState) -> None:
 CHANGE = states.SessionChange(
     0, SESSION_STATE.ice, ((1, 90),), (), SESSION_STATE.senders, SESSION_STATE.path, 0.1, None, (0, 0, 0), watched=False
 )
+SEEDS = tuple(
+    map(
+        words.encode,
+        (
+            SESSION_STATE,
+            PLAIN,
+            FEED,
+            words.Hello(1, "egress-0"),
+            words.Prelude(1, "egress-0", "incarnation", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 4),  # type: ignore[arg-type]
+            states.ConnectionState(("192.0.2.1", 5000, 7), b"\0\x14abc", b"rest"),
+            words.Sockets(2, 2),
+            words.Told(4, 1, 99.0),
+            words.Ready(1, "inc"),
+            words.Taken(2, (0, 3)),
+            words.Go(),
+            words.Ahead(7),
+            words.SessionChanges((CHANGE,)),
+        ),
+    )
+)
 TARGETS = [
     Target(
         "succession",
         "sockets and sessions of an egress that ends, from a process of our own user",
         take,
-        tuple(
-            map(
-                words.encode,
-                (
-                    SESSION_STATE,
-                    PLAIN,
-                    FEED,
-                    words.Hello(1, "egress-0"),
-                    words.Prelude(1, "egress-0", "incarnation", "cname", tuple((k, 1, 2, 3) for k in Kind), None, 4),  # type: ignore[arg-type]
-                    states.ConnectionState(("192.0.2.1", 5000, 7), b"\0\x14abc", b"rest"),
-                    words.Sockets(2, 2),
-                    words.Told(4, 1, 99.0),
-                    words.Ready(1, "inc"),
-                    words.Taken(2, (0, 3)),
-                    words.Go(),
-                    words.Ahead(7),
-                    words.SessionChanges((CHANGE,)),
-                ),
-            )
+        (
+            *SEEDS,
+            PROGRAM + b"\0",
+            PROGRAM + b"\0\6\3\x27\x0f",
+            PROGRAM + b"\1\x09\1\4\1\4\1\5\2\0\1\0\0",
+            PROGRAM + b"\2\5\3" + b"\xff" * 8 + b"\4\4\x7f\xf8",
         ),
         (ProtocolError,),
         words=(b"\xa7session", b"\xc0", b"\xcf" + b"\xff" * 8, b"\xcb\x7f\xf0" + bytes(6)),
