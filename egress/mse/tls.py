@@ -212,13 +212,17 @@ class TlsDoor:
             connection.close()
             return
         words += data
-        size = int.from_bytes(words[:LENGTH])
-        if not data or size > MAX_HANDOVER or len(words) > LENGTH + MAX_HANDOVER:
+        if not data:
             self._drop(connection)
-        elif len(words) >= LENGTH + size > LENGTH:
-            self._admit(connection, bytes(words[LENGTH : LENGTH + size]))
+        elif len(words) >= LENGTH:
+            size = int.from_bytes(words[:LENGTH])
+            if not 0 < size <= MAX_HANDOVER:
+                self._drop(connection)
+            elif len(words) >= LENGTH + size:
+                self._admit(connection, bytes(words[LENGTH : LENGTH + size]), bytes(words[LENGTH + size :]))
 
-    def _admit(self, connection: TlsConnection, words: bytes) -> None:
+    def _admit(self, connection: TlsConnection, words: bytes, behind: bytes) -> None:
+        """Let a viewer in by the ``words`` of its hand-over; what came ``behind`` them is the viewer's."""
         try:
             handover = Handover.parse(words)
         except ProtocolError:
@@ -230,8 +234,11 @@ class TlsDoor:
             return
         del self._pending[connection]
         connection.belong(viewer, self._viewers, handover.remote)
-        viewer.connect(connection, handover.head, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        viewer.connect(connection, handover.head, now)
         self._viewers.joined(viewer)
+        if behind:
+            viewer.receive(behind, now)
         self._viewers.look(viewer)
 
     def _drop(self, connection: TlsConnection) -> None:

@@ -16,6 +16,7 @@ from common.handover import LENGTH, Handover
 from common.sessions import SessionName
 from egress.mse import tls
 from egress.mse.tls import MAX_PENDING, TlsDoor
+from egress.mse.websocket import Opcode
 from egress.wire.tcp_port import TcpPort
 from tests.egress.mse.test_door import SESSION, Egress, until
 from tests.egress.mse.test_viewer import HEAD, Browser
@@ -104,6 +105,17 @@ async def test_a_farewell_gets_through(egress: Egress) -> None:
         await reader.readexactly(len(HEAD))
         egress.viewers.hang_up(SESSION)
         assert (await reader.read()).endswith(b"\x88\x09\x03\xe8hung up")
+        writer.close()
+
+
+async def test_what_a_viewer_says_right_behind_the_words_is_heard(egress: Egress) -> None:
+    egress.accept()
+    async with listening(egress) as (door, port), asyncio.timeout(20):
+        reader, writer = await connected(door, port)
+        writer.write(words() + b"\x89\x84\0\0\0\0ping")  # one record of TLS
+        browser = Browser(taken=bytearray())
+        while (Opcode.PONG, b"ping") not in browser.messages():
+            browser.taken += await reader.readexactly(1)
         writer.close()
 
 
