@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
 from broker.front.frames import MAX_HEAD, Frames
 from common.errors import ProtocolError
-from common.handover import Doors, Handover
+from common.handover import LENGTH, MAX_HANDOVER, Doors, Handover
 from common.media import Batch, Flags, Kind
 from common.sessions import SessionName
 from egress.mse.fragmenter import fragmenter_of
+from egress.mse.tls import TlsDoor
+from egress.mse.viewer import MseViewer
 from egress.mse.websocket import Reader
 from rigs.video import encode
-from tests.fuzz.target import Program, Target, repeated, string
+from tests.fakes.mse import Camera
+from tests.fuzz.target import Program, Target, on_loop, repeated, string
 
 CODECS = ((Kind.VIDEO, "H264"), (Kind.VIDEO, "H265"), (Kind.AUDIO, "AAC"), (Kind.AUDIO, "opus"))
 MASK = b"\1\2\3\4"
+SECRET = SessionName("secret")
 
 
 def masked(first: int, data: bytes) -> bytes:
@@ -55,6 +64,72 @@ def hand_over(data: bytes) -> None:
         Handover.parse(data)
 
 
+class _Connection:
+    """One by TLS, whose handshake is over."""
+
+    def __init__(self) -> None:
+        self.viewer: MseViewer | None = None
+        self.closed = False
+        self.direct, self.remote = len, ""
+
+    def belong(self, viewer: MseViewer, _viewers: object, remote: str) -> None:
+        self.viewer, self.remote = viewer, remote
+
+    def send(self, data: bytes | memoryview) -> int:
+        return len(data)
+
+    def await_room(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@cache
+def _tls_door() -> TlsDoor:
+    """One for all: making its certificate takes longer than most inputs."""
+    return TlsDoor(_Viewers(), Counter())  # type: ignore[arg-type]
+
+
+class _Viewers:
+    """Nobody but who is said to be the camera's, and is not heard of any more."""
+
+    def get(self, session: SessionName) -> MseViewer | None:
+        return Camera().viewer() if session == SECRET else None
+
+    def joined(self, _viewer: MseViewer) -> None:
+        pass
+
+    look = joined
+
+
+def say_words(data: bytes) -> None:
+    """The words of a hand-over by TLS in pieces, and what a viewer says behind them: as if all came at once."""
+    program, door, whole = Program(data), _tls_door(), bytearray()
+    connection: Any = _Connection()
+    door._pending[connection] = bytearray()
+    with on_loop(SimpleNamespace(time=lambda: 0.0)):
+        while program and not connection.closed:
+            piece = program.string() or b"\0"
+            whole += piece
+            if connection.viewer is not None:
+                connection.viewer.receive(piece, 0.0)
+            else:
+                door._hear(connection, piece)
+                assert len(door._pending.get(connection, b"")) < LENGTH + MAX_HANDOVER
+        if connection.viewer is None:
+            door._hear(connection, b"")
+            assert connection.closed
+            return
+    size = LENGTH + int.from_bytes(whole[:LENGTH])
+    one = Camera().viewer()
+    one.connect(_Connection(), Handover.parse(bytes(whole[LENGTH:size])).head, 0.0)
+    if behind := bytes(whole[size:]):
+        one.receive(behind, 0.0)
+    assert bool(one.ended) == bool(connection.viewer.ended)
+    assert not door._pending
+
+
 def cut_fragments(data: bytes) -> None:
     """Batches of one track: the time of what comes out of them only grows."""
     program = Program(data)
@@ -82,6 +157,9 @@ _PICTURES = b"\0" + b"".join(
 )
 _OPUS = b"\3" + b"".join(b"\1\x41\x14" + string(b"\xfc" + bytes(9)) for _ in range(3))
 _ADTS = b"\2" + b"".join(b"\1\x41\x14" + string(b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9)) for _ in range(3))
+
+_HANDOVER = bytes(Handover(SECRET, "192.0.2.1:5000", b""))
+_WORDS = len(_HANDOVER).to_bytes(LENGTH) + _HANDOVER
 
 TARGETS = [
     Target(
@@ -132,6 +210,25 @@ TARGETS = [
             "brackets": repeated(b"[", b'{"local":'),
         },
         most=1_024,
+        bound=4_096,
+    ),
+    Target(
+        "tls-words",
+        "the words of a hand-over by TLS, and what comes behind them, from anybody at the TCP port",
+        say_words,
+        (
+            string(_WORDS) + string(masked(0x89, b"ping")),
+            string(_WORDS[:1]) + string(_WORDS[1:9]) + string(_WORDS[9:] + masked(0x81, b"restart") + b"\x88"),
+            string(b"\0\5hello") + string(b"\0\0"),
+        ),
+        (ProtocolError,),
+        (_WORDS, masked(0x88, b""), b"\0\0", b"\x10\0"),
+        grow={
+            "pieces": repeated(string(b"\x0f")),
+            "pings": lambda size: string(_WORDS + masked(0x89, b"") * (size // 6 - 20)),
+            "long words": lambda size: string(b"\x10\0" + bytes(size - 4)),
+        },
+        most=512,
         bound=4_096,
     ),
     Target(
