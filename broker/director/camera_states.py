@@ -17,6 +17,9 @@ from common.cameras import MAIN, SUB, CameraName, CameraState, split_stream, str
 from common.control import CONVERTERS_FULL
 from common.media import CLOCK_RATES, Kind, Track
 
+_How = tuple[CameraState, str, str]
+"""State, detail, and the codec of the picture."""
+
 
 class CameraStates:
     """The director's part for what is told of cameras."""
@@ -31,8 +34,9 @@ class CameraStates:
         changed = self._state.changed | {split_stream(id)[0] for id in self._state.changed}
         for id in sorted(changed & self._cameras.keys()):
             camera = self._cameras[id]
-            current = *self._how(camera), self._silence(camera), self._for_all(camera)
-            camera.saw(self._how_itself(camera)[0], self._state.now)
+            itself, how = self._how(camera)
+            current = *how, self._silence(camera), self._for_all(camera, how)
+            camera.saw(itself[0], self._state.now)
             if camera.announced != current:
                 camera.announced = current
                 self._state.command(CameraChanged(id, *current))
@@ -47,14 +51,13 @@ class CameraStates:
         camera = self._cameras.get(id)
         if camera is None:
             return None
-        state, detail, video = self._how(camera)
+        itself, how = self._how(camera)
         viewers = len(camera.sessions) + sum(len(other.sessions) for other in self._beside(camera))
         worker = self._state.workers.get(camera.worker) if camera.worker is not None else None
         stream = worker.streams.get(id) if worker else None
-        itself, shown = self._how_itself(camera), len(camera.sessions)
         return CameraStatus(
-            *(camera.spec, state, detail, video, self._silence(camera), camera.tracks, viewers),
-            *(camera.worker, stream, itself, shown, self._for_all(camera)),
+            *(camera.spec, *how, self._silence(camera), camera.tracks, viewers),
+            *(camera.worker, stream, itself, len(camera.sessions), self._for_all(camera, how)),
         )
 
     def _beside(self, camera: Camera) -> Iterable[Camera]:
@@ -63,16 +66,18 @@ class CameraStates:
         sub = self._cameras.get(stream_of(name, SUB))
         return () if sub is None or stream != MAIN else (sub,)
 
-    def _how(self, camera: Camera) -> tuple[CameraState, str, str]:
-        """State, detail, and the codec of the picture: what people are told. A camera plays if any of its streams does.
+    def _how(self, camera: Camera) -> tuple[_How, _How]:
+        """How the stream is itself, and what people are told. A camera plays if any of its streams does.
 
         The state of a sub-stream is its own alone.
         """
         itself = self._how_itself(camera)
-        ways = (itself, *map(self._how_itself, self._beside(camera)))
-        return next((way for way in ways if way[0] is CameraState.PLAYING), itself)
+        if itself[0] is CameraState.PLAYING:
+            return itself, itself
+        ways = map(self._how_itself, self._beside(camera))
+        return itself, next((way for way in ways if way[0] is CameraState.PLAYING), itself)
 
-    def _how_itself(self, camera: Camera) -> tuple[CameraState, str, str]:
+    def _how_itself(self, camera: Camera) -> _How:
         video = next((track for track in camera.tracks if track.kind is Kind.VIDEO), None)
         state, detail = self._state_of(camera)
         now = self._state.now
@@ -90,9 +95,9 @@ class CameraStates:
             detail = detail or problem
         return state, detail, video.codec if video is not None else ""
 
-    def _for_all(self, camera: Camera) -> bool:
+    def _for_all(self, camera: Camera, how: _How) -> bool:
         """Whether a browser that does not take the codec of its picture has one all the same, see ``CameraChanged``."""
-        state, _, codec = self._how(camera)
+        state, _, codec = how
         if self._state.converts or state is not CameraState.PLAYING or codec in ("", "H264"):
             return True
         return any(map(self._may_be_h264, self._beside(camera)))

@@ -49,7 +49,7 @@ from common.errors import ProtocolError, RequestError
 from common.histogram import Histogram, Measure
 from tests.fuzz.camera_address_targets import URL_WORDS
 from tests.fuzz.common_targets import TO_BROKER
-from tests.fuzz.target import Program, Target, repeated, string
+from tests.fuzz.target import SESSION, Program, Target, repeated, string
 
 CAMERAS = {
     "door": CameraSpec("door", "rtsp://user:secret@host/door", 1),
@@ -369,5 +369,6 @@ TARGETS = [
         },
         most=1_024,
         bound=16_384,
+        slow=SESSION,
     ),
 ]
