@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import os
 import resource
@@ -49,6 +50,7 @@ ORPHAN_GRACE = 3.0  # seconds that a process has for a clean end after its super
 LOAD_INTERVAL = 0.5  # seconds: a share of CPU over less is noise
 MEMORY_INTERVAL = 5.0  # seconds: to read it takes half of what a report does in an idle process
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")  # of whoever opens it: seconds with a core, without one, and slices
+FILES = 16_384  # the kernel's table of them has 128 kB then; the largest defaults of limits are 10,000
 BEGUN = 5.0  # seconds after which what only the start needed is let go
 GC_THRESHOLDS = 2_000, 10, 50
 """Thresholds of the garbage collector's generations. By Python's own it walks through every object there is whenever
@@ -92,7 +94,7 @@ def run(
     pipe, beating = inherited_pipe(SUPERVISOR_FD), inherited_pipe(PULSE_FD)
     by_systemd = watchdog()
     own = OwnWatch(hung_looks) if beating is None and by_systemd is None and not _terminals() else None
-    raise_file_limit()
+    make_room_for_files(raise_file_limit())
     forgo_core_dumps()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -185,6 +187,17 @@ def raise_file_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def make_room_for_files(most: int) -> None:
+    """Have the kernel's table of this process's open files as large as it may get, ``FILES`` and ``most`` at the most.
+
+    Linux doubles it as files are opened. Where the process has threads, that waits until every processor has been
+    elsewhere (synchronize_rcu in ``expand_files``): 6 to 15 ms in which the event loop stands still, and hundreds on a
+    busy machine, whenever a crowd of connections comes. So it is done before there are threads. A fork does it anew.
+    """
+    with Path(os.devnull).open("rb") as some, contextlib.suppress(OSError):
+        os.close(fcntl.fcntl(some, fcntl.F_DUPFD_CLOEXEC, min(most, FILES) - 1))
 
 
 @contextmanager

@@ -307,6 +307,18 @@ def test_as_many_files_may_be_open_as_the_system_allows() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that waits")
+@pytest.mark.parametrize(("most", "room"), [(1_024, 1_024), (17_000, 16_384)])
+def test_files_that_are_opened_later_find_room_in_the_kernels_table(most: int, room: int) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < most:
+        pytest.skip("the system allows fewer files")
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))\n"
+    with program(limited + "sys.exit(process.run(wait))") as child:
+        assert line(child) == "running"
+        assert f"FDSize:\t{room}\n" in Path(f"/proc/{child.pid}/status").read_text()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not enforce it")
 def test_what_takes_more_than_its_memory_limit_fails_and_the_process_goes_on() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
