@@ -67,6 +67,11 @@ class SocketOutlet:
         """See ``Outlet``."""
         self._loop.add_writer(self._socket, self._writable)
 
+    def hear_no_more(self) -> None:
+        """See ``Outlet``."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+
     def close(self) -> None:
         """See ``Outlet``."""
         if self._socket.fileno() >= 0:

@@ -26,6 +26,9 @@ class Outlet(Protocol):
     def await_room(self) -> None:
         """Have the viewer's ``writable`` called once more can be sent."""
 
+    def hear_no_more(self) -> None:
+        """Read nothing more, though it can still be sent to."""
+
     def close(self) -> None:
         """Send nothing more."""
 

@@ -80,6 +80,11 @@ class TlsConnection:
         """See ``Outlet``."""
         self._awaited = True
 
+    def hear_no_more(self) -> None:
+        """See ``Outlet``."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+
     def close(self) -> None:
         """See ``Outlet``."""
         if self._socket.fileno() >= 0:

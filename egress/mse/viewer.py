@@ -85,7 +85,9 @@ class MseViewer:
         self._pump()
 
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes of the viewer's; none if it has closed."""
+        """Bytes of the viewer's; none if it has closed. Once it has ended it is not heard."""
+        if self.ended:
+            return
         self._heard_at = now
         if not data:
             self._end(NORMAL, "closed by the viewer")
@@ -190,6 +192,8 @@ class MseViewer:
     def _end(self, code: int, reason: str) -> None:
         if not self.ended:
             self.ended, self._code = reason, code
+            if self._out.outlet is not None:  # its end may come in another turn of the loop
+                self._out.outlet.hear_no_more()
 
     def _waiting(self, now: float) -> str:
         lead = self.places.lead

@@ -19,6 +19,7 @@ from egress.media.stream import Stream
 from egress.media.streams import Streams
 from egress.mse.choice import KNOWN, check_renditions, renditions_for
 from egress.mse.clock import BEFORE_START
+from egress.mse.departures import Departures
 from egress.mse.reel import Reel
 from egress.mse.viewer import MseViewer
 
@@ -70,6 +71,8 @@ class MseViewers:
         self._on_ended = on_ended
         self._measure = measure
         self._viewers: dict[SessionName, MseViewer] = {}
+        self._leaving: set[MseViewer] = set()
+        self._departures = Departures(self._let_go)
         self._counters: Counter[str] = Counter()  # of what happened, and of what viewers that left were sent
 
     def __len__(self) -> int:
@@ -146,10 +149,10 @@ class MseViewers:
         return True
 
     def look(self, viewer: MseViewer) -> None:
-        """Let it go if it has ended."""
-        if viewer.ended and self._viewers.get(viewer.session) is viewer:
-            self.hang_up(viewer.session)
-            self._on_ended(viewer.session, viewer.ended)
+        """Let it go if it has ended, at once or in one of the loop's next turns."""
+        if viewer.ended and self._viewers.get(viewer.session) is viewer and viewer not in self._leaving:
+            self._leaving.add(viewer)
+            self._departures.see_off(viewer)
 
     def sweep(self, now: float) -> None:
         """To be called some times a second."""
@@ -160,6 +163,12 @@ class MseViewers:
                 if before is None and viewer.pictured_at is not None:
                     self._measure(first_picture=viewer.pictured_at - viewer.created)
             self.look(viewer)
+
+    def _let_go(self, viewer: MseViewer) -> None:
+        self._leaving.discard(viewer)
+        if self._viewers.get(viewer.session) is viewer:  # else the broker has hung up meanwhile
+            self.hang_up(viewer.session)
+            self._on_ended(viewer.session, viewer.ended)
 
     def reports(self, now: float) -> tuple[ViewerReport, ...]:
         """Each viewer as the control plane is told of it."""

@@ -9,7 +9,7 @@ import pytest
 
 from egress import sweeps
 from egress.sweeps import CALM_INTERVAL, FEW, SWEEP_INTERVAL, Sweeps, pace
-from egress.viewers import EARLY, Viewers
+from egress.viewers import EARLY, ENDS, Viewers
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,20 @@ def test_who_is_due_a_moment_later_is_looked_at_now(monkeypatch: pytest.MonkeyPa
     viewers._viewers = {str(due): Mock(due=due) for due in (9.5, 10 + EARLY / 2, 10 + 2 * EARLY)}
     viewers.sweep(10.0)
     assert looked == [9.5, 10 + EARLY / 2]
+
+
+def test_of_a_crowd_that_is_gone_at_once_each_sweep_ends_a_few() -> None:
+    link = Mock()
+    viewers = Viewers(link, Mock(dropped=0, offered=Mock(return_value=[])), Mock(), Mock())
+    viewers._end = lambda viewer, _why: viewers._viewers.pop(viewer.session)  # type: ignore[assignment, method-assign]
+    gone = {str(number): Mock(due=9.5, ended="gone", session=str(number)) for number in range(2 * ENDS + 5)}
+    viewers._viewers = dict(gone)
+    left = []
+    for sweep in range(4):
+        viewers.sweep(10.0 + sweep)
+        left.append(len(viewers))
+    assert left == [ENDS + 5, 5, 0, 0]
+    assert max(each.sweep.call_count for each in gone.values()) == 1, "those that wait cost nothing"
 
 
 async def test_a_sweep_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,7 @@ class Browser:
     taken: bytearray = field(default_factory=bytearray)
     waits: bool = False
     closed: bool = False
+    heard: bool = True
 
     def send(self, data: bytes | memoryview) -> int:
         if self.broken:
@@ -101,6 +102,9 @@ class Browser:
 
     def await_room(self) -> None:
         self.waits = True
+
+    def hear_no_more(self) -> None:
+        self.heard = False
 
     def close(self) -> None:
         self.closed = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -19,6 +20,7 @@ from common.log import Quiet
 from common.media import Kind, Rendition, Track
 from common.sessions import SessionName
 from egress.media.streams import Streams
+from egress.mse.departures import IN_A_TURN
 from egress.mse.door import MAX_PENDING, Door
 from egress.mse.viewers import MseViewers
 from rigs.waiting import until
@@ -120,6 +122,27 @@ async def test_a_viewer_is_served_by_the_socket_that_comes(egress: Egress, tcp: 
     assert egress.ended == [(SESSION, "closed by the viewer")]
     assert not len(egress.viewers)
     assert [fields["reason"] for fields in egress.log.of("viewer left")] == ["closed by the viewer"]
+
+
+async def test_of_a_crowd_that_leaves_at_once_each_turn_ends_a_few(egress: Egress) -> None:
+    crowd = [SessionName(f"viewer-{number}") for number in range(5 * IN_A_TURN)]
+    with contextlib.ExitStack() as stack:
+        browsers = []
+        for session in crowd:
+            egress.accept(session)
+            browser, ours = socket.socketpair()
+            browsers.append(stack.enter_context(browser))
+            with ours:
+                egress.hand_over(ours, session)
+            await until(lambda session=session: egress.viewers.get(session) is None)
+        for browser in browsers:
+            browser.close()
+        before = 0
+        while len(egress.viewers):
+            await asyncio.sleep(0)
+            assert len(egress.ended) - before <= IN_A_TURN
+            before = len(egress.ended)
+    assert sorted(session for session, _ in egress.ended) == sorted(crowd)
 
 
 async def test_what_is_for_nobody_is_closed(egress: Egress) -> None:
