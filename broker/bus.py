@@ -15,6 +15,9 @@ from common.claim import claimed_directory
 from common.config import Config
 from common.curve import Keys, authenticated
 from common.endpoints import Endpoints, Part
+from common.log import get_logger
+
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,12 @@ def opened_bus(config: Config, counters: Counter[str], *parts: Part) -> Iterator
         keys = Keys.of_cluster(endpoints, config.cluster.secret) if keyring is None else keyring.keys
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.destroy, linger=0)
+        if keys is None and endpoints.directory is None:
+            log.warning(
+                "the bus is open to every user of this machine, who may act as a worker and learn cameras' passwords; "
+                "set cluster.secret, or use ipc:// as broker.address",
+                address=endpoints.address,
+            )
         if keyring is None:
             stack.enter_context(authenticated(context, keys))
             yield Bus(context, endpoints, keys)
