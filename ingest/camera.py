@@ -155,9 +155,10 @@ class Camera:
                 break
             await asyncio.sleep(LOGIN_POLL)
         try:
-            await _turn(self._shared.starts, (url.host.lower(), url.port), self._starts, self._attempts)
+            behind = self._attempts.failing
+            await _turn(self._shared.starts, (url.host.lower(), url.port), self._starts, behind=behind)
             if self._learnt.muxed:
-                await _turn(self._shared.processes, PROCESSES, self._starts, self._attempts)
+                await _turn(self._shared.processes, PROCESSES, self._starts, behind=behind)
             await over_any(self._learnt.transports, partial(self._over, url))
         except SuspectedLoginError as exc:
             wait_now = logins.suspected(self._account, loop.time(), hung_up=exc.hung_up) if self._account else None
@@ -285,9 +286,9 @@ class Camera:
         return delay
 
 
-async def _turn(line: Starts, where: tuple[str, int], begun: list[tuple[Starts, Start]], attempts: Attempts) -> None:
+async def _turn(line: Starts, where: tuple[str, int], begun: list[tuple[Starts, Start]], *, behind: bool) -> None:
     """Wait until it may be connected to. Whoever calls ends what stands in ``begun`` then, also if it is given up."""
-    start = line.ask(where, behind=attempts.failing)
+    start = line.ask(where, behind=behind)
     begun.append((line, start))
     while True:
         wait = line.wait(start, asyncio.get_running_loop().time())
@@ -300,9 +301,8 @@ async def _turn_of_source(
     spec: CameraSpec, line: Starts, begun: list[tuple[Starts, Start]], attempts: Attempts
 ) -> None:
     """Wait until a process may be made for a source. One that would wait, or failed, is looked at first."""
-    if attempts.failing or line.busy(PROCESSES):
-        await knock_at(spec)
-    await _turn(line, PROCESSES, begun, attempts)
+    there = await knock_at(spec) if attempts.failing or line.busy(PROCESSES) else True
+    await _turn(line, PROCESSES, begun, behind=attempts.failing or not there)
 
 
 def _demuxing(

@@ -96,21 +96,19 @@ async def connect(
     raise CameraError(CameraState.HOST_UNKNOWN, f"{url.host} has no address")
 
 
-async def knock(host: str, port: int, networks: Networks) -> None:
-    """Connect, and hang up at once: is anybody there? Raises ``CameraError`` as ``connect`` does."""
+async def reach(host: str, port: int, networks: Networks) -> socket.socket:
+    """Connect by TCP alone: is anybody there? Raises ``CameraError`` as ``connect`` does."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + CONNECT_TIMEOUT
     addresses = allowed(await _resolve(host, port, deadline), host, None, networks)
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         now = loop.time()
         try:
-            sock = await _reached(address, host, port, now + (deadline - now) / left)
+            return await _reached(address, host, port, now + (deadline - now) / left)
         except CameraError:
             if left == 1:
                 raise
-        else:
-            sock.close()
-            return
+    raise CameraError(CameraState.HOST_UNKNOWN, f"{host} has no address")
 
 
 async def _reached(address: str, host: str, port: int, until: float) -> socket.socket:

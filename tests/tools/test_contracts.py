@@ -18,7 +18,7 @@ NO_CORES = {
     "what it calls does": """
         broker.access.desk broker.answers broker.catalogue broker.front.offers broker.front.openapi broker.front.views
         broker.live broker.relay_apart broker.stream_keys camshaft.__main__ common.config_leaves common.worker.straight
-        egress.mse.viewers ingest.rtsp.express ingest.sources.knocking
+        egress.mse.viewers ingest.rtsp.express
     """,
     "log": "broker.notices common.log",
     "files": """

@@ -25,6 +25,7 @@ from ingest.sources.demuxed import TURN_FRAMES, Demuxed
 from ingest.sources.wire import FrameKind, Order, encode, encode_failure
 from ingest.starts import PROCESSES, PROCESSES_AT_ONCE
 from ingest.worker import Ingest
+from rigs.waiting import until
 from tests.fakes.demuxed import (
     demuxers,
     motion_jpeg,
@@ -133,7 +134,8 @@ async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_l
     asked: set[str] = set()
 
     async def silent(request: web.Request) -> web.Response:
-        asked.add(request.path)
+        if request.method == "GET":
+            asked.add(request.path)
         await asyncio.sleep(60)
         return web.Response()
 
@@ -151,6 +153,31 @@ async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_l
         for number in range(6):
             ingest.handle(Release(f"c{number}"))
     await until_gone()
+
+
+async def test_a_source_that_is_there_does_not_wait_for_those_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred of the latter kept it for 30 s at the start, when nothing was known of any."""
+    made: list[str] = []
+
+    async def started(order: Order) -> object:
+        made.append(order.url.rpartition("/")[2])
+        await asyncio.sleep(0.3)  # in which the others come and stand in line
+        raise CameraError(CameraState.NOT_FOUND, "no process in this test")
+
+    monkeypatch.setattr(demuxed_module, "_started", started)
+    link = SimpleNamespace(node="ingest-1", report_soon=lambda: None)
+    publisher = SimpleNamespace(
+        publish=lambda *_: True, straight=lambda *_: None, forget=lambda _rendition: None, use_key=lambda *_: 0
+    )
+    missing = 12
+    async with serving({"/good": static(b"", "image/jpeg")}) as address, asyncio.TaskGroup() as group:
+        ingest = Ingest(link, publisher, group, sources=SourcesConfig(allow=("http",)))  # type: ignore[arg-type]
+        for name in (*map(str, range(missing)), "good"):
+            ingest.handle(Assign(CameraSpec(f"c{name}", f"{address}/{name}")))
+        await until(lambda: len(made) > missing)
+        for name in (*map(str, range(missing)), "good"):
+            ingest.handle(Release(f"c{name}"))
+    assert made.index("good") <= 2 * PROCESSES_AT_ONCE, made
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtmp"])
