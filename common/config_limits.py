@@ -103,6 +103,12 @@ class SourcesConfig(Section):
         le=1 << 20,
         description="MiB that the process of a source other than RTSP may use before it is restarted.",
     )
+    memory_together: Whole = Field(
+        2_048,
+        ge=64,
+        le=1 << 20,
+        description="MiB that such processes of an ingest may use together beyond 100 each; the largest is restarted.",
+    )
     networks: Networks = Field(
         (),
         max_length=64,

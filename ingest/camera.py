@@ -37,6 +37,7 @@ from ingest.rtsp.setup import TransportRefusedError
 from ingest.rtsp.silence import NoMediaError
 from ingest.rtsp.url import RtspUrl
 from ingest.sources.demuxed import Demuxed, demuxed
+from ingest.sources.household import Bounds, Household
 from ingest.sources.knocking import knock_at
 from ingest.sources.muxed import muxed
 from ingest.standing import MAX_SHOWN, Standing
@@ -60,7 +61,13 @@ class Shared:
     logins: Logins = field(default_factory=Logins)
     starts: Starts = field(default_factory=Starts)
     processes: Starts = field(default_factory=lambda: Starts(PROCESSES_AT_ONCE))  # of those that demux
+    household: Household = field(default_factory=Household)
     memory: Memory = field(default_factory=Memory, repr=False)
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds to what a process that demuxes may take."""
+        return Bounds(self.bitrate, self.sources.memory, self.sources.memory_together, self.household)
 
 
 class Camera:
@@ -191,8 +198,7 @@ class Camera:
 
     async def _attempt_source(self) -> float:
         """One attempt at a source that is not RTSP; returns as ``_attempt`` does."""
-        bitrate, memory = self._shared.bitrate, self._shared.sources.memory
-        open_ = partial(demuxed, self.spec, on_up=self._process_up, bitrate=bitrate, memory=memory)
+        open_ = partial(demuxed, self.spec, on_up=self._process_up, bounds=self._shared.bounds)
         try:
             await _turn_of_source(self.spec, self._shared.processes, self._starts, self._attempts)
             await self._session(open_)
@@ -310,7 +316,7 @@ def _demuxing(
 ) -> Callable[..., AbstractAsyncContextManager[Session]]:
     """The way to a camera that sends a transport stream."""
     open_ = partial(connect, muxed=True, way=no_way)  # what comes is nothing that anybody takes
-    return partial(muxed, open_, on_up=on_up, bitrate=shared.bitrate, memory=shared.sources.memory)
+    return partial(muxed, open_, on_up=on_up, bounds=shared.bounds)
 
 
 def _shown(connection: Session) -> CameraState:

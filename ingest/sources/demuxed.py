@@ -19,7 +19,6 @@ from typing import NoReturn, TypeVar
 
 from common.cameras import CameraSpec, CameraState
 from common.clock import unix_ns
-from common.config_limits import LimitsConfig, SourcesConfig
 from common.errors import CameraError, ProtocolError
 from common.media import Batch, Track
 from ingest.budget import Budget
@@ -27,6 +26,7 @@ from ingest.payload.registry import choose
 from ingest.rtp.receiver import TrackReceiver
 from ingest.rtp.stream import CameraStream
 from ingest.sdp import parse
+from ingest.sources.household import Bounds
 from ingest.sources.reins import Reins
 from ingest.sources.wire import FrameKind, Order, PipeFrame, PipeFrames, read_failure
 
@@ -45,6 +45,12 @@ Made = TypeVar("Made", bound="Demuxed")
 
 _DEMUXER = f"{__package__}.demuxer"
 _ROOT = str(Path(__file__).parents[__name__.count(".")])  # of all that is ours
+
+
+_GREEDY = (
+    "it needs more memory than any other source, and all together need more than they may have "
+    "(sources.memory_together)"
+)
 
 
 class Demuxed:
@@ -139,6 +145,8 @@ class Demuxed:
         data = await self._process.stdout.read(READ_BYTES)
         if not data:
             code = await self._process.wait()
+            if self._reins.greedy:
+                raise CameraError(CameraState.OVER_LIMIT, _GREEDY)
             how = f"by signal {-code}" if code < 0 else f"with code {code}"
             raise CameraError(CameraState.CLOSED, f"the process that reads it ended {how}")
         return self._frames.push(data)
@@ -179,16 +187,15 @@ async def demuxed(
     publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Demuxed], None] = lambda _session: None,
     on_up: Callable[[], None] = lambda: None,
-    bitrate: int = LimitsConfig().camera_bitrate,
-    memory: int = SourcesConfig().memory,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Demuxed]:
     """A session that plays while ``ended`` is waited for, until the block is left. Raises ``CameraError``.
 
-    ``bitrate`` is what the source may send for long, in Mbit/s; ``memory`` is in MiB. ``on_up`` is called when its
-    process has begun.
+    ``on_up`` is called when its process has begun, which keeps to ``bounds``, the usual ones if there are none.
     """
-    order = Order(spec.url, spec.tls, memory, spec.networks, bitrate)
-    async with demuxing(Demuxed, order, spec.scheme, epoch, publish, on_media, on_up) as session:
+    bounds = bounds or Bounds()
+    order = Order(spec.url, spec.tls, bounds.memory, spec.networks, bounds.bitrate)
+    async with demuxing(Demuxed, order, spec.scheme, epoch, publish, on_media, on_up, bounds) as session:
         await session.begin()
         yield session
 
@@ -202,11 +209,12 @@ async def demuxing(
     publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Demuxed], None],
     on_up: Callable[[], None],
+    bounds: Bounds,
 ) -> AsyncIterator[Made]:
     """The session of a demuxer's process that has been started, before it has begun. Raises ``CameraError``."""
     pipes, process = await _started(order)
     budget = Budget(order.bitrate, asyncio.get_running_loop().time(), thread_time())
-    reins = Reins(process)
+    reins = Reins(process, bounds)
     session = make(
         process, transport, epoch=epoch, publish=publish, on_media=on_media, on_up=on_up, budget=budget, reins=reins
     )

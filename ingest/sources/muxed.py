@@ -12,10 +12,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NoReturn, Protocol
 
 from common.cameras import Transport
-from common.config_limits import LimitsConfig, SourcesConfig
 from common.media import Batch
 from ingest.payload.registry import NothingPlayableError
 from ingest.sources.demuxed import Demuxed, demuxing
+from ingest.sources.household import Bounds
 from ingest.sources.wire import PIPED, Order
 
 MAX_UNREAD = 4 << 20  # bytes that wait for the demuxer: two seconds of the fastest camera; more are dropped
@@ -44,16 +44,16 @@ async def muxed(
     publish: Callable[[list[Batch]], bool | None],
     on_media: Callable[[Demuxed], None] = lambda _session: None,
     on_up: Callable[[], None] = lambda: None,
-    bitrate: int = LimitsConfig().camera_bitrate,
-    memory: int = SourcesConfig().memory,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Muxed]:
     """A session that plays while ``ended`` is waited for, until the block is left. Raises ``CameraError``.
 
     ``connect`` opens the one that the stream comes by, and is given ``epoch`` and ``publish`` as ``connected`` is.
     """
-    order = Order(PIPED, memory=memory, bitrate=bitrate)
+    bounds = bounds or Bounds()
+    order = Order(PIPED, memory=bounds.memory, bitrate=bounds.bitrate)
     async with (
-        demuxing(Muxed, order, "", epoch, publish, on_media, on_up) as session,
+        demuxing(Muxed, order, "", epoch, publish, on_media, on_up, bounds) as session,
         connect(epoch=epoch, publish=session.feed) as carrier,
     ):
         await session.begin_by(carrier)

@@ -4,6 +4,8 @@ It stands still by itself between two access units, and between two reads that a
 one call of FFmpeg reads RTMP or UDP until it has an access unit, and a source may send without end what makes none. So
 ingest looks at the process's clock, and stops the process for as long as it has taken too much.
 
+It looks at its memory as well: see ``household``.
+
 Should ingest itself be killed, the kernel ends the process, also one that stands still (``demuxer``).
 """
 
@@ -13,12 +15,17 @@ import asyncio
 import time
 from asyncio.subprocess import Process
 from contextlib import suppress
+from os import sysconf
+from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 from common.moments import at_moment
+from ingest.sources.household import Bounds
 
 LOOK_INTERVAL = 0.25  # seconds
 MAX_BUSY = 0.3  # of one processor: a little more than it allows itself
+WEIGH_INTERVAL = 1.0  # seconds between looks at its memory
+PAGE = sysconf("SC_PAGESIZE")  # bytes
 BURST = 1.0  # seconds of it at once: to look at what there is takes some, on a small board
 
 
@@ -37,11 +44,17 @@ class Taken:
 
 
 class Reins:
-    """The reins of one process; held from ``take_up`` on, until they are let go."""
+    """The reins of one process; held from ``take_up`` on, until they are let go.
 
-    def __init__(self, process: Process) -> None:
+    ``greedy`` is set when it was killed as all of its household had too much, and it most.
+    """
+
+    def __init__(self, process: Process, bounds: Bounds) -> None:
         self.stopped = 0  # times
+        self.greedy = False
         self._process = process
+        self._household, self._most = bounds.household, bounds.together << 20
+        self._weigh_at = float("-inf")
         self._taken: Taken | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._standing = False
@@ -54,6 +67,7 @@ class Reins:
         """Let the process run, and look no more; twice is fine."""
         if self._timer is not None:
             self._timer.cancel()
+        self._household.left(self._process.pid)
         self._stand(False)
 
     def _look(self) -> None:
@@ -62,6 +76,12 @@ class Reins:
         if self._taken is None:
             self._taken = Taken(now, taken)
         self._stand(self._taken.too_much(now, taken))
+        if now >= self._weigh_at:
+            self._weigh_at = now + WEIGH_INTERVAL
+            if self._household.uses(self._process.pid, own_memory(self._process.pid), self._most):
+                self.greedy = True
+                with suppress(ProcessLookupError):
+                    self._process.kill()
 
     def _stand(self, standing: bool) -> None:
         if standing != self._standing:
@@ -77,6 +97,15 @@ def processor_time(pid: int) -> float:
         return time.clock_gettime(_clock_of(pid))
     except OSError:
         return 0.0
+
+
+def own_memory(pid: int) -> int:
+    """Bytes of memory that a process has for itself alone; 0 if it is gone, or where the system does not say."""
+    try:
+        _, resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[:3]
+    except OSError:
+        return 0
+    return (int(resident) - int(shared)) * PAGE
 
 
 def _clock_of(pid: int) -> int:

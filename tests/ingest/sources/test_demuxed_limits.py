@@ -155,6 +155,19 @@ async def test_many_sources_at_once_begin_a_few_at_a_time_and_take_what_others_l
     await until_gone()
 
 
+@pytest.mark.thorough
+async def test_of_sources_that_take_too_much_together_one_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.sources.household.ORDINARY", -(100 << 20))  # as if a harmless one had so much more
+    path = write_clip(tmp_path / "clip.mp4")
+    sources = SourcesConfig(allow=("file",), memory_together=64)
+    async with pulled(f"file://{path}", sources) as camera:
+        await camera.until_report(lambda report: report.state is CameraState.OVER_LIMIT)
+        assert "sources.memory_together" in camera.camera.report.detail
+    await until_gone()
+
+
 async def test_a_source_that_is_there_does_not_wait_for_those_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred of the latter kept it for 30 s at the start, when nothing was known of any."""
     made: list[str] = []
@@ -327,7 +340,7 @@ async def test_what_comes_at_once_leaves_others_their_turns() -> None:
         on_media=lambda _session: None,
         on_up=up.set,
         budget=Budget(200, 0.0, 0.0),
-        reins=SimpleNamespace(take_up=held.set, stopped=0),  # type: ignore[arg-type]  # there is no process
+        reins=SimpleNamespace(take_up=held.set, stopped=0, greedy=False),  # type: ignore[arg-type]  # there is no process
     )
     await session.begin()
     assert up.is_set()
