@@ -51,6 +51,7 @@ from broker.director.events import (
     RestartWanted,
     StillGivenUp,
     StillWanted,
+    Tick,
     Undelivered,
     ViewerLeft,
     ViewerOffered,
@@ -74,11 +75,9 @@ from common.demand import Demand
 from common.endpoints import Endpoints
 from common.errors import RequestError
 from common.log import get_logger
-from common.moments import at_moment
+from common.moments import moment
 from common.neighbourhood import neighbourhood
 from common.sessions import SessionName, new_session
-
-TICK_INTERVAL = 0.25  # seconds
 
 log = get_logger()
 
@@ -144,6 +143,7 @@ class ControlPlane:
         self.stop()
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if self._probing is not None:
             self._probing.stop()
         if self._socket is not None:
@@ -229,13 +229,25 @@ class ControlPlane:
         await self._news.wait()
 
     def _tick(self) -> None:
-        self._timer = at_moment(TICK_INTERVAL, self._tick)
-        for event in (*self._lookout.look(), *self._ticks.events(self._clock())):
-            self._handle(event)
-        if self._socket is not None:
-            self._socket.keep([worker.node for worker in self.director.workers])
-        self.notices.sweep()
-        self._publish_news()
+        try:
+            for event in (*self._lookout.look(), *self._ticks.events(self._clock())):
+                self._handle(event)
+            nodes = {worker.node for worker in self.director.workers}
+            self._ticks.keep(nodes)
+            if self._socket is not None:
+                self._socket.keep(nodes)
+            self.notices.sweep()
+            self._publish_news()
+        finally:
+            self._plan_tick()
+
+    def _plan_tick(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        now = self._clock()
+        interval, after = self._ticks.pace(now)
+        due = self._ticks.due = self._lookout.due = moment(now - after, interval) + after
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - now), self._tick)
 
     def _hear(self, node: NodeName, message: ToBroker) -> None:
         if isinstance(message, KeyWanted):
@@ -274,10 +286,12 @@ class ControlPlane:
         news.set()
 
     def _handle(self, event: Event) -> None:
-        events = deque([event])
+        events, news = deque([event]), self._is_news(event)
         while events:
             self.clerk.before(events[0])
-            for command in self.director.handle(events.popleft(), self._clock()):
+            commands = self.director.handle(events.popleft(), self._clock())
+            news = news or bool(commands)
+            for command in commands:
                 if isinstance(command, Send):
                     if not self._send_with_keys(command.node, command.message):
                         self.counters["control_undelivered"] += 1
@@ -286,6 +300,17 @@ class ControlPlane:
                         events.extend((*self._lookout.look(), Undelivered(command.node, command.message)))
                 else:
                     self._perform(command)
+        if news and self._ticks.news(self._clock()) and self._timer is not None:  # it is open
+            self._plan_tick()
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether it tells of more than that time passes, and that a worker is as it was."""
+        match event:
+            case FromWorker(node, Report()):
+                return self._ticks.reported(node, self._clock())
+            case Tick():
+                return False
+        return True
 
     def _perform(self, command: Command) -> None:
         match command:

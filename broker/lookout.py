@@ -18,7 +18,7 @@ from common.control import NodeName
 from common.log import get_logger
 from common.onlooker import Condition, Onlooker, mark
 
-LATE = 0.5  # seconds between two looks, of which there are four a second: it is we who stood still
+LATE = 0.25  # seconds after a look was due: it is we who stood still
 AT_ONCE = 0.02  # seconds for which a look holds: a hundred offers may find out together that a worker is gone
 WARN_INTERVAL = 60.0  # seconds between warnings of one kind …
 MAX_WARNED = 1_000  # … about each of so many nodes
@@ -39,7 +39,8 @@ class Lookout:
         self._ours = Onlooker(os.getpid(), own=True)
         self._seen: dict[tuple[NodeName, str], Onlooker | None] = {}  # of those that are not heard, by incarnation
         self._missing: frozenset[NodeName] = frozenset()
-        self._began = clock()  # the look before
+        self.due = clock()  # the next look of the clock's, or the one that is late
+        self._began = float("-inf")  # the look before
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)
 
     @property
@@ -62,7 +63,7 @@ class Lookout:
         return [worker for worker in self._workers() if worker.alive]
 
     def _witness(self, missing: frozenset[NodeName]) -> Iterator[Event]:
-        late = (now := self._clock()) - self._began > LATE
+        late = (now := self._clock()) - self.due > LATE
         self._began = now
         gone = {each.node: each.node in missing or each.give_up_at is not None for each in self._living()}
         unheard = [each for each in self._living() if gone[each.node] or now - each.seen >= OVERDUE]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import zmq
 
-from broker import control_plane as module
 from broker.answers import Answer
 from broker.catalogue import Catalogue
 from broker.control_plane import ControlPlane
@@ -274,7 +273,7 @@ async def test_a_process_that_is_always_late_still_sees_what_times_out(
     control: ControlPlane, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each tick stands behind a stall; what waits for time to pass must not wait for ever."""
-    monkeypatch.setattr(module, "TICK_INTERVAL", 0.01)
+    monkeypatch.setattr("broker.ticks.INTERVAL", 0.01)
     monkeypatch.setattr("broker.ticks.STALLED_AFTER", 0.0)
     events: list[type] = []
     handle = control.director.handle
@@ -285,6 +284,23 @@ async def test_a_process_that_is_always_late_still_sees_what_times_out(
         while events.count(Tick) < 3:  # noqa: ASYNC110 - of a timer, which tells nobody
             await asyncio.sleep(0.01)
     assert StoodStill in events
+
+
+async def test_a_broker_to_which_nothing_happens_ticks_seldom_until_something_does(
+    control: ControlPlane, egress: FakeEgress, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.ticks.CALM_AFTER", 0.05)
+    monkeypatch.setattr("broker.ticks.REPORT_INTERVAL", 1_000.0)  # a second is soon enough to come by itself
+    await until(control, lambda: control._ticks.due > clock() + PATIENCE)
+    ticks: list[Tick] = []
+    handle = control.director.handle
+    monkeypatch.setattr(
+        control.director,
+        "handle",
+        lambda event, now: (ticks.append(event) if isinstance(event, Tick) else None, handle(event, now))[1],
+    )
+    egress.send(Ended("nobody", "x"))
+    await until(control, lambda: ticks)
 
 
 async def test_a_transcode_worker_that_is_needed_is_told_of_at_once(context, endpoints, catalogue) -> None:

@@ -54,12 +54,16 @@ class Setup:
             node: each for event in events if isinstance(event, Witnessed) for node, each in event.conditions.items()
         }
 
-    def look(self, seconds: float = 0.2) -> dict[str, Condition]:
+    def pass_by(self, seconds: float) -> None:
+        self.lookout.due = self.now
         self.now += seconds
+
+    def look(self, seconds: float = 0.2) -> dict[str, Condition]:
+        self.pass_by(seconds)
         return self.conditions(self.lookout.look())
 
     def probe(self, seconds: float = 0.2) -> dict[str, Condition]:
-        self.now += seconds
+        self.pass_by(seconds)
         *witnessed, probed = self.lookout.probe()
         assert probed == Probed(frozenset(self.missing))
         return self.conditions(iter(witnessed))
