@@ -18,6 +18,7 @@ from common.cameras import CameraSpec, CameraState, Transport
 
 SETTLED_AFTER = 3.0  # seconds of media after which a camera's next failure is its first: a keyframe or two were seen
 SUSPICIONS = 2  # failures that may be the password's, after which the whole account waits
+MOST_LOGINS = 1_000  # accounts that are remembered; beyond those that are in use the one tried longest ago is forgotten
 EAGER_TRIES = 2  # more tries within a second, for a camera that had played: it restarts, or its switch does
 
 
@@ -112,7 +113,7 @@ class Logins:
     """
 
     def __init__(self) -> None:
-        self._logins: dict[Account, _Login] = {}
+        self._logins: dict[Account, _Login] = {}  # the one that was tried last stands last
 
     def refusal(self, account: Account, now: float) -> float:
         """Seconds for which the password is not to be tried."""
@@ -121,10 +122,15 @@ class Logins:
 
     def begin(self, account: Account) -> bool:
         """Whether to try now, and ``end`` it later. ``False`` while another camera is trying."""
-        login = self._logins.setdefault(account, _Login())
+        login = self._logins.pop(account, None) or _Login()
+        self._logins[account] = login
         if login.trying and not login.playing:
             return False
         login.trying += 1
+        if len(self._logins) > MOST_LOGINS:
+            idle = (each for each, its in self._logins.items() if not (its.trying or its.playing))
+            if (longest_ago := next(idle, None)) is not None:
+                del self._logins[longest_ago]
         return True
 
     @contextmanager

@@ -235,6 +235,20 @@ def test_nothing_is_kept_of_attempts_that_came_to_nothing() -> None:
     assert not logins._logins
 
 
+def test_of_many_accounts_those_that_nobody_tries_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera's password is not to stay for good where the camera was removed."""
+    monkeypatch.setattr("ingest.retry.MOST_LOGINS", 3)
+    logins, accounts = Logins(), [Account("recorder", 554, f"user-{number}", "secret") for number in range(6)]
+    assert logins.begin(accounts[0])
+    for account in accounts[1:]:
+        assert logins.begin(account)
+        assert logins.refused(account, 0.0)
+        logins.end(account)
+    assert [logins.refusal(account, 0.0) > 0 for account in accounts] == [False, False, False, False, True, True]
+    assert not logins.begin(accounts[0]), "it is being tried"
+    logins.end(accounts[0])
+
+
 def test_cameras_without_a_password_are_not_held_up() -> None:
     with Logins().playing(None):
         pass
