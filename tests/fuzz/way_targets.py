@@ -210,6 +210,6 @@ TARGETS = [
             ),
             "what waits": repeated(b"\x7e", b"\3\0\1"),
         },
-        most=1_024,
+        most=256,
     ),
 ]
