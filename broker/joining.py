@@ -77,6 +77,7 @@ class Joining:
         socket = open_socket(self._context, zmq.ROUTER)
         for option, value in ((zmq.MAXMSGSIZE, MAX_JOIN_BYTES), (zmq.RCVHWM, QUEUE), (zmq.SNDHWM, QUEUE)):
             socket.setsockopt(option, value)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 0)  # who joins stays for a moment; ``bind`` says what they can cost
         try:
             bind(socket, self._endpoint, self._keys, "joining of workers", Domain.JOIN)
         except BaseException:

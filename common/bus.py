@@ -75,8 +75,12 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: Keys |
 def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str, domain: Domain | None = None) -> None:
     """Bind ``socket`` as a CURVE server. Raises ``AddressInUseError``, or ``ConfigError`` for an impossible address.
 
-    ``domain`` is what a ZAP handler decides by, where workers have keys of their own.
+    ``domain`` is what a ZAP handler decides by, where workers have keys of their own. A ROUTER on one machine sends no
+    heartbeats: libzmq 4.3 aborts the process (``!_io_error``) if one is due on a connection that lost its name to a
+    newer one, spoke after that, and broke. Whether a process of this machine lives, ``common.onlooker`` sees.
     """
+    if socket.type == zmq.ROUTER and endpoint.startswith("ipc://"):
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 0)
     if domain is not None:
         socket.zap_domain = domain.encode()
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a ZAP handler nobody gets in; else everybody would
@@ -96,7 +100,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, keys: Keys | None, what: str,
 def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
     """Connect ``socket`` to where ``bind`` listens.
 
-    On one machine heartbeats come from there alone, as each wakes two threads: a broker that dies breaks the
+    On one machine no heartbeats are sent from here, as each wakes two threads: a broker that dies breaks the
     connection, and one that is stopped has its address until somebody ends it.
     """
     if endpoint.startswith("ipc://"):

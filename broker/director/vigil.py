@@ -1,9 +1,10 @@
 """Which workers are given up, and after how many looks.
 
 * A worker whose connection is gone is given up when it is gone at a second look as well, ``SECOND_LOOK`` later: who
-  lives connects again within a tenth of a second. A machine that died, or a process that was stopped, loses its
-  connection by ZeroMQ's heartbeats (``common.bus``), after a second of silence.
-* A worker whose connection stands and that says nothing for ``DEAD_AFTER`` is dead: it hangs.
+  lives connects again within a tenth of a second. A machine that died loses its connection by ZeroMQ's heartbeats
+  (``common.bus``), after a second of silence.
+* A worker whose connection stands and that says nothing for ``DEAD_AFTER`` is dead: it hangs. If the kernel says that
+  its process was stopped, or is dead, ``OVERDUE`` is enough.
 * Where more than ``MANY`` of them are missing in one go it may be we who are cut off or too busy. They are looked at
   again ``OVERDUE``, or where they are silent ``DOUBT``, later, and then believed to be gone.
 * A worker of this machine that gets no processor is neither (``Witnessed``): as long as it waits, and for ``TURN``
@@ -68,9 +69,13 @@ class Vigil:
     def silent(self) -> list[Worker]:
         """Workers that have said nothing for too long, whatever their connections are."""
         overdue = [worker for worker in self._living if self.overdue(worker)]
-        patience = DEAD_AFTER + (DOUBT if self._many(overdue) else 0.0)
-        late = [worker for worker in overdue if self._state.now - worker.seen >= patience]
+        doubt = DOUBT if self._many(overdue) else 0.0
+        late = [worker for worker in overdue if self._state.now - worker.seen >= self._patience(worker) + doubt]
         return [worker for worker in late if not self._bears(worker)]
+
+    def _patience(self, worker: Worker) -> float:
+        """Seconds of silence after which it is given up; one that its heir is about to follow has all of them."""
+        return OVERDUE if worker.condition in _OF_NO_USE and not worker.heir else DEAD_AFTER
 
     def witnessed(self, conditions: Mapping[NodeName, Condition]) -> None:
         """Take in how workers are that are not heard, and were looked at."""

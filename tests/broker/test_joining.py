@@ -84,6 +84,13 @@ async def opened(tmp_path: Path, budget: AddressBudget) -> AsyncIterator[Door]:
             yield door
 
 
+async def test_no_heartbeat_goes_to_who_joins(door: Door) -> None:
+    """One that is due where a stranger has taken its own name twice would end the broker (``common.bus.bind``)."""
+    channel = door.joining._channel
+    assert channel is not None
+    assert channel.socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
+
+
 def join(token: WorkerToken, node: str = "out-1", role: Role = Role.EGRESS) -> bytes:
     return encode(Join(token.id, token.secret, role, node))
 

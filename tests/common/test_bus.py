@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +21,30 @@ from common.media import MAX_FRAME_BYTES
 from tests.fakes.private_bus import bound_address, next_event
 
 Context = zmq.Context[zmq.Socket[bytes]]
+
+
+REPLACED = """
+import sys, time, zmq
+from common.bus import bind, connect, open_socket
+
+with zmq.Context() as context, open_socket(context, zmq.ROUTER) as broker:
+    bind(broker, sys.argv[1], None, "broker")
+    workers = []
+    for _ in range(2):
+        workers.append(open_socket(context, zmq.DEALER))
+        workers[-1].setsockopt(zmq.IDENTITY, b"in-1")
+        connect(workers[-1], sys.argv[1])
+        workers[-1].send(b"hello")
+        assert broker.poll(5_000)
+        broker.recv_multipart()
+    time.sleep(0.05)
+    workers[0].send(b"more")
+    time.sleep(0.05)
+    workers[0].close()
+    time.sleep(0.7)  # two heartbeats, if there were any
+    workers[1].close()
+print("lives")
+"""
 
 
 @pytest.fixture
@@ -261,6 +287,12 @@ class TestChannel:
                 worker.send(b"hello")
                 assert broker.poll(5_000), "the former one has its name"
                 assert broker.recv_multipart() == [b"in-1", b"hello"]
+
+    @pytest.mark.slow
+    def test_a_process_outlives_a_connection_that_spoke_after_it_was_replaced_and_broke(self, endpoint: str) -> None:
+        """In a process of its own: libzmq would end this one."""
+        told = subprocess.run([sys.executable, "-c", REPLACED, endpoint], capture_output=True, text=True, timeout=60)
+        assert (told.stdout, told.stderr) == ("lives\n", "")
 
     async def test_messages_that_nobody_takes_are_counted_each(self, context: Context) -> None:
         channel = Channel(open_socket(context, zmq.PAIR), Mailbox())

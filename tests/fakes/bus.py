@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import zmq
 
-from common.bus import Channel, open_socket
+from common.bus import Channel, bind, open_socket
 from common.control import Report, ToBroker, ToWorker, decode_for_broker, encode
 from common.endpoints import Endpoints
 from common.media import (
@@ -44,7 +44,7 @@ class FakeBroker:
 
     async def __aenter__(self) -> FakeBroker:
         control, media, incoming = (open_socket(self._context, kind) for kind in (zmq.ROUTER, zmq.XPUB, zmq.XSUB))
-        control.bind(self.endpoints.control)
+        bind(control, self.endpoints.control, None, "control plane")
         media.bind(self.endpoints.media_out)
         incoming.bind(self.endpoints.media_in)
         self._control = Channel(control, self._on_control, multipart=True)

@@ -5,7 +5,7 @@ import pytest
 from broker.director.commands import WorkerLost
 from broker.director.events import Probed, StoodStill, Undelivered, Witnessed
 from broker.director.vigil import BORNE, DOUBT, OVERDUE, SECOND_LOOK, TURN
-from common.control import DEAD_AFTER, Assign, Ping
+from common.control import DEAD_AFTER, Assign, Leaving, Ping
 from common.onlooker import Condition
 from tests.fakes.stage import Stage, camera, of, sent, stream
 
@@ -186,3 +186,32 @@ def test_one_that_a_message_does_not_reach_has_a_second_look_where_it_may_be_abo
     seen(stage, condition, "in-1")
     lost = [each.node for each in of(WorkerLost, stage(Undelivered("in-1", Ping())))]
     assert lost == ([] if condition in (Condition.WAITS, Condition.FREE) else ["in-1"])
+
+
+@pytest.mark.parametrize("condition", [Condition.DEAD, Condition.STOPPED])
+def test_who_was_stopped_and_is_overdue_is_given_up_though_its_connection_stands(condition: Condition) -> None:
+    stage = ingests(4)
+    stage.now += OVERDUE
+    for node in ("in-0", "in-2", "in-3"):
+        stage.ingest(node)
+    seen(stage, Condition.FREE, "in-1")
+    assert of(WorkerLost, stage.tick()) == []
+    seen(stage, condition, "in-1")
+    assert [lost.node for lost in of(WorkerLost, stage.tick())] == ["in-1"]
+
+
+def test_that_many_were_stopped_is_doubted_for_another_second() -> None:
+    stage = ingests(2)
+    stage.now += OVERDUE
+    seen(stage, Condition.STOPPED, "in-0", "in-1")
+    assert of(WorkerLost, stage.tick(DOUBT - 0.1)) == []
+    assert [lost.node for lost in of(WorkerLost, stage.tick(0.1))] == ["in-0", "in-1"]
+
+
+def test_who_was_stopped_when_it_had_given_everything_to_its_successor_is_waited_for() -> None:
+    stage = Stage()
+    stage.egress("out-1", incarnation="1")
+    stage.hear("out-1", Leaving("out-1", "1", successor="2"))
+    stage.now += OVERDUE
+    seen(stage, Condition.STOPPED, "out-1")
+    assert of(WorkerLost, stage.tick()) == []
