@@ -17,7 +17,6 @@ import zmq
 from broker.answers import Answer, Answers, Picture, Restarted
 from broker.catalogue import Catalogue
 from broker.control_socket import ControlSocket
-from broker.director import Director
 from broker.director.commands import (
     CameraChanged,
     CameraRemoved,
@@ -39,6 +38,7 @@ from broker.director.commands import (
     WorkerLost,
     WorkerUnfit,
 )
+from broker.director.director import Director
 from broker.director.events import (
     CamerasWanted,
     DrainWorker,

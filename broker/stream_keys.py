@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from broker.director import Director
+from broker.director.director import Director
 from broker.keyring import Keyring
 from common.control import SUBSCRIBERS, Assign, Convert, Move, NodeName, Offer, Snapshot, StreamKey, ToWorker
 from common.media import Rendition, as_it_came, camera_of, converted_kind

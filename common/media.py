@@ -55,7 +55,6 @@ MAX_FRAME_BYTES = MAX_GOP_BYTES + (4 << 20)
 
 MAX_PACKETS = 4_096  # of a batch: 4 MB, several times the largest picture of a camera
 MAX_BATCHES = 65_536  # of a cached group of pictures; one of 16 MiB with a packet in each has 14,000
-
 MAX_TOPIC = 256  # bytes with its NUL: a rendition and, of a replay's, the name of a node
 
 BATCH_VERSION = 1
@@ -372,14 +371,12 @@ def _batch(fields: object) -> Batch:
 
 def named(kind: Kind, codec: str) -> bytes:
     """Kind and codec as they stand in a batch's frame, behind the array's header and the version."""
-    found: bytes = _pack(kind.value) + _pack(codec)
-    return found
+    return bytes(_pack(kind.value) + _pack(codec))
 
 
 def begin_of_batch(kind: str, codec: str, epoch: int) -> bytes:
     """How an encoded batch begins, up to its epoch."""
-    whole: bytes = _pack((BATCH_VERSION, kind, codec, epoch, *[0] * 5, []))
-    return whole[:-6]
+    return bytes(_pack((BATCH_VERSION, kind, codec, epoch, *[0] * 5, []))[:-6])
 
 
 def is_video(frame: bytes, at: int) -> bool:

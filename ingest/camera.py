@@ -225,7 +225,7 @@ class Camera:
             networks=Networks(self.spec.networks),
         )
         try:
-            await self._session(_demuxing(open_, self._shared, self._process_up) if self._learnt.muxed else open_)
+            await self._session(_as_muxed(open_, self._shared, self._process_up) if self._learnt.muxed else open_)
         except ForbiddenAddressError:
             self._counters["redirects_refused"] += 1
             raise
@@ -311,7 +311,7 @@ async def _turn_of_source(
     await _turn(line, PROCESSES, begun, behind=attempts.failing or not there)
 
 
-def _demuxing(
+def _as_muxed(
     connect: Callable[..., AbstractAsyncContextManager[Connection]], shared: Shared, on_up: Callable[[], None]
 ) -> Callable[..., AbstractAsyncContextManager[Session]]:
     """The way to a camera that sends a transport stream."""

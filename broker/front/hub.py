@@ -15,8 +15,8 @@ from aiohttp import web
 from broker.access.desk import Desk
 from broker.access.principal import Principal
 from broker.catalogue import Catalogue
-from broker.director import Director
 from broker.director.commands import CameraChanged, CameraRemoved, Notice, RenewSession, SessionEnded
+from broker.director.director import Director
 from broker.director.status import CameraStatus
 from broker.front.backlog import Backlog
 from broker.front.context import CONTEXT

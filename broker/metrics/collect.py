@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
-from broker.director import Director
+from broker.director.director import Director
 from broker.director.state import Worker
 from broker.director.status import CameraStatus
 from broker.metrics import families as f

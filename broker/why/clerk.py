@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from broker.director import Director
 from broker.director.commands import SessionEnded
+from broker.director.director import Director
 from broker.director.events import EndSession, Event, FromWorker, ViewerLeft
 from broker.director.status import SessionStatus
 from broker.why.cases import Cases

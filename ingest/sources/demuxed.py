@@ -195,13 +195,13 @@ async def demuxed(
     """
     bounds = bounds or Bounds()
     order = Order(spec.url, spec.tls, bounds.memory, spec.networks, bounds.bitrate)
-    async with demuxing(Demuxed, order, spec.scheme, epoch, publish, on_media, on_up, bounds) as session:
+    async with started_demuxer(Demuxed, order, spec.scheme, epoch, publish, on_media, on_up, bounds) as session:
         await session.begin()
         yield session
 
 
 @asynccontextmanager
-async def demuxing(
+async def started_demuxer(
     make: type[Made],
     order: Order,
     transport: str,

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol
 from common.cameras import Transport
 from common.media import Batch
 from ingest.payload.registry import NothingPlayableError
-from ingest.sources.demuxed import Demuxed, demuxing
+from ingest.sources.demuxed import Demuxed, started_demuxer
 from ingest.sources.household import Bounds
 from ingest.sources.wire import PIPED, Order
 
@@ -53,7 +53,7 @@ async def muxed(
     bounds = bounds or Bounds()
     order = Order(PIPED, memory=bounds.memory, bitrate=bounds.bitrate)
     async with (
-        demuxing(Muxed, order, "", epoch, publish, on_media, on_up, bounds) as session,
+        started_demuxer(Muxed, order, "", epoch, publish, on_media, on_up, bounds) as session,
         connect(epoch=epoch, publish=session.feed) as carrier,
     ):
         await session.begin_by(carrier)

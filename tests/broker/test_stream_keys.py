@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.director import Director
 from broker.director.commands import Send
+from broker.director.director import Director
 from broker.director.events import FromWorker, ViewerOffered
 from broker.keyring import Keyring
 from broker.stream_keys import current_key, with_keys

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from broker.director import Director
 from broker.director.commands import Command, Send
+from broker.director.director import Director
 from broker.director.events import CamerasWanted, Event, FromWorker, Tick, ViewerOffered
 from common.cameras import CameraSpec, CameraState
 from common.control import (

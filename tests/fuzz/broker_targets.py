@@ -14,8 +14,8 @@ from multidict import CIMultiDict
 from broker.access.principal import EVERYBODY
 from broker.answers import Answer, Restarted
 from broker.catalogue import Catalogue, Entry
-from broker.director import Director
 from broker.director.commands import Send
+from broker.director.director import Director
 from broker.director.events import (
     FromWorker,
     Holder,

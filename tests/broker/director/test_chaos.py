@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker.director import Director
 from broker.director.commands import OfferAnswered, OfferRefused, RememberWorker, Send, SessionEnded
+from broker.director.director import Director
 from broker.director.events import CamerasWanted, FromWorker, Tick, Undelivered, ViewerLeft, ViewerOffered
 from broker.director.offers import OFFER_TIMEOUT
 from broker.director.state import GRACE
