@@ -51,7 +51,6 @@ from broker.director.events import (
     RestartWanted,
     StillGivenUp,
     StillWanted,
-    Tick,
     Undelivered,
     ViewerLeft,
     ViewerOffered,
@@ -65,7 +64,7 @@ from broker.lookout import Lookout
 from broker.notices import Notices
 from broker.probing import Probing
 from broker.stream_keys import current_key, with_keys
-from broker.ticks import Ticks
+from broker.ticker import Ticker
 from broker.why.clerk import Clerk
 from common.cameras import CameraName
 from common.config_limits import LimitsConfig
@@ -75,7 +74,6 @@ from common.demand import Demand
 from common.endpoints import Endpoints
 from common.errors import RequestError
 from common.log import get_logger
-from common.moments import moment
 from common.neighbourhood import neighbourhood
 from common.sessions import SessionName, new_session
 
@@ -116,17 +114,14 @@ class ControlPlane:
         self.on_demand: Callable[[Demand], None] | None = None  # for transcode workers, where some are in reserve
         self.clerk = Clerk(self.director, time.time)
         self.counters: Counter[str] = Counter()
-        self._context = context
-        self._endpoints = endpoints
-        self._keys = keys
+        self._context, self._endpoints, self._keys = context, endpoints, keys
         self._keyring = keyring
         self._clock = clock
-        self._ticks = Ticks(clock())
+        self._ticker = Ticker(self._tick, clock)
         self._lookout = Lookout(lambda: self.director.workers, lambda node: self._send(node, Ping()), clock)
         self.notices = Notices(self.clerk, clock)
         self._socket: ControlSocket | None = None
         self._probing: Probing | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._answers = Answers()
         self._news = asyncio.Event()  # set, and replaced, whenever there may be some
         catalogue.on_change(lambda: self._handle(CamerasWanted(catalogue.specs)))
@@ -136,14 +131,12 @@ class ControlPlane:
         self._socket = ControlSocket(
             self._context, self._endpoints, self._keys, self._keyring, self._hear, self.counters, self._probing.soon
         )
-        self._tick()
+        self._ticker.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._ticker.stop()
         if self._probing is not None:
             self._probing.stop()
         if self._socket is not None:
@@ -229,25 +222,13 @@ class ControlPlane:
         await self._news.wait()
 
     def _tick(self) -> None:
-        try:
-            for event in (*self._lookout.look(), *self._ticks.events(self._clock())):
-                self._handle(event)
-            nodes = {worker.node for worker in self.director.workers}
-            self._ticks.keep(nodes)
-            if self._socket is not None:
-                self._socket.keep(nodes)
-            self.notices.sweep()
-            self._publish_news()
-        finally:
-            self._plan_tick()
-
-    def _plan_tick(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        now = self._clock()
-        interval, after = self._ticks.pace(now)
-        due = self._ticks.due = self._lookout.due = moment(now - after, interval) + after
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - now), self._tick)
+        nodes = [worker.node for worker in self.director.workers]
+        for event in (*self._lookout.look(self._ticker.due), *self._ticker.events(nodes)):
+            self._handle(event)
+        if self._socket is not None:
+            self._socket.keep([worker.node for worker in self.director.workers])
+        self.notices.sweep()
+        self._publish_news()
 
     def _hear(self, node: NodeName, message: ToBroker) -> None:
         if isinstance(message, KeyWanted):
@@ -266,7 +247,7 @@ class ControlPlane:
 
     def _probe(self) -> bool:
         """Try every worker's connection, and say whether one is missing."""
-        for event in self._lookout.probe():
+        for event in self._lookout.probe(self._ticker.due):
             self._handle(event)
         self._publish_news()
         return self._lookout.misses
@@ -286,31 +267,22 @@ class ControlPlane:
         news.set()
 
     def _handle(self, event: Event) -> None:
-        events, news = deque([event]), self._is_news(event)
+        events, followed = deque([event]), False
         while events:
             self.clerk.before(events[0])
-            commands = self.director.handle(events.popleft(), self._clock())
-            news = news or bool(commands)
-            for command in commands:
+            for command in self.director.handle(events.popleft(), self._clock()):
+                followed = True
                 if isinstance(command, Send):
                     if not self._send_with_keys(command.node, command.message):
                         self.counters["control_undelivered"] += 1
                         if self._probing is not None:
                             self._probing.soon()
-                        events.extend((*self._lookout.look(), Undelivered(command.node, command.message)))
+                        events.extend(
+                            (*self._lookout.look(self._ticker.due), Undelivered(command.node, command.message))
+                        )
                 else:
                     self._perform(command)
-        if news and self._ticks.news(self._clock()) and self._timer is not None:  # it is open
-            self._plan_tick()
-
-    def _is_news(self, event: Event) -> bool:
-        """Whether it tells of more than that time passes, and that a worker is as it was."""
-        match event:
-            case FromWorker(node, Report()):
-                return self._ticks.reported(node, self._clock())
-            case Tick():
-                return False
-        return True
+        self._ticker.told(event, consequences=followed)
 
     def _perform(self, command: Command) -> None:
         match command:

@@ -27,7 +27,10 @@ log = get_logger()
 
 
 class Lookout:
-    """``ping`` says whether a worker's connection takes a message. What is found is events for the director."""
+    """``ping`` says whether a worker's connection takes a message. What is found is events for the director.
+
+    ``due`` is when the next look of the clock's is to be, or was, if it is late.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,6 @@ class Lookout:
         self._ours = Onlooker(os.getpid(), own=True)
         self._seen: dict[tuple[NodeName, str], Onlooker | None] = {}  # of those that are not heard, by incarnation
         self._missing: frozenset[NodeName] = frozenset()
-        self.due = clock()  # the next look of the clock's, or the one that is late
         self._began = float("-inf")  # the look before
         self._warnings = TokenBuckets(1, 1 / WARN_INTERVAL, MAX_WARNED)
 
@@ -48,22 +50,22 @@ class Lookout:
         """Whether one lives, as far as is known, whose connection was missing when all were tried last."""
         return any(worker.node in self._missing for worker in self._living())
 
-    def probe(self) -> Iterator[Event]:
+    def probe(self, due: float) -> Iterator[Event]:
         """Try every worker's connection."""
         self._missing = frozenset(worker.node for worker in self._living() if not self._ping(worker.node))
-        yield from self._witness(self._missing)
+        yield from self._witness(self._missing, due)
         yield Probed(self._missing)
 
-    def look(self) -> Iterator[Event]:
+    def look(self, due: float) -> Iterator[Event]:
         """See how those are that are not heard, if there are any."""
         if self._clock() - self._began >= AT_ONCE:
-            yield from self._witness(frozenset())
+            yield from self._witness(frozenset(), due)
 
     def _living(self) -> list[Worker]:
         return [worker for worker in self._workers() if worker.alive]
 
-    def _witness(self, missing: frozenset[NodeName]) -> Iterator[Event]:
-        late = (now := self._clock()) - self.due > LATE
+    def _witness(self, missing: frozenset[NodeName], due: float) -> Iterator[Event]:
+        late = (now := self._clock()) - due > LATE
         self._began = now
         gone = {each.node: each.node in missing or each.give_up_at is not None for each in self._living()}
         unheard = [each for each in self._living() if gone[each.node] or now - each.seen >= OVERDUE]

@@ -291,7 +291,7 @@ async def test_a_broker_to_which_nothing_happens_ticks_seldom_until_something_do
 ) -> None:
     monkeypatch.setattr("broker.ticks.CALM_AFTER", 0.05)
     monkeypatch.setattr("broker.ticks.REPORT_INTERVAL", 1_000.0)  # a second is soon enough to come by itself
-    await until(control, lambda: control._ticks.due > clock() + PATIENCE)
+    await until(control, lambda: control._ticker.due > clock() + PATIENCE)
     ticks: list[Tick] = []
     handle = control.director.handle
     monkeypatch.setattr(

@@ -41,7 +41,7 @@ class Told:
 
 class Setup:
     def __init__(self) -> None:
-        self.now = 100.0
+        self.now = self.due = 100.0
         self.missing: set[str] = set()
         self.workers = [
             Worker(Report(name, Role.EGRESS, "1", pid=pid, mark=f"mark of {pid}"), 100.0)
@@ -55,16 +55,16 @@ class Setup:
         }
 
     def pass_by(self, seconds: float) -> None:
-        self.lookout.due = self.now
+        self.due = self.now
         self.now += seconds
 
     def look(self, seconds: float = 0.2) -> dict[str, Condition]:
         self.pass_by(seconds)
-        return self.conditions(self.lookout.look())
+        return self.conditions(self.lookout.look(self.due))
 
     def probe(self, seconds: float = 0.2) -> dict[str, Condition]:
         self.pass_by(seconds)
-        *witnessed, probed = self.lookout.probe()
+        *witnessed, probed = self.lookout.probe(self.due)
         assert probed == Probed(frozenset(self.missing))
         return self.conditions(iter(witnessed))
 
@@ -130,10 +130,10 @@ def test_that_one_gets_no_processor_is_told_once_in_a_while(setup: Setup, monkey
 def test_a_process_of_this_machine_is_known_by_its_mark() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     worker = Worker(Report("out-1", Role.EGRESS, "1", pid=child.pid, mark=mark(child.pid)), 0.0)
-    lookout = Lookout(lambda: [worker], lambda _: False, Clock())
-    (witnessed, _) = lookout.probe()
+    lookout = Lookout(lambda: [worker], lambda _: False, clock := Clock())
+    (witnessed, _) = lookout.probe(clock())
     assert witnessed.conditions["out-1"] is not Condition.UNKNOWN
     child.kill()
     child.communicate()
-    (witnessed, _) = lookout.probe()
+    (witnessed, _) = lookout.probe(clock())
     assert witnessed == Witnessed({"out-1": Condition.DEAD})

@@ -12,7 +12,7 @@ NODE = NodeName("out-1")
 
 
 def calm() -> Ticks:
-    """Of a broker to which nothing has happened for a while; the next tick is due at 111.02."""
+    """Make those of a broker to which nothing has happened for a while; the next is due at 111.02."""
     ticks = Ticks(100.0)
     ticks.reported(NODE, 110.0)
     ticks.due = 111.0 + AFTER_REPORTS
