@@ -32,10 +32,11 @@ that was lost is sent again at the next report.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from broker.director.commands import CameraRemoved, RememberTracks, RememberWorker
 from broker.director.state import GRACE, Camera, State, Worker
-from broker.director.suspects import Suspects, more_than_one
+from broker.director.suspects import Shown, Suspects, more_than_one
 from common.cameras import MAIN, SUB, CameraName, CameraSpec, CameraState, split_stream, stream_of
 from common.control import Assign, NodeName, Release, Role, StreamReport
 from common.media import Kind, Track
@@ -130,7 +131,8 @@ class Cameras:
 
         Those that somebody watches come first: workers begin with what they are told first.
         """
-        self.suspects.settle({worker.node: worker.seen for worker in self._state.workers.values()}, self._state.now)
+        workers = self._state.workers.values()
+        self.suspects.settle({each.node: each.seen for each in workers}, self._state.now, partial(_shown, workers))
         for watched in (True, False):
             for camera in self._cameras.values():
                 if bool(camera.sessions) is watched:
@@ -265,6 +267,12 @@ class Cameras:
             for node in (camera.worker, camera.successor) if anew else ():
                 if node is not None:
                     self._assign(camera, node)
+
+
+def _shown(workers: Iterable[Worker]) -> set[Shown]:
+    """The cameras that play at these workers, and no picture is awaited of them."""
+    streams = ((worker.node, stream) for worker in workers for stream in worker.streams.values())
+    return {(each.camera, node) for node, each in streams if each.state is CameraState.PLAYING and not each.detail}
 
 
 def _forget(id: CameraName, *suspects: Suspects) -> None:

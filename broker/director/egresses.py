@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from broker.director.events import EndReason
 from broker.director.state import Session, State, Worker
-from broker.director.suspects import Suspects, more_than_one
+from broker.director.suspects import Shown, Suspects, more_than_one
 from common.cameras import CameraName
 from common.control import NodeName, Role
 from common.onlooker import Condition
@@ -87,4 +87,10 @@ class Egresses:
 
     def settle(self) -> None:
         """Acquit cameras whose egress lives on, and let those be tried again whose time has come."""
-        self._suspects.settle({worker.node: worker.seen for worker in self._state.workers.values()}, self._state.now)
+        seen = {worker.node: worker.seen for worker in self._state.workers.values()}
+        self._suspects.settle(seen, self._state.now, self._shown)
+
+    def _shown(self) -> set[Shown]:
+        """The cameras of which an egress has sent something to somebody."""
+        sessions = self._state.sessions.values()
+        return {(each.camera, each.node) for each in sessions if each.report is not None and each.report.packets}

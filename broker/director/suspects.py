@@ -5,8 +5,8 @@ found. That process has told nobody which of its cameras it was, and the camera 
 beside it would go dark with it, again and again. So deaths are counted against cameras, those of ingests and those of
 egresses apart, and a camera that many count against is tried with care.
 
-* What kills does so soon. A death counts against each camera that the worker had for ``PROBATION`` at most; a camera
-  that stays longer without a death is acquitted.
+* What kills does so soon. A death counts against each camera that the worker had for ``PROBATION`` at most, and whose
+  media it had for less than ``WELL``; a camera that stays longer without a death is acquitted.
 * The first two may be chance, and cost nothing. After ``DEATHS`` in a row a camera is a suspect, and waits.
 * Of all suspects at most half are tried at once, on the workers that have the fewest of them. So half of the innocent
   are acquitted in some six seconds, half of the rest in as many more, and the last of a hundred in 40; the guilty one
@@ -19,18 +19,21 @@ egresses apart, and a camera that many count against is tried with care.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from common.cameras import CameraName
 from common.control import NodeName
 
 PROBATION = 5.0  # seconds: connected, keyframe, and some pictures
+WELL = 2.0  # seconds with media: as long as a program that ends is started anew at once
 DEATHS = 3  # in a row; processes also die of what no camera has done
 SUSPENSION = 1.0  # seconds until a suspect is tried again …
 MOST_DOUBLED = 8  # … and how often that is doubled at most: four minutes
 KEPT = 600.0  # seconds from the last death to when it counts for nothing, if the camera was never tried again
 WHY = "each process that got it died soon after; it will be tried again later"
+
+Shown = tuple[CameraName, NodeName]  # a camera, and a worker that has its media
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Suspects:
     def __init__(self) -> None:
         self._records: dict[CameraName, _Record] = {}
         self._given: dict[CameraName, tuple[NodeName, float]] = {}  # to whom and when, in the last ``PROBATION``
+        self._shown: dict[CameraName, float] = {}  # of these, when its worker had said first that it has its media
         self._suspects: set[CameraName] = set()  # of the records, with ``DEATHS`` or more
         self._trials: Counter[NodeName] = Counter()  # suspects that a worker has
 
@@ -60,6 +64,7 @@ class Suspects:
     def released(self, camera: CameraName) -> None:
         """No worker has it any more, and none died of it."""
         given = self._given.pop(camera, None)
+        self._shown.pop(camera, None)
         if given is not None and camera in self._suspects:
             self._trials[given[0]] -= 1
 
@@ -121,10 +126,18 @@ class Suspects:
         """Whether the camera waits because it may be what ended its workers."""
         return camera in self._suspects and camera not in self._given
 
-    def settle(self, seen: Mapping[NodeName, float], now: float) -> None:
-        """Acquit those that were with their workers long enough, by when these were heard; forget what is long ago."""
+    def settle(
+        self, seen: Mapping[NodeName, float], now: float, shown: Callable[[], Collection[Shown]] = tuple
+    ) -> None:
+        """Acquit those that were with their workers long enough, by when these were heard; forget what is long ago.
+
+        ``shown`` is asked which cameras' media is at which worker, if that can make a difference.
+        """
+        shows = shown() if self._given.keys() - self._shown.keys() else ()
         for camera, (node, at) in list(self._given.items()):
-            if seen.get(node, now) - at > PROBATION:
+            if (camera, node) in shows:
+                self._shown.setdefault(camera, seen.get(node, now))
+            if self._outlived(camera, at, seen.get(node, now)):
                 self.forget(camera)
         for camera, record in list(self._records.items()):
             if camera not in self._given and now - record.died_at > KEPT:
@@ -132,7 +145,11 @@ class Suspects:
 
     def _is_new(self, camera: CameraName, node: NodeName, seen: float) -> bool:
         to, at = self._given.get(camera, ("", 0.0))
-        return to == node and seen - at <= PROBATION
+        return to == node and not self._outlived(camera, at, seen)
+
+    def _outlived(self, camera: CameraName, at: float, seen: float) -> bool:
+        """Whether a worker that was given the camera ``at`` this time, and ``seen`` last, did well with it."""
+        return seen - at > PROBATION or seen - self._shown.get(camera, seen) >= WELL
 
 
 def more_than_one(cameras: Iterable[CameraName]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.director.commands import OfferRefused
-from broker.director.suspects import DEATHS, KEPT, PROBATION, SUSPENSION, WHY, Suspects
+from broker.director.suspects import DEATHS, KEPT, PROBATION, SUSPENSION, WELL, WHY, Suspects
 from common.cameras import CameraSpec, CameraState
 from common.control import Answered, Offer, Refused
 from tests.fakes.stage import Stage, camera, sent, stream, viewer
@@ -52,8 +52,12 @@ class Farm:
         self.stage.ingest(node, *map(stream, has), incarnation=str(self.incarnations[node]))
         if self.deadly & set(has) and now - self.poisoned.setdefault(node, now) >= KILLS_AFTER:
             del self.poisoned[node]
-            self.deaths.append((now, node))
-            self.away[node] = now + (4.0 if self.hangs else BACK_AFTER)
+            self.end(node)
+
+    def end(self, node: str) -> None:
+        now = self.stage.now
+        self.deaths.append((now, node))
+        self.away[node] = now + (4.0 if self.hangs else BACK_AFTER)
 
 
 @pytest.mark.thorough
@@ -91,6 +95,34 @@ def test_deaths_of_workers_that_had_a_camera_for_long_count_for_nothing() -> Non
         suspects.given("door", "in-1", at)
         suspects.died("in-1", ["door"], at + PROBATION + 0.1, at + PROBATION + 1.0)
         assert suspects.may_try("door", at + PROBATION + 1.0)
+
+
+def test_deaths_of_workers_that_had_its_pictures_for_a_while_count_for_nothing() -> None:
+    """Else whatever ends workers every few seconds keeps all cameras waiting: it was two thirds of the time."""
+    suspects = Suspects()
+    for at in (0.0, 10.0, 20.0, 30.0):
+        suspects.given("door", "in-1", at)
+        suspects.settle({"in-1": at + 0.1}, at + 0.1, lambda: {("door", "in-1")})
+        suspects.died("in-1", ["door"], at + 0.1 + WELL, at + 3.5)
+        assert suspects.may_try("door", at + 3.5)
+
+
+def test_deaths_soon_after_its_first_picture_count_and_those_with_the_pictures_of_another_worker() -> None:
+    for node, heard in (("in-1", 0.1 + WELL - 0.1), ("in-2", PROBATION - 0.1)):
+        suspects = Suspects()
+        for at in (0.0, 10.0, 20.0):
+            suspects.given("door", "in-1", at)
+            suspects.settle({"in-1": at + 0.1}, at + 0.1, lambda node=node: {("door", node)})
+            suspects.died("in-1", ["door"], at + heard, at + PROBATION)
+        assert suspects.suspended("door"), node
+
+
+def test_workers_are_ended_every_few_seconds_and_no_camera_waits() -> None:
+    farm = Farm(3, 1, set())
+    for _ in range(10):
+        farm.run(3.5)
+        farm.end("in-0")
+    assert not {detail for _, _, detail in farm.said} & {WHY}
 
 
 def test_a_worker_that_hangs_was_heard_last_before_and_acquits_nobody() -> None:
