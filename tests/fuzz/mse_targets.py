@@ -81,6 +81,9 @@ class _Connection:
     def await_room(self) -> None:
         pass
 
+    def hear_no_more(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
