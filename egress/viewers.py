@@ -50,6 +50,7 @@ class Viewers:
         # As of their last sweep, of those with media and of those never heard of: all at once would take long.
         self._reports: dict[str, ViewerReport] = {}
         self._ends = 0  # sessions that were found to be over in this sweep
+        self._silenced: set[str] = set()  # those that are over, and wait for a later one
         self._dropped = 0  # datagrams to the port, at the last sweep
 
     def __len__(self) -> int:
@@ -117,7 +118,7 @@ class Viewers:
                 viewer.deaf_until(now)
         self._ends = 0
         for viewer in tuple(self._viewers.values()):
-            if now + EARLY >= viewer.due and (self._ends < ENDS or not viewer.ended):
+            if now + EARLY >= viewer.due and (self._ends < ENDS or viewer.session not in self._silenced):
                 self._look(viewer, now)
 
     def reports(self, now: float) -> tuple[ViewerReport, ...]:
@@ -133,7 +134,8 @@ class Viewers:
         counters.update(self._journal.counters(self._viewers.values(), reports))
 
     def _look(self, viewer: Viewer, now: float) -> None:
-        viewer.sweep(now=now, unix_ns=clock.unix_ns())
+        if not viewer.ended:
+            viewer.sweep(now=now, unix_ns=clock.unix_ns())
         self._journal.look(viewer)
         if viewer.heard and self._unheard.pop(viewer.session, None) is not None:
             self._reports.pop(viewer.session, None)  # which says that nothing was heard
@@ -143,6 +145,7 @@ class Viewers:
                 self._end(viewer, viewer.ended)
             else:
                 viewer.due = now
+                self._silence(viewer)
             return
         self.mux.keep_consent(viewer, now)
         self.mux.probe(viewer, now)
@@ -154,6 +157,12 @@ class Viewers:
         if viewer.probing.waits:
             viewer.due = min(viewer.due, now + ROUND)
         (self._restless.add if viewer.due - now < RTCP_INTERVAL else self._restless.discard)(viewer.session)
+
+    def _silence(self, viewer: Viewer) -> None:
+        """Send nothing more to one that is over and waits for its end: its consent may be gone (RFC 7675 5.1)."""
+        self._silenced.add(viewer.session)
+        for sender in viewer.senders.values():
+            sender.stop()
 
     def _report(self, viewer: Viewer, now: float) -> ViewerReport:
         report = viewer.report(now)
@@ -169,6 +178,7 @@ class Viewers:
         self._unheard.pop(viewer.session, None)
         self._reports.pop(viewer.session, None)
         self._restless.discard(viewer.session)
+        self._silenced.discard(viewer.session)
 
     def _make_room(self, unheard: int) -> None:
         """Let the oldest viewer that was never heard of give way, if there are as many as may be."""

@@ -38,14 +38,27 @@ def test_of_a_crowd_that_is_gone_at_once_each_sweep_ends_a_few() -> None:
     link = Mock()
     viewers = Viewers(link, Mock(dropped=0, offered=Mock(return_value=[])), Mock(), Mock())
     viewers._end = lambda viewer, _why: viewers._viewers.pop(viewer.session)  # type: ignore[assignment, method-assign]
-    gone = {str(number): Mock(due=9.5, ended="gone", session=str(number)) for number in range(2 * ENDS + 5)}
+    gone = {
+        str(number): Mock(due=9.5, ended="gone", session=str(number), senders={1: Mock()})
+        for number in range(2 * ENDS + 5)
+    }
     viewers._viewers = dict(gone)
     left = []
     for sweep in range(4):
         viewers.sweep(10.0 + sweep)
         left.append(len(viewers))
     assert left == [ENDS + 5, 5, 0, 0]
-    assert max(each.sweep.call_count for each in gone.values()) == 1, "those that wait cost nothing"
+    assert max(each.senders[1].stop.call_count for each in gone.values()) == 1, "those that wait cost nothing"
+
+
+def test_one_that_waits_for_its_end_is_sent_nothing() -> None:
+    viewers = Viewers(Mock(), Mock(dropped=0, offered=Mock(return_value=[])), Mock(), Mock())
+    viewers._end = lambda viewer, _why: viewers._viewers.pop(viewer.session)  # type: ignore[assignment, method-assign]
+    gone = [Mock(due=9.5, ended="gone", session=str(number), senders={1: Mock()}) for number in range(ENDS + 1)]
+    viewers._viewers = {each.session: each for each in gone}
+    viewers.sweep(10.0)
+    assert list(viewers._viewers.values()) == gone[-1:]
+    gone[-1].senders[1].stop.assert_called_once_with()
 
 
 async def test_a_sweep_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
