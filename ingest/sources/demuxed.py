@@ -45,8 +45,6 @@ Made = TypeVar("Made", bound="Demuxed")
 
 _DEMUXER = f"{__package__}.demuxer"
 _ROOT = str(Path(__file__).parents[__name__.count(".")])  # of all that is ours
-
-
 _GREEDY = (
     "it needs more memory than any other source, and all together need more than they may have "
     "(sources.memory_together)"

@@ -107,7 +107,7 @@ class Http:
         sock = self._connected(url)
         connection = http.client.HTTPConnection(url.host, url.port)
         connection.sock = sock
-        target = url.target if url.target.startswith("/") else f"/{url.target}"
+        target = url.request_target
         own = {"User-Agent": "camshaft", "Accept": "*/*", "Connection": "close"}
         if url.username is not None and (header := self._authenticator.header("GET", target)):
             own["Authorization"] = header

@@ -42,7 +42,7 @@ async def knock_at(spec: CameraSpec) -> bool:
 async def _status(sock: socket.socket, url: SourceUrl) -> bytes:
     """The beginning of the answer's status line; less where it does not come."""
     loop = asyncio.get_running_loop()
-    head = f"HEAD {url.target or '/'} HTTP/1.1\r\nHost: {url.authority}\r\nConnection: close\r\n\r\n"
+    head = f"HEAD {url.request_target} HTTP/1.1\r\nHost: {url.authority}\r\nConnection: close\r\n\r\n"
     found = b""
     with suppress(OSError):  # TimeoutError among them
         async with asyncio.timeout(ANSWER_TIMEOUT):

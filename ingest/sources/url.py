@@ -62,6 +62,11 @@ class SourceUrl:
         """Host and port."""
         return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
+    @property
+    def request_target(self) -> str:
+        """Path and query as a request has them, where a path is never empty (RFC 9112 3.2.1)."""
+        return self.target if self.target.startswith("/") else f"/{self.target}"
+
     def __str__(self) -> str:
         """The URL without credentials."""
         return f"{self.scheme}://{self.authority}{self.target}"

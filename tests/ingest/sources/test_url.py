@@ -92,3 +92,8 @@ def test_nothing_leads_out_of_tls() -> None:
         SourceUrl.parse("https://h/a").leading("http://h/b")
     with pytest.raises(ValueError, match="does not begin with a known scheme"):
         OURS.leading("concat:a|b")
+
+
+@pytest.mark.parametrize(("url", "target"), [("", "/"), ("/a?b", "/a?b"), ("?b", "/?b")])
+def test_the_target_of_a_request_has_a_path(url: str, target: str) -> None:
+    assert SourceUrl.parse(f"http://host{url}").request_target == target
