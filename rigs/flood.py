@@ -13,12 +13,13 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
 from common.process import raise_file_limit
 from rigs.browser import Browser, audio_section, video_section
+from rigs.counted import counted
 
 ADDRESS = "198.51.100.1"
 AT_ONCE = {"passwords": 16, "tokens": 16, "offers": 16, "sockets": 100, "heads": 500}  # connections
@@ -29,28 +30,9 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 Ask = Callable[[int], bytes]
 
 
-@contextlib.asynccontextmanager
-async def flood(url: str, kind: str, number: int) -> AsyncIterator[asyncio.Task[Counter[int]]]:
+def flood(url: str, kind: str, number: int) -> AbstractAsyncContextManager[asyncio.Task[Counter[int]]]:
     """The flood under way; the task ends with its answers by status, 0 where there was none."""
-    process = await asyncio.create_subprocess_exec(
-        *("nice", sys.executable, "-m", "rigs.flood", url, kind, str(number)),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
-    )
-
-    async def answers() -> Counter[int]:
-        said, _ = await process.communicate()
-        assert process.returncode == 0, "the flood's own process failed"
-        return Counter({int(status): count for status, count in json.loads(said).items()})
-
-    task = asyncio.create_task(answers())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    return counted("rigs.flood", url, kind, str(number))
 
 
 def _request(method: str, path: str, *headers: str, body: str = "") -> bytes:

@@ -15,11 +15,11 @@ import os
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
 from common.process import raise_file_limit
+from rigs.counted import counted
 from rigs.handshake import REQUEST
 
 AT_ONCE = {"still": 300, "again": 16, "talk": 16}  # connections
@@ -34,28 +34,11 @@ _FRAMES = (  # of a WebSocket: "restart", a ping, a text in two pieces, a large 
 )
 
 
-@contextlib.asynccontextmanager
-async def readers(url: str, camera: str, kind: str, seconds: float) -> AsyncIterator[asyncio.Task[Counter[int]]]:
+def readers(
+    url: str, camera: str, kind: str, seconds: float
+) -> AbstractAsyncContextManager[asyncio.Task[Counter[int]]]:
     """Have them at work; the task ends with their answers by status, 0 where there was none."""
-    process = await asyncio.create_subprocess_exec(
-        *("nice", sys.executable, "-m", "rigs.readers", url, camera, kind, str(seconds)),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
-    )
-
-    async def answers() -> Counter[int]:
-        said, _ = await process.communicate()
-        assert process.returncode == 0, "the readers' own process failed"
-        return Counter({int(status): count for status, count in json.loads(said).items()})
-
-    task = asyncio.create_task(answers())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    return counted("rigs.readers", url, camera, kind, str(seconds))
 
 
 async def _ask(where: tuple[str, int], request: bytes) -> tuple[socket.socket, int]:

@@ -95,6 +95,16 @@ async def without_broker(link: Said, streams: BrokenOnce) -> AsyncIterator[tuple
                 stop.set()
 
 
+@contextlib.asynccontextmanager
+async def with_a_viewer() -> AsyncIterator[tuple[worker.Egress, MediaPort]]:
+    """The same, once it has answered the offer of the session s1."""
+    async with without_broker(Said(), BrokenOnce()) as (tested, port):
+        with pytest.raises(KeyError):
+            tested.handle(Offer("s1", "yard", Browser().offer()))
+        tested.handle(Offer("s1", "yard", Browser().offer()))
+        yield tested, port
+
+
 async def test_an_answer_that_cannot_be_written_leaves_nothing_behind() -> None:
     said, streams = Said(), BrokenOnce()
     async with without_broker(said, streams) as (tested, _):
@@ -111,10 +121,7 @@ async def test_viewers_are_told_when_the_port_has_dropped_something(monkeypatch:
     monkeypatch.setattr(sweeps, "SWEEP_INTERVAL", 0.01)
     monkeypatch.setattr(sweeps, "CALM_INTERVAL", 0.01)
     told: list[float] = []
-    async with without_broker(Said(), BrokenOnce()) as (tested, port):
-        with pytest.raises(KeyError):
-            tested.handle(Offer("s1", "yard", Browser().offer()))
-        tested.handle(Offer("s1", "yard", Browser().offer()))
+    async with with_a_viewer() as (tested, port):
         monkeypatch.setattr(tested._viewers.get("s1"), "deaf_until", told.append)
         for dropped in (5, 6):
             port.sockets[0].dropped = dropped
@@ -126,10 +133,7 @@ async def test_one_that_was_never_heard_of_is_told_of_as_it_was_at_its_last_look
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sweeps, "CALM_INTERVAL", 0.01)
-    async with without_broker(Said(), BrokenOnce()) as (tested, _):
-        with pytest.raises(KeyError):
-            tested.handle(Offer("s1", "yard", Browser().offer()))
-        tested.handle(Offer("s1", "yard", Browser().offer()))
+    async with with_a_viewer() as (tested, _):
         viewer = tested._viewers.get("s1")
         assert viewer is not None
         await asyncio.sleep(0.3)
@@ -149,10 +153,7 @@ async def test_how_often_paths_were_stuck_is_counted_also_of_viewers_that_have_l
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Viewer, "stuck", 3)
-    async with without_broker(Said(), BrokenOnce()) as (tested, _):
-        with pytest.raises(KeyError):
-            tested.handle(Offer("s1", "yard", Browser().offer()))
-        tested.handle(Offer("s1", "yard", Browser().offer()))
+    async with with_a_viewer() as (tested, _):
         assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
         tested.handle(HangUp("s1"))
         assert tested.report(Report(NODE, Role.EGRESS, "i")).counters["paths_stuck"] == 3
@@ -163,10 +164,7 @@ async def test_a_few_viewers_who_have_settled_are_looked_at_less_often_until_one
 ) -> None:
     monkeypatch.setattr(sweeps, "CALM_INTERVAL", 30.0)
     swept: list[float] = []
-    async with without_broker(Said(), BrokenOnce()) as (tested, _):
-        with pytest.raises(KeyError):
-            tested.handle(Offer("s1", "yard", Browser().offer()))
-        tested.handle(Offer("s1", "yard", Browser().offer()))
+    async with with_a_viewer() as (tested, _):
         viewer = tested._viewers.get("s1")
         assert viewer is not None
         monkeypatch.setattr(tested._streams, "sweep", swept.append)  # of all viewers, or none
@@ -198,10 +196,7 @@ async def test_many_viewers_are_looked_at_in_turn_also_when_they_have_settled(mo
     monkeypatch.setattr(sweeps, "FEW", 0)
     monkeypatch.setattr("egress.viewers.Viewers.settled", True)
     swept: list[float] = []
-    async with without_broker(Said(), BrokenOnce()) as (tested, _):
-        with pytest.raises(KeyError):
-            tested.handle(Offer("s1", "yard", Browser().offer()))
-        tested.handle(Offer("s1", "yard", Browser().offer()))
+    async with with_a_viewer() as (tested, _):
         monkeypatch.setattr(tested._streams, "sweep", swept.append)
         await asyncio.sleep(0.5)
         assert len(swept) > 1

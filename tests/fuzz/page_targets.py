@@ -13,33 +13,12 @@ from broker.front.signalling import MAX_FRAME
 from common.media import Kind
 from egress.mse.viewer import SILENT_AFTER
 from tests.fakes.mse import HEAD, Camera, connected, packet, picture
+from tests.fakes.readable import Readable
 from tests.fuzz.mse_targets import MASK, masked
 from tests.fuzz.target import Program, Target, on_loop, repeated, string
 
 LIMIT = 1 << 18  # bytes that aiohttp keeps for those who handle them
 ROOM = 64  # bytes, of which a browser takes some at once
-
-
-class _Transport:
-    """Notes whether it is read."""
-
-    def __init__(self) -> None:
-        self.reading, self.aborted = True, False
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def is_reading(self) -> bool:
-        return self.reading
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def abort(self) -> None:
-        self.aborted = True
 
 
 class _Queue(WebSocketDataQueue):
@@ -75,7 +54,7 @@ class _Reader:
 
 def pace(data: bytes) -> None:
     """Words of a page, in pieces, and how fast they are handled: the same messages come of them as of all at once."""
-    program, transport, reader = Program(data), _Transport(), _Reader(LIMIT)
+    program, transport, reader = Program(data), Readable(), _Reader(LIMIT)
     calls: list[Callable[[], object]] = []
     said, waiting = bytearray(), 0
 

@@ -10,6 +10,7 @@ from common.errors import ProtocolError
 from common.media import MAX_FRAME_BYTES
 from common.worker import pipe
 from tests.fakes.pictures import Camera
+from tests.fakes.readable import Taking
 from tests.fakes.ways import AAC, OPUS, Both
 from tests.fuzz.media_targets import PPS, SPS
 from tests.fuzz.target import SESSION, Program, Target, on_loop, repeated, string
@@ -56,13 +57,12 @@ def express(data: bytes) -> None:
     both.settled()
 
 
-class _Kernel:
+class _Kernel(Taking):
     """A connected socket: what a peer has sent, and how much of what it is sent it takes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.come = bytearray()
-        self.room = 0  # bytes
-        self.taken = bytearray()
 
     def fileno(self) -> int:
         return 0
@@ -80,17 +80,6 @@ class _Kernel:
         buffer[:size] = self.come[:size]
         del self.come[:size]
         return size
-
-    def send(self, data: bytes | memoryview) -> int:
-        if not self.room:
-            raise BlockingIOError
-        size = min(self.room, len(data))
-        self.taken += data[:size]
-        self.room -= size
-        return size
-
-    def sendmsg(self, parts: list[bytes]) -> int:
-        return self.send(b"".join(parts))
 
 
 def near(data: bytes) -> None:

@@ -13,6 +13,7 @@ from egress.wire.ice import Address, Path
 from egress.wire.mapped import mapped_address
 from egress.wire.tcp import TcpConnection
 from egress.wire.tcp_port import MAX_PENDING_OF_HOST, TcpPort
+from tests.fakes.readable import Taking
 from tests.fuzz.target import Program, Target, on_loop, repeated, string
 
 TRANSACTION = b"transaction!"
@@ -32,14 +33,13 @@ def deframe(data: bytes) -> None:
     assert Deframer().feed(whole) == found
 
 
-class _Peer:
+class _Peer(Taking):
     """An accepted socket: what its peer has sent, and how much of what it is sent it takes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.come = bytearray()
         self.ended = self.closed = self.broken = False
-        self.room = 0  # bytes
-        self.taken = bytearray()
 
     def fileno(self) -> int:
         return -1 if self.closed else 7
@@ -60,18 +60,10 @@ class _Peer:
         del self.come[:size]
         return data
 
-    def send(self, data: bytes | bytearray) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         if self.broken:
             raise BrokenPipeError
-        if not self.room:
-            raise BlockingIOError
-        size = min(self.room, len(data))
-        self.taken += data[:size]
-        self.room -= size
-        return size
-
-    def sendmsg(self, parts: list[bytes]) -> int:
-        return self.send(b"".join(parts))
+        return super().send(data)
 
     def dup(self) -> _Peer:
         return _Peer()

@@ -5,30 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from broker.front.paced import AT_ONCE, Paced
+from tests.fakes.readable import Readable
 
 PING = b"\x89\x80\1\2\3\4"
 MANY = 40_000
-
-
-class Transport(asyncio.Transport):
-    """Notes whether it is read."""
-
-    reading, aborted = True, False
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def is_reading(self) -> bool:
-        return self.reading
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def abort(self) -> None:
-        self.aborted = True
 
 
 class Parser:
@@ -54,7 +34,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.waiting = 0
-        self.transport, self.parser = Transport(), Parser()
+        self.transport, self.parser = Readable(), Parser()
         self.paced = Paced(self.transport, self._grown).to(self.parser)
 
     def _grown(self, size: int) -> None:
