@@ -83,6 +83,7 @@ class Connection(web.RequestHandler):
         self.admitted = False
         self.waiting_since: float | None = None
         self._unreadable = False  # what comes is no HTTP
+        self._when_lost: Callable[[], object] = lambda: None
         self._stalled_since: float | None = None
         self._unsent = 0  # bytes, at the last sweep
 
@@ -140,9 +141,14 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give its place to others."""
+        self._when_lost()
         if self.admitted:
             self._door.gone(self)
             super().connection_lost(exc)
+
+    def when_lost(self, call: Callable[[], object]) -> None:
+        """Have it called once the connection is gone, of which aiohttp tells no answer that is under way."""
+        self._when_lost = call
 
     def stalled(self, now: float) -> bool:
         """Whether what waits to be sent has not become less for too long; asked at each sweep."""

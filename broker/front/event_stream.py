@@ -9,6 +9,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 from broker.front.backlog import Outgoing
+from broker.front.connections import Connection
 
 LOOK = 1.0  # seconds between looks whether somebody listens
 BEAT = 15.0  # seconds between comments: proxies cut what is silent for a minute
@@ -35,7 +36,7 @@ async def write_events(
     async def beat() -> None:
         looks = 0
         with contextlib.suppress(ConnectionError):
-            while request.transport is not None and lasts():  # aiohttp tells nobody else that the connection is gone
+            while request.transport is not None and lasts():
                 await asyncio.sleep(LOOK)
                 looks += 1
                 if looks * LOOK >= BEAT:
@@ -43,6 +44,8 @@ async def write_events(
                     await response.write(BLANK)
         over.set()
 
+    assert isinstance(request.protocol, Connection), "the front door makes no others"
+    request.protocol.when_lost(over.set)  # who leaves and comes again may not have a thousand of them
     async with asyncio.TaskGroup() as tasks:
         working = [tasks.create_task(outgoing.write(send)), tasks.create_task(beat())]
         await over.wait()

@@ -65,7 +65,10 @@ async def test_a_stream_that_says_nothing_has_a_pulse(broker: RunningBroker, mon
             assert await response.content.readline() == b":\n"
 
 
-async def test_streams_count_as_sockets_until_they_end(broker: RunningBroker) -> None:
+async def test_streams_count_as_sockets_until_their_connection_ends(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "LOOK", 60.0)  # it is told, and does not wait until it looks
     async with broker.http.get("/api/events", headers=ROOT) as one, broker.http.get("/api/events", headers=ROOT) as two:
         await event(one)
         await event(two)
